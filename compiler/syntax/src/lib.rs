@@ -1,0 +1,12 @@
+//! Text to syntax tree, with places, diagnostics and the formatter.
+//!
+//! Invariants: parsing never fails and does no I/O, every byte belongs to a node or an error, `parse(format(parse(x))) == parse(x)`.
+//! This crate must not know of types, tables or the runtime.
+
+pub mod ast;
+pub mod diagnostic;
+pub mod span;
+
+pub use ast::Ast;
+pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
+pub use span::{FileId, SourceFile, SourceMap, Span};
