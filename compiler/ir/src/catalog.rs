@@ -1,0 +1,113 @@
+//! The compiler's one door to the world: what is known of a table or of files before anything runs.
+
+use crate::plan::{Connector, VersionSpec};
+use crate::types::{DataType, Field, Schema, Type};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// What a table, or a set of files, is made of.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TableInfo {
+    /// Its columns, partition columns included.
+    pub schema: Schema,
+    /// The partition columns, in order.
+    pub partition_by: Vec<String>,
+    /// CHECK constraints and column invariants: name and Spark SQL text.
+    pub constraints: Vec<(String, String)>,
+    /// Generated columns: name and Spark SQL text.
+    pub generated: Vec<(String, String)>,
+    /// Table properties.
+    pub properties: IndexMap<String, String>,
+    /// The version that was looked at; none for files.
+    pub version: Option<u64>,
+    /// Names of the protocol's reader and writer features in force (implied ones too).
+    pub features: Vec<String>,
+    /// Features without which the table cannot be read correctly, that flowc does not have.
+    pub unreadable: Vec<String>,
+    /// Features without which the table cannot be written correctly, that flowc does not have.
+    pub unwritable: Vec<String>,
+    /// Whether the property `delta.appendOnly` is set.
+    pub append_only: bool,
+    /// The table's description.
+    pub description: Option<String>,
+    /// Number of data files and their size in bytes, where known.
+    pub files: Option<(u64, u64)>,
+    /// Number of rows, where the statistics of every file say it.
+    pub rows: Option<u64>,
+}
+
+/// Why a table is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogError {
+    /// There is nothing at the location, or no file for a glob. For a sink: the table will be created.
+    NotFound,
+    /// There is something, but it is not what the connector reads: what it is instead.
+    NotATable(String),
+    /// This version (or time) does not exist; the versions that do.
+    NoSuchVersion {
+        /// The oldest that can be read.
+        oldest: u64,
+        /// The newest.
+        newest: u64,
+    },
+    /// The schema cannot be told from the files alone (csv, json): what they look like.
+    Inferred(Schema),
+    /// The table has a column of a type that flowc does not know: column, type.
+    UnknownType(String, String),
+    /// The world failed: storage cannot be reached, or the log is damaged. (Exit status 3.)
+    Unreachable(String),
+}
+
+/// What the compiler asks of the world. Answers must stay the same during one compilation.
+pub trait Catalog {
+    /// What is at the connector's location. For a version, that version's schema.
+    fn table(&self, connector: &Connector, version: Option<VersionSpec>) -> Result<TableInfo, CatalogError>;
+
+    /// Names near `location` that look like tables, for "did you mean".
+    fn neighbours(&self, connector: &Connector) -> Vec<String> {
+        let _ = connector;
+        vec![]
+    }
+}
+
+/// A catalog of tables given beforehand, by location or glob: for tests, and for `check --locked`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct FixedCatalog {
+    /// The tables.
+    pub tables: IndexMap<String, TableInfo>,
+}
+
+impl FixedCatalog {
+    /// Adds a table.
+    pub fn add(&mut self, location: impl Into<String>, info: TableInfo) {
+        self.tables.insert(location.into(), info);
+    }
+}
+
+/// The location or glob of a connector that has one.
+pub fn location(connector: &Connector) -> Option<&str> {
+    match connector {
+        Connector::Delta { location } => Some(location),
+        Connector::Parquet { glob } | Connector::Csv { glob, .. } | Connector::Json { glob } => Some(glob),
+        Connector::Generate { .. } | Connector::Console | Connector::Kafka { .. } => None,
+    }
+}
+
+impl Catalog for FixedCatalog {
+    fn table(&self, connector: &Connector, _version: Option<VersionSpec>) -> Result<TableInfo, CatalogError> {
+        if matches!(connector, Connector::Generate { .. }) {
+            return Ok(generated_table());
+        }
+        location(connector).and_then(|l| self.tables.get(l)).cloned().ok_or(CatalogError::NotFound)
+    }
+
+    fn neighbours(&self, _connector: &Connector) -> Vec<String> {
+        self.tables.keys().cloned().collect()
+    }
+}
+
+/// What `generate` yields when no schema is declared.
+pub fn generated_table() -> TableInfo {
+    let id = Field::new("id", Type::new(DataType::Long));
+    TableInfo { schema: Schema::new(vec![id]), ..TableInfo::default() }
+}

@@ -1,0 +1,180 @@
+//! The dataflow graph: operators over streams of rows. Nodes are in topological order: inputs come before their readers. Expressions live only in
+//! [`Program`]s; every other operator refers to columns by position.
+
+use crate::expr::{Origin, Program};
+use crate::types::{Field, Schema, Type};
+use serde::{Deserialize, Serialize};
+
+/// Index of a node in its graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NodeId(pub u32);
+
+/// Index of a source in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SourceId(pub u32);
+
+/// Index of a table in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TableId(pub u32);
+
+/// Index of a sink in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SinkId(pub u32);
+
+/// Whether a stream only adds rows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Rows are only added.
+    Append,
+    /// Rows are replaced or removed; these columns identify them.
+    Changing {
+        /// The key, by column name.
+        key: Vec<String>,
+    },
+}
+
+/// The graph.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Graph {
+    /// The nodes; [`NodeId`] is the index.
+    pub nodes: Vec<Node>,
+}
+
+/// An operator with its inputs and what comes out of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// What it does.
+    pub operator: Operator,
+    /// Where its rows come from, all before this node.
+    pub inputs: Vec<NodeId>,
+    /// The columns that come out. A sink has those that it writes.
+    pub schema: Schema,
+    /// Whether what comes out only adds rows.
+    pub kind: Kind,
+    /// Whether what comes out ends (a table, files, or anything in a whole computation).
+    pub bounded: bool,
+    /// What the user calls it: `clean`, `clean |> where`; several joined with ` + ` where steps were fused.
+    pub label: String,
+    /// The steps.
+    pub origin: Origin,
+}
+
+/// The operators.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operator {
+    /// The rows of a source.
+    Source(SourceId),
+    /// The rows of a table's snapshot, as a bounded stream.
+    TableScan(TableId),
+    /// Filters, computes and chooses columns.
+    Transform(Program),
+    /// Looks each row up in a table's snapshot.
+    Lookup(Lookup),
+    /// Groups and aggregates bounded input. Without keys: one row, also for no input.
+    Aggregate(Aggregate),
+    /// Orders bounded input; ties stay in the order of the input.
+    Sort(Vec<SortColumn>),
+    /// The first rows of bounded input.
+    Limit(u64),
+    /// All rows of all inputs, in the order of the inputs; their schemas are equal (a `Transform` before each sees to that).
+    Union,
+    /// A row for each element of the array in this column, in order; none for null or empty. The element becomes the last column; the array stays.
+    Explode {
+        /// The array's position.
+        column: usize,
+        /// The new column.
+        element: Field,
+    },
+    /// Writes the rows.
+    Sink(SinkId),
+}
+
+/// How rows are matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LookupKind {
+    /// A row for each match.
+    Inner,
+    /// As inner; a row without a match once, with nulls.
+    Left,
+    /// The row, once, if there is a match.
+    Semi,
+    /// The row if there is no match.
+    Anti,
+}
+
+/// A lookup in a table. What comes out: the stream's columns, then (inner, left) the table's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// The table.
+    pub table: TableId,
+    /// How rows are matched.
+    pub kind: LookupKind,
+    /// Run over the table's rows when the snapshot is loaded: filters it and computes key columns. Its output columns are "the table's" here.
+    pub prepare: Program,
+    /// The stream's key columns; empty: every row of the table is a candidate. Null keys match nothing.
+    pub stream_keys: Vec<usize>,
+    /// The table's key columns (of `prepare`'s output), of the same types.
+    pub table_keys: Vec<usize>,
+    /// A further condition over the stream's columns followed by the table's: a program with a single boolean output.
+    pub residual: Option<Program>,
+    /// The table's columns that come out (of `prepare`'s output); empty for semi and anti.
+    pub output: Vec<usize>,
+}
+
+/// An aggregation. What comes out: the keys, then the aggregates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Aggregate {
+    /// The positions of the keys. Null is a key like any other; floats are grouped by flowc's equality.
+    pub keys: Vec<usize>,
+    /// The aggregates.
+    pub aggregates: Vec<AggregateCall>,
+}
+
+/// An aggregate function over columns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AggregateCall {
+    /// Which.
+    pub function: crate::aggregates::AggregateFunction,
+    /// The positions of its operands (none for `count()`).
+    pub args: Vec<usize>,
+    /// Constant operands, such as percentile's fraction.
+    pub constants: Vec<crate::value::Value>,
+    /// The position of the boolean that lets rows in.
+    pub filter: Option<usize>,
+    /// The type of the result.
+    pub ty: Type,
+    /// The expression, for messages.
+    pub origin: Origin,
+}
+
+/// A column to order by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SortColumn {
+    /// Its position.
+    pub column: usize,
+    /// Whether the greatest comes first.
+    pub descending: bool,
+    /// Whether nulls come first.
+    pub nulls_first: bool,
+}
+
+impl Graph {
+    /// The node of this id.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+
+    /// Adds a node and returns its id.
+    pub fn add(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
+        NodeId(self.nodes.len() as u32 - 1)
+    }
+
+    /// All nodes with their ids, inputs first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(i, n)| (NodeId(i as u32), n))
+    }
+}

@@ -1,0 +1,215 @@
+//! What the runtime gets: the graph with its sources, tables and sinks, and a kernel for every program in it. It can be written as JSON (`plan.json`).
+//! Knows nothing of the language that it was compiled from.
+
+use crate::eval::Kernel;
+use crate::expr::{Origin, Program};
+use crate::graph::{Graph, NodeId, Operator};
+use crate::types::Schema;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A compiled program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The pipeline's name (the program's file stem): with a sink's name it is the application id of the sink's transactions, so it must outlive runs.
+    pub pipeline: String,
+    /// The sources, by [`crate::graph::SourceId`].
+    pub sources: Vec<SourceSpec>,
+    /// The tables, by [`crate::graph::TableId`].
+    pub tables: Vec<TableSpec>,
+    /// The sinks, by [`crate::graph::SinkId`].
+    pub sinks: Vec<SinkSpec>,
+    /// The operators.
+    pub graph: Graph,
+}
+
+/// Where rows are, with the connector's options checked and locations absolute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "connector")]
+pub enum Connector {
+    /// A Delta table.
+    Delta {
+        /// A URL, or an absolute path.
+        location: String,
+    },
+    /// Parquet files.
+    Parquet {
+        /// An absolute path with `*`, `**`, `?`, `[..]`; as a sink a directory.
+        glob: String,
+    },
+    /// CSV files (RFC 4180).
+    Csv {
+        /// As for Parquet.
+        glob: String,
+        /// Whether the first line has the names.
+        header: bool,
+        /// Between fields.
+        delimiter: char,
+        /// Around fields.
+        quote: char,
+        /// What stands for null besides an empty unquoted field.
+        null: String,
+    },
+    /// JSON lines.
+    Json {
+        /// As for Parquet.
+        glob: String,
+    },
+    /// Made-up rows, the same in each run: `id: long` from 0; further columns of a declared schema from a hash of seed, column and row.
+    Generate {
+        /// How many; none: without end.
+        rows: Option<u64>,
+        /// Rows a second at most; none: as fast as they are taken.
+        rate: Option<u64>,
+        /// Changes all values but `id`.
+        seed: u64,
+    },
+    /// Standard output. A single string column is printed as it is, others as a JSON object a line.
+    Console,
+    /// A Kafka topic.
+    Kafka {
+        /// The topic.
+        topic: String,
+        /// `host:port`, separated by commas.
+        brokers: String,
+        /// `json`, …
+        format: String,
+    },
+}
+
+/// Which version of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionSpec {
+    /// This one.
+    Number(u64),
+    /// The newest that was committed at or before this time (microseconds since 1970-01-01T00:00:00Z).
+    Timestamp(i64),
+}
+
+/// A stream of rows to read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceSpec {
+    /// Its name.
+    pub name: String,
+    /// Where.
+    pub connector: Connector,
+    /// The columns to read, by name, with the types they must have. The optimizer leaves out what nobody reads.
+    pub schema: Schema,
+    /// Only rows for which this is true are needed (over `schema`; single boolean output). Used to skip files and row groups, never relied on.
+    pub predicate: Option<Program>,
+    /// Where to begin when nothing has been read yet: this version's changes are included. None: with the snapshot of now.
+    pub start: Option<VersionSpec>,
+    /// The declaration.
+    pub origin: Origin,
+}
+
+/// A table to look rows up in, or to scan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableSpec {
+    /// Its name.
+    pub name: String,
+    /// Where.
+    pub connector: Connector,
+    /// The columns to read.
+    pub schema: Schema,
+    /// As for a source.
+    pub predicate: Option<Program>,
+    /// Pinned to a version; none: the newest when an epoch starts.
+    pub version: Option<VersionSpec>,
+    /// The declaration.
+    pub origin: Origin,
+}
+
+/// How a sink's rows meet those that are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkMode {
+    /// They are added.
+    Append,
+    /// They replace all.
+    Overwrite,
+}
+
+/// Where rows go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SinkSpec {
+    /// Its name.
+    pub name: String,
+    /// Where.
+    pub connector: Connector,
+    /// How rows meet those that are there.
+    pub mode: SinkMode,
+    /// Whether what it reads is computed whole from the whole of its inputs whenever one of them changed (always for overwrite, and for append behind a
+    /// blocking operator over bounded input); otherwise only from what is new.
+    pub whole: bool,
+    /// The columns written, in order, with comments; generated ones are among them: the program before the sink has computed or checked them.
+    pub schema: Schema,
+    /// Names of the partition columns.
+    pub partition_by: Vec<String>,
+    /// Generated columns: name and Spark SQL expression, for a table that is created.
+    pub generated: Vec<(String, String)>,
+    /// CHECK constraints to declare: name and Spark SQL text. They, and those that the table already has, are asserted by the program before the sink.
+    pub constraints: Vec<(String, String)>,
+    /// CHECK constraints and generated columns of the existing table that the program before the sink asserts or computes: the sink refuses to commit to
+    /// a table that by then has others.
+    pub enforced: Vec<(String, String)>,
+    /// Table properties to set on creation.
+    pub properties: IndexMap<String, String>,
+    /// The table's description.
+    pub description: Option<String>,
+    /// Whether columns that the table lacks are added.
+    pub evolve: bool,
+    /// The node that feeds it.
+    pub input: NodeId,
+    /// The declaration.
+    pub origin: Origin,
+}
+
+/// Which program of the plan a kernel is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KernelSlot {
+    /// Of a `Transform`.
+    Transform(NodeId),
+    /// Of a `Lookup`: over the table's rows.
+    Prepare(NodeId),
+    /// Of a `Lookup`: over pairs.
+    Residual(NodeId),
+}
+
+impl Plan {
+    /// Every program of the graph that needs a kernel, in the order of the nodes.
+    pub fn programs(&self) -> Vec<(KernelSlot, &Program)> {
+        let mut programs = vec![];
+        for (id, node) in self.graph.iter() {
+            match &node.operator {
+                Operator::Transform(program) => programs.push((KernelSlot::Transform(id), program)),
+                Operator::Lookup(lookup) => {
+                    programs.push((KernelSlot::Prepare(id), &lookup.prepare));
+                    programs.extend(lookup.residual.as_ref().map(|p| (KernelSlot::Residual(id), p)));
+                }
+                _ => {}
+            }
+        }
+        programs
+    }
+}
+
+/// A plan with its kernels.
+#[derive(Debug, Clone)]
+pub struct Executable {
+    /// The plan.
+    pub plan: Plan,
+    /// A kernel for each of [`Plan::programs`].
+    pub kernels: IndexMap<KernelSlot, Arc<dyn Kernel>>,
+}
+
+impl Executable {
+    /// Compiles every program of the plan.
+    pub fn compile(plan: Plan, backend: &dyn crate::eval::Backend) -> Result<Executable, String> {
+        let kernels = plan.programs().into_iter().map(|(slot, program)| Ok((slot, backend.compile(program)?)));
+        let kernels = kernels.collect::<Result<_, String>>()?;
+        Ok(Executable { plan, kernels })
+    }
+}
