@@ -1,0 +1,189 @@
+//! What the runtime asks of sources and sinks. Knows batches, ranges and epochs; nothing of any storage format.
+
+use crate::error::RunError;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use flowc_ir::Schema;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How far a source has been read: the connector's own matter, kept as JSON. For Delta `{"version": 12}`; for files the list of those read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub serde_json::Value);
+
+/// A recorded, finite part of a source: the same range gives the same rows in the same order whenever it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRange {
+    /// What was read before; none: nothing.
+    pub from: Option<Position>,
+    /// What has been read after it.
+    pub to: Position,
+    /// For people: `version 3..5`, `4 files`.
+    pub text: String,
+    /// Rows in it, where known.
+    pub rows: Option<u64>,
+    /// Bytes in it, where known.
+    pub bytes: Option<u64>,
+}
+
+/// The most that one epoch takes of a source. A connector may exceed a bound by one indivisible unit, and always takes at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochLimits {
+    /// Files.
+    pub files: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
+    /// Rows.
+    pub rows: Option<u64>,
+}
+
+impl EpochLimits {
+    /// Everything there is.
+    pub const NONE: EpochLimits = EpochLimits { files: None, bytes: None, rows: None };
+}
+
+/// A part of a range that one worker reads from its beginning to its end. Splits are ordered: the rows of a range are those of its splits, one after
+/// the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// What to read: the connector's own matter.
+    pub detail: serde_json::Value,
+    /// For people and error messages: the file, or rows `0..1000`.
+    pub text: String,
+    /// Rows in it, where known.
+    pub rows: Option<u64>,
+}
+
+/// The batches of a split, in order. Each has the source's (projected) schema; how rows are cut into batches means nothing.
+pub type BatchStream = BoxStream<'static, Result<RecordBatch, RunError>>;
+
+/// A stream of rows.
+#[async_trait]
+pub trait Source: Send + Sync + fmt::Debug {
+    /// What is new since `from`, at most `limits` of it; none if nothing is. `whole` asks for all rows that exist now, from the beginning, whatever
+    /// `from` says of starting points (`start version N` is kept to).
+    async fn next_range(&self, from: Option<&Position>, limits: EpochLimits) -> Result<Option<SourceRange>, RunError>;
+
+    /// The parts of a range. A split should hold between a hundred thousand and a few million rows, so that workers share the load.
+    async fn splits(&self, range: &SourceRange) -> Result<Vec<Split>, RunError>;
+
+    /// Reads a split in batches of at most `batch_rows` rows.
+    async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError>;
+}
+
+/// A table that rows are looked up in, or that is scanned.
+#[async_trait]
+pub trait LookupTable: Send + Sync + fmt::Debug {
+    /// The version to pin for an epoch that starts now (the declared one, or the newest); recorded with the epoch.
+    async fn pin(&self) -> Result<Position, RunError>;
+
+    /// The splits of the pinned version.
+    async fn splits(&self, version: &Position) -> Result<Vec<Split>, RunError>;
+
+    /// Reads a split in batches of at most `batch_rows` rows.
+    async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError>;
+}
+
+/// What identifies the writer of an epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochId {
+    /// Pipeline and sink: `sensor/sensor_result`. The same for all runs.
+    pub application: String,
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// When it started: microseconds since 1970-01-01T00:00:00Z.
+    pub started: i64,
+}
+
+/// Where rows go.
+#[async_trait]
+pub trait Sink: Send + Sync + fmt::Debug {
+    /// The greatest epoch that the target says this application has committed; none if none, or if the target keeps no account (console).
+    async fn committed(&self, application: &str) -> Result<Option<u64>, RunError>;
+
+    /// Prepares an epoch: opens or creates what is needed, checks that the target still is what the program was compiled against. Nothing is visible yet.
+    async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError>;
+
+    /// Whether rows must reach it in the order of the input (console, files); then there is one writer.
+    fn ordered(&self) -> bool {
+        false
+    }
+}
+
+/// A sink's part of one epoch.
+#[async_trait]
+pub trait SinkEpoch: Send + Sync {
+    /// A writer of its own for a worker.
+    async fn writer(&self) -> Result<Box<dyn SinkWriter>, RunError>;
+
+    /// Makes all that the finished writers wrote visible, at once, together with the epoch's number. When this fails, nothing is visible, or (after a crash)
+    /// [`Sink::committed`] tells.
+    async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError>;
+
+    /// Removes what was written, as far as that is possible; called when the epoch failed.
+    async fn abort(&self, written: Vec<Written>);
+}
+
+/// Writes the rows of one worker.
+#[async_trait]
+pub trait SinkWriter: Send {
+    /// Writes a batch of the sink's schema.
+    async fn write(&mut self, batch: &RecordBatch) -> Result<(), RunError>;
+
+    /// Ends the files. They are not visible yet.
+    async fn finish(self: Box<Self>) -> Result<Written, RunError>;
+
+    /// Gives the work up and removes it as far as possible.
+    async fn abort(self: Box<Self>);
+}
+
+/// What a writer has written: the connector's own matter (for Delta: the `add` actions).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Written {
+    /// What to commit.
+    pub detail: Vec<serde_json::Value>,
+    /// Rows.
+    pub rows: u64,
+    /// Files.
+    pub files: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What an epoch's commit did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Committed {
+    /// The table's version after it, for Delta.
+    pub version: Option<u64>,
+    /// Rows.
+    pub rows: u64,
+    /// Files.
+    pub files: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Whether it was there already: an epoch run again after a crash.
+    pub already: bool,
+}
+
+/// Makes sources, tables and sinks from their specifications; given to the runtime by whoever composes it. [`crate::connectors`] has the file, generator
+/// and console ones; others come from outside.
+#[async_trait]
+pub trait Connectors: Send + Sync {
+    /// A source that yields `spec.schema`.
+    async fn source(&self, spec: &flowc_ir::plan::SourceSpec) -> Result<std::sync::Arc<dyn Source>, RunError>;
+
+    /// A table that yields `spec.schema`.
+    async fn table(&self, spec: &flowc_ir::plan::TableSpec) -> Result<std::sync::Arc<dyn LookupTable>, RunError>;
+
+    /// A sink that takes `spec.schema`.
+    async fn sink(&self, spec: &flowc_ir::plan::SinkSpec) -> Result<std::sync::Arc<dyn Sink>, RunError>;
+}
+
+/// Checks that a batch has the columns that were promised; for debug builds and tests.
+pub fn has_schema(batch: &RecordBatch, schema: &Schema) -> bool {
+    let wanted = flowc_ir::arrow_types::to_arrow_schema(schema);
+    batch.num_columns() == wanted.fields().len()
+        && batch.columns().iter().zip(wanted.fields()).all(|(c, f)| c.data_type() == f.data_type())
+}
