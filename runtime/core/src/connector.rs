@@ -62,8 +62,8 @@ pub type BatchStream = BoxStream<'static, Result<RecordBatch, RunError>>;
 /// A stream of rows.
 #[async_trait]
 pub trait Source: Send + Sync + fmt::Debug {
-    /// What is new since `from`, at most `limits` of it; none if nothing is. `whole` asks for all rows that exist now, from the beginning, whatever
-    /// `from` says of starting points (`start version N` is kept to).
+    /// What is new since `from`, at most `limits` of it; none if nothing is. Without `from` and limits: all rows that exist now, from the beginning (or from
+    /// `start`); so asks a computation of the whole.
     async fn next_range(&self, from: Option<&Position>, limits: EpochLimits) -> Result<Option<SourceRange>, RunError>;
 
     /// The parts of a range. A split should hold between a hundred thousand and a few million rows, so that workers share the load.
@@ -95,6 +95,9 @@ pub struct EpochId {
     pub epoch: u64,
     /// When it started: microseconds since 1970-01-01T00:00:00Z.
     pub started: i64,
+    /// Whether this epoch's rows replace all that the target holds, whatever the sink's mode: the first epoch after a full refresh.
+    #[serde(default)]
+    pub replace: bool,
 }
 
 /// Where rows go.
@@ -105,6 +108,12 @@ pub trait Sink: Send + Sync + fmt::Debug {
 
     /// Prepares an epoch: opens or creates what is needed, checks that the target still is what the program was compiled against. Nothing is visible yet.
     async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError>;
+
+    /// Whether the target keeps account of epochs, so that [`Sink::committed`] can be relied on. If not (console), an epoch that is run again is written
+    /// again.
+    fn accounts(&self) -> bool {
+        true
+    }
 
     /// Whether rows must reach it in the order of the input (console, files); then there is one writer.
     fn ordered(&self) -> bool {
