@@ -6,14 +6,19 @@
 
 pub mod aggregates;
 pub mod arrow_types;
+pub mod arrow_values;
+pub mod calendar;
+pub mod cast;
 pub mod catalog;
 pub mod eval;
 pub mod expr;
 pub mod functions;
 pub mod graph;
+pub mod interpret;
 pub mod plan;
 pub mod types;
 pub mod value;
+pub mod zone;
 
 pub use expr::{CastFailure, Expr, ExprKind, LocalId, Origin, Output, Program, ProgramStep};
 pub use types::{DataType, Field, Schema, Type};

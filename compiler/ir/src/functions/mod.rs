@@ -2,8 +2,18 @@
 //! The type checker, the interpreter, the compiled kernels, the reference documentation and the editor's completion all read this table.
 //! It must not know of programs, tables or how expressions are compiled.
 
+pub mod arithmetic;
+mod array;
+pub mod comparison;
+pub mod decimal;
+pub(crate) mod operand;
+mod reference;
+mod signature;
+mod string;
 mod table;
 
+pub use reference::{Completion, completions, reference_markdown};
+pub use signature::resolve;
 pub use table::all;
 
 use crate::eval::{EvalContext, Failure};
@@ -69,14 +79,17 @@ pub enum Nulls {
 }
 
 /// A built-in function.
+#[derive(Clone, Copy)]
 pub struct Function {
     /// Its name: for operators `add`, `equal`, … (the front end knows which sign is which).
     pub name: &'static str,
     /// Its group.
     pub category: Category,
-    /// Its overloads, tried in order, for example `substring(text: string, start: integer, length: integer) -> string`. Single capital letters are
-    /// type variables (`N` numeric, `O` orderable, others any), `T?` marks what may be null whatever the operands, `...` behind the last
-    /// parameter lets it be repeated, `= 1` shows that it may be left out.
+    /// Its overloads, the cheapest to convert to wins and of equal ones the first, for example
+    /// `substring(text: string, start: integer, length: integer) -> string`. Single capital letters are type variables (`N` numeric, `I` integer,
+    /// `O` orderable, others any), `decimal` and `struct` stand for any decimal and any struct (each operand its own; at least one operand must be
+    /// a decimal, integers go along), `T?` marks what may be null whatever the operands, `...` behind the last parameter lets it be
+    /// repeated, `= 1` shows that it may be left out.
     pub signatures: &'static [&'static str],
     /// One sentence, then details.
     pub doc: &'static str,
@@ -86,12 +99,85 @@ pub struct Function {
     pub nulls: Nulls,
     /// Whether a row can fail.
     pub fails: bool,
-    /// Result type where the signature alone cannot say it (decimal precision, struct fields): gets the operands' types after coercion.
+    /// Result type where the signature alone cannot say it (decimal precision, struct fields): gets the operands' types after coercion. None: as
+    /// the signature says.
     pub result_type: Option<fn(&[Type]) -> Option<DataType>>,
+    /// Whether the result may be null for operands of these types, besides what [`Nulls`] and the signature's `?` say already.
+    pub result_nullable: Option<fn(&[Type]) -> bool>,
     /// Its meaning.
     pub scalar: Scalar,
     /// The same over batches; none: `scalar` row by row.
     pub vectorized: Option<Vectorized>,
+}
+
+impl Function {
+    /// A function that propagates nulls, never fails and is computed row by row; the methods below change that.
+    pub(crate) const fn new(
+        name: &'static str,
+        category: Category,
+        signatures: &'static [&'static str],
+        doc: &'static str,
+        examples: &'static [(&'static str, &'static str)],
+        scalar: Scalar,
+    ) -> Function {
+        Function {
+            name,
+            category,
+            signatures,
+            doc,
+            examples,
+            nulls: Nulls::Propagate,
+            fails: false,
+            result_type: None,
+            result_nullable: None,
+            scalar,
+            vectorized: None,
+        }
+    }
+
+    /// A row can fail.
+    pub(crate) const fn failing(mut self) -> Function {
+        self.fails = true;
+        self
+    }
+
+    /// The function sees nulls; the result may be null as `nullable` says, or where the signature has a `?`.
+    pub(crate) const fn sees_nulls(mut self, nullable: Option<fn(&[Type]) -> bool>) -> Function {
+        self.nulls = Nulls::Custom;
+        self.result_nullable = nullable;
+        self
+    }
+
+    /// Nulls propagate, and the result may be null for these operands too.
+    pub(crate) const fn nullable_when(mut self, nullable: fn(&[Type]) -> bool) -> Function {
+        self.result_nullable = Some(nullable);
+        self
+    }
+
+    /// The type of the result.
+    pub(crate) const fn typed(mut self, result: fn(&[Type]) -> Option<DataType>) -> Function {
+        self.result_type = Some(result);
+        self
+    }
+
+    /// The kernel.
+    pub(crate) const fn with_kernel(mut self, kernel: Vectorized) -> Function {
+        self.vectorized = Some(kernel);
+        self
+    }
+
+    /// Whether a row can fail for operands of these types: arithmetic on floats does not.
+    pub fn can_fail(&self, args: &[Type]) -> bool {
+        self.fails && !(self.category == Category::Operator && args.iter().all(|t| t.data.is_floating()))
+    }
+
+    /// Calls the function for one row: a null operand makes the result null where nulls propagate.
+    pub fn call(&self, call: &Call<'_>, args: &[Value]) -> Result<Value, Failure> {
+        if self.nulls == Nulls::Propagate && args.iter().any(Value::is_null) {
+            return Ok(Value::Null);
+        }
+        (self.scalar)(call, args)
+    }
 }
 
 /// A function of the table; equal by name, written as its name.
@@ -134,8 +220,26 @@ impl<'de> Deserialize<'de> for FunctionRef {
 
 /// The function of this name.
 pub fn find(name: &str) -> Option<FunctionRef> {
-    all().iter().find(|f| f.name == name).map(FunctionRef)
+    table::index_of(name).map(|i| FunctionRef(&all()[i]))
 }
+
+/// The names that can be called, in alphabetical order: all but the operators written with a sign.
+pub fn names() -> Vec<&'static str> {
+    let callable = all().iter().filter(|f| f.category != Category::Operator);
+    let mut names: Vec<_> = callable.map(|f| f.name).chain(SPECIAL_FORMS.iter().map(|s| s.0)).collect();
+    names.sort_unstable();
+    names
+}
+
+/// What is called like a function but is a form of expression of its own, because it does not evaluate all its operands: name, signature, documentation.
+pub const SPECIAL_FORMS: &[(&str, &str, &str)] = &[
+    (
+        "coalesce",
+        "coalesce(x: T, y: T...) -> T",
+        "The first operand that is not null; later ones are not evaluated. Written `x ?? y` as well.",
+    ),
+    ("try", "try(x: T) -> T?", "`x`, or null where computing it fails."),
+];
 
 /// A call that fits: what to convert the operands to, and what comes out.
 #[derive(Debug, Clone, PartialEq)]
