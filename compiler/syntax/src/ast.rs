@@ -18,6 +18,9 @@ pub struct Ast {
     pub items: Vec<Item>,
     /// `##` lines before anything else, separated from the first item by a blank line: the program's description.
     pub description: Option<String>,
+    /// The names of declarations that are missing here or lack a step, clause or value because of a mistake. What is said of them
+    /// or of what depends on them may only follow from that mistake.
+    pub broken: Vec<Name>,
 }
 
 /// A declaration.

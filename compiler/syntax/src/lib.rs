@@ -4,9 +4,19 @@
 //! This crate must not know of types, tables or the runtime.
 
 pub mod ast;
+mod build;
+pub mod codes;
+mod comments;
 pub mod diagnostic;
+mod explain;
+mod grammar;
+mod lex;
+mod parse;
+mod recover;
 pub mod span;
+mod words;
 
 pub use ast::Ast;
 pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
+pub use parse::parse;
 pub use span::{FileId, SourceFile, SourceMap, Span};
