@@ -4,3 +4,4 @@
 //! made only by the one before. This crate must not know of Delta, files, code generation or the runtime.
 
 pub mod checked;
+pub mod sql;
