@@ -100,7 +100,11 @@ impl<'p> Site<'p> {
             Lex::StringUnclosed => {
                 let hole = (bad + 1..self.parts.tokens.len())
                     .take_while(|&i| !self.parts.gap_before(i).contains(['\n', '\r']))
-                    .any(|i| self.parts.kind(i) == Some(Lex::HoleOpen));
+                    .any(|i| {
+                        let goes_on =
+                            i + 1 < self.parts.tokens.len() && !self.parts.gap_before(i + 1).contains(['\n', '\r']);
+                        self.parts.kind(i) == Some(Lex::HoleOpen) && goes_on
+                    });
                 Diagnostic::error(codes::UNCLOSED_STRING, span, "this string has no end on its line")
                     .label("begins here")
                     .help(if hole {
@@ -570,7 +574,8 @@ impl<'p> Site<'p> {
             self.parts.kind(self.at)?,
             Lex::Word | Lex::Backticks | Lex::Number | Lex::Temporal | Lex::Raw | Lex::StringOpen
         ) || matches!(self.word(self.at), "{" | "[");
-        let element = matches!(self.word(self.at + 1), "=" | ":" | "," | "}" | "]" | ")") || self.word(self.at) == "{";
+        let element = matches!(self.word(self.at + 1), "=" | ":" | "," | "}" | "]" | ")" | "|>" | "")
+            || self.word(self.at) == "{";
         if !self.expects(Rule::comma) || !begins || !element || words::RESERVED.contains(&self.word(self.at)) {
             return None;
         }

@@ -12,11 +12,15 @@ mod explain;
 mod grammar;
 mod lex;
 mod parse;
+pub mod print;
 mod recover;
+pub mod render;
 pub mod span;
 mod words;
 
 pub use ast::Ast;
 pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
 pub use parse::parse;
+pub use print::{print, same};
+pub use render::{RenderOptions, render, to_json};
 pub use span::{FileId, SourceFile, SourceMap, Span};

@@ -35,8 +35,8 @@ pub(crate) struct Recovery<'a> {
 enum Repair {
     /// Blanks instead of these bytes.
     Blank(Range<usize>),
-    /// These bytes replaced by as many others.
-    Replace(Range<usize>, &'static str),
+    /// A token of this kind instead of these bytes; its text is as long.
+    Replace(Range<usize>, Lex, String),
     /// The whole declaration is lost.
     Lost,
 }
@@ -120,7 +120,7 @@ impl<'a> Recovery<'a> {
         let mut work = self.text[start..end].to_string();
         let mut tokens: Vec<Token> = self.tokens[from..to].to_vec();
         let reported = self.diagnostics.len();
-        loop {
+        while !tokens.is_empty() {
             let failure = if let Some(token) = too_deep(self.text, &tokens) {
                 Err(Failure::TooDeep(token))
             } else {
@@ -144,6 +144,7 @@ impl<'a> Recovery<'a> {
                 }
                 Err(failure) => {
                     let parts = Parts { work: &work, base: start, tokens: &tokens };
+                    let failure = parts.settle(failure);
                     let (diagnostic, repair) = self.judge(&parts, &failure);
                     self.diagnostics.push(diagnostic);
                     let full = self.diagnostics.len() - reported >= MAX_MISTAKES;
@@ -152,10 +153,10 @@ impl<'a> Recovery<'a> {
                             work.replace_range(range.start - start..range.end - start, &" ".repeat(range.len()));
                             tokens.retain(|t| t.start < range.start || t.start >= range.end);
                         }
-                        Repair::Replace(range, with) if !full => {
-                            work.replace_range(range.start - start..range.end - start, with);
+                        Repair::Replace(range, kind, with) if !full => {
+                            work.replace_range(range.start - start..range.end - start, &with);
                             let at = tokens.partition_point(|t| t.start < range.start);
-                            let new = Token { kind: Lex::Operator, start: range.start, end: range.end };
+                            let new = Token { kind, start: range.start, end: range.end };
                             if tokens.get(at).is_some_and(|t| t.start == range.start) {
                                 tokens[at] = new;
                             } else {
@@ -193,9 +194,13 @@ impl<'a> Recovery<'a> {
             codes::MISSING_COMMA => parts.insert_comma(at),
             codes::ASSIGN_FOR_EQUAL => parts.double_equal(at),
             codes::MISSING_PIPE => parts.to_next_pipe(at),
-            _ => None,
+            _ => parts.in_place(diagnostic.code, diagnostic.span.start as usize),
         };
-        (diagnostic, repair.or_else(|| parts.smallest(at).map(Repair::Blank)).unwrap_or(Repair::Lost))
+        let repair = match repair {
+            Some(repair) => Some(repair),
+            None => parts.smallest(at).map(Repair::Blank),
+        };
+        (diagnostic, repair.unwrap_or(Repair::Lost))
     }
 }
 
@@ -264,17 +269,82 @@ impl<'t> Parts<'t> {
         }
     }
 
+    /// A rule or clause that lacks its value takes the first word of the next one for it, and parsing fails only behind that word.
+    /// The mistake is at the word.
+    fn settle(&self, failure: Failure) -> Failure {
+        let Failure::Unexpected { at, expected } = failure else { return failure };
+        let index = self.index(at);
+        let eaten = index.checked_sub(1).filter(|&i| i > 0 && self.first_on_line(i) && self.kind(i) == Some(Lex::Word));
+        let begins = |i: usize| match self.word(0) {
+            "flow" => self.word(index) == ":",
+            "source" | "table" => words::SOURCE_CLAUSES.contains(&self.word(i)) && self.word(i) != "as",
+            "sink" => words::SINK_CLAUSES.contains(&self.word(i)),
+            "test" => words::TEST_CLAUSES.contains(&self.word(i)),
+            _ => false,
+        };
+        match eaten {
+            // A clause of one word may stand there, and what follows it be wrong.
+            Some(i) if begins(i) && !expected.iter().any(|r| self.asked_behind(i, *r)) => {
+                Failure::Unexpected { at: self.tokens[i].start, expected: vec![Rule::expr] }
+            }
+            _ => Failure::Unexpected { at, expected },
+        }
+    }
+
+    /// Whether this rule is asked for as the second word of the clause that the token begins, so that the clause was understood.
+    fn asked_behind(&self, i: usize, rule: Rule) -> bool {
+        let own: &[Rule] = match self.word(i) {
+            "mode" => &[Rule::sink_mode],
+            "partition" | "sequence" => &[Rule::kw_by],
+            "constraint" | "event_time" => &[Rule::name, Rule::colon],
+            "properties" | "schema" => &[Rule::lbrace],
+            "ignore" => &[Rule::kw_updates],
+            "malformed" => &[Rule::malformed_policy],
+            "given" | "then" => &[Rule::flow_ref, Rule::name, Rule::kw_param],
+            "advance" => &[Rule::kw_watermark],
+            "evolve" => &[Rule::sink_clause],
+            "changes" => &[Rule::source_clause],
+            _ => &[Rule::expr, Rule::version_number],
+        };
+        own.contains(&rule)
+    }
+
+    /// What is meant by a token of another language, where it takes as many bytes.
+    fn in_place(&self, code: &str, start: usize) -> Option<Repair> {
+        let i = self.tokens.partition_point(|t| t.start < start);
+        let (token, word) = (self.tokens.get(i)?, self.word(i));
+        let replace = |with: &str| Some(Repair::Replace(token.start..token.end, token.kind, with.into()));
+        match code {
+            codes::FOREIGN_COMMENT | codes::SEMICOLON => Some(Repair::Blank(token.start..token.end)),
+            codes::STRAY_CHARACTER if word.chars().all(|c| c.is_whitespace() || c == '\u{200b}') => {
+                Some(Repair::Blank(token.start..token.end))
+            }
+            codes::SINGLE_QUOTES if !word.contains(['"', '\\', '{', '}']) => {
+                let text = format!("\"{}\"", word.trim_matches('\''));
+                (text.len() == word.len()).then(|| Repair::Replace(token.start..token.end, Lex::StringOpen, text))
+            }
+            codes::FOREIGN_OPERATOR => match word {
+                "||" => replace("or"),
+                "<>" => replace("!="),
+                "===" => replace("== "),
+                "!==" => replace("!= "),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn insert_comma(&self, at: usize) -> Option<Repair> {
         let before = self.tokens.get(at.checked_sub(1)?)?.end;
         self.work[before - self.base..]
             .starts_with([' ', '\t', '\n', '\r'])
-            .then_some(Repair::Replace(before..before + 1, ","))
+            .then(|| Repair::Replace(before..before + 1, Lex::Operator, ",".into()))
     }
 
     fn double_equal(&self, at: usize) -> Option<Repair> {
         let token = self.tokens.get(at)?;
         let room = self.work[token.end - self.base..].starts_with([' ', '\t', '\n', '\r']);
-        (room && self.word(at) == "=").then_some(Repair::Replace(token.start..token.end + 1, "=="))
+        (room && self.word(at) == "=").then(|| Repair::Replace(token.start..token.end + 1, Lex::Operator, "==".into()))
     }
 
     fn to_next_pipe(&self, at: usize) -> Option<Repair> {

@@ -265,6 +265,21 @@ impl Builder<'_> {
                 _ => filter = self.filter(part, &function).map(Box::new),
             }
         }
+        if let [Arg { name: None, value: Expr { kind: ExprKind::Cast { .. }, span } }] = args.as_slice()
+            && matches!(function.text.as_str(), "cast" | "CAST" | "try_cast" | "TRY_CAST")
+        {
+            self.error(
+                Diagnostic::error(
+                    codes::FOREIGN_CAST,
+                    function.span,
+                    format!("a value is converted without `{}`", function.text),
+                )
+                .label("SQL's form")
+                .also(*span, "this alone is the conversion")
+                .help("write `x as integer`, or `x as integer?` for null where it fails"),
+            );
+            return ExprKind::Error;
+        }
         ExprKind::Call { function, args, filter }
     }
 

@@ -100,6 +100,7 @@ impl Site<'_> {
             "flow" => "flow name = source |> where CONDITION",
             "sink" => "sink name = flow -> delta(\"path\") { … }",
             "test" => "test \"what it shows\" { given … then … }",
+            _ if matches!(self.word(0), "source" | "table") && self.from > 0 => "column: type",
             _ if self.inside_expect() => "name: CONDITION else POLICY",
             _ => return "look for a word or sign too many, or one that is missing, just before".into(),
         };
@@ -115,11 +116,54 @@ impl Site<'_> {
 /// What could stand there, in plain words.
 fn describe(rules: &[Rule]) -> String {
     let mut words: Vec<String> = Vec::new();
+    // Where a value can begin, pest names each way to begin one.
+    let value = rules
+        .iter()
+        .any(|r| matches!(r, Rule::integer | Rule::double | Rule::temporal | Rule::plain_name | Rule::reference));
+    // Where a value can go on, likewise.
+    let behind = rules
+        .iter()
+        .any(|r| matches!(r, Rule::field | Rule::dot | Rule::index | Rule::op_add | Rule::compare_op | Rule::cast));
+    if value {
+        words.push("a value".into());
+    }
     for rule in rules {
-        if let Some(word) = plain(*rule)
-            && !words.contains(&word)
+        use Rule::*;
+        let begins = matches!(
+            rule,
+            lparen
+                | lbracket
+                | lbrace
+                | quote
+                | string
+                | integer
+                | double
+                | decimal
+                | percent
+                | duration
+                | temporal
+                | raw_string
+                | array
+                | struct_literal
+                | kw_null
+                | kw_true
+                | kw_false
+                | kw_if
+                | kw_match
+                | plain_name
+                | reference
+                | op_negate
+                | op_not
+                | paren
+        );
+        let goes_on = matches!(rule, lparen | lbracket | dot | call_args);
+        if (value && begins) || (behind && goes_on) {
+            continue;
+        }
+        if let Some(text) = plain(*rule)
+            && !words.contains(&text)
         {
-            words.push(word);
+            words.push(text);
         }
     }
     // Where a value could go on there are always the same fifteen operators: one word for all.

@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
 impl Site<'_> {
-    /// `case when`, `select *`, `cast(x as T)`.
+    /// `case when`, `select *`.
     pub(super) fn sql(&self) -> Option<Diagnostic> {
         let (word, before) = (self.word(self.at).to_lowercase(), self.before().to_lowercase());
         if word == "when" && before == "case" || (word == "case" && self.word(self.at + 1).eq_ignore_ascii_case("when"))
@@ -29,15 +29,7 @@ impl Site<'_> {
                     .help(help),
             );
         }
-        if word == "as" && self.call_before("cast") {
-            return Some(self.foreign_cast(self.span(self.at)));
-        }
         None
-    }
-
-    /// Whether the place is within the parentheses of a call to this function.
-    fn call_before(&self, function: &str) -> bool {
-        (self.from..self.at).any(|i| self.word(i).eq_ignore_ascii_case(function) && self.word(i + 1) == "(")
     }
 
     /// A conversion as other languages write it.
