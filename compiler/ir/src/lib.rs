@@ -16,6 +16,8 @@ pub mod functions;
 pub mod graph;
 pub mod interpret;
 pub mod plan;
+#[cfg(any(test, feature = "testgen"))]
+pub mod testgen;
 pub mod types;
 pub mod value;
 pub mod zone;

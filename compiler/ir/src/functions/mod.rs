@@ -6,6 +6,7 @@ pub mod arithmetic;
 mod array;
 pub mod comparison;
 pub mod decimal;
+mod math;
 pub(crate) mod operand;
 mod reference;
 mod signature;
@@ -13,6 +14,8 @@ mod string;
 mod table;
 
 pub use reference::{Completion, completions, reference_markdown};
+#[cfg(any(test, feature = "testgen"))]
+pub(crate) use signature::instantiations;
 pub use signature::resolve;
 pub use table::all;
 

@@ -310,6 +310,45 @@ fn fit(function: &Function, signature: &Signature, args: &[Type]) -> Result<Fit,
     Ok(Fit { cost, parameters, result })
 }
 
+/// Operand types to try a function with: each signature with its variables standing for each of these types in turn, with and without what may be
+/// left out. For generators of expressions; what comes out need not resolve.
+#[cfg(any(test, feature = "testgen"))]
+pub(crate) fn instantiations(function: &'static Function, palette: &[DataType]) -> Vec<Vec<DataType>> {
+    let mut all = vec![];
+    for signature in signatures(function) {
+        let least = signature.parameters.iter().filter(|p| !p.optional).count();
+        let most =
+            signature.parameters.len() + if signature.parameters.last().is_some_and(|p| p.repeated) { 2 } else { 0 };
+        for (count, shift) in (least..=most).flat_map(|c| (0..palette.len()).map(move |s| (c, s))) {
+            let parameter = |i: usize| &signature.parameters[i.min(signature.parameters.len() - 1)].pattern.pattern;
+            let types: Option<Vec<_>> =
+                (0..count).map(|i| instantiate(parameter(i), &palette[shift], shift + i, palette)).collect();
+            all.extend(types.filter(|t| !all.contains(t)));
+        }
+    }
+    all
+}
+
+#[cfg(any(test, feature = "testgen"))]
+fn instantiate(pattern: &Pattern, variable: &DataType, turn: usize, palette: &[DataType]) -> Option<DataType> {
+    let pick = |fits: fn(&DataType) -> bool| {
+        let fitting: Vec<_> = palette.iter().filter(|d| fits(d)).collect();
+        (!fitting.is_empty()).then(|| fitting[turn % fitting.len()].clone())
+    };
+    let nested = |item: &NullablePattern| {
+        let data = instantiate(&item.pattern, variable, turn, palette)?;
+        Some(Box::new(Type { data, nullable: turn % 2 == 0 }))
+    };
+    Some(match pattern {
+        Pattern::Exact(data) => data.clone(),
+        Pattern::Decimal => pick(|d| matches!(d, DataType::Decimal { .. }))?,
+        Pattern::Struct => pick(|d| matches!(d, DataType::Struct(_)))?,
+        Pattern::Variable(v) => allowed(*v, variable).then(|| variable.clone())?,
+        Pattern::Array(item) => DataType::Array(nested(item)?),
+        Pattern::Map(_, value) => DataType::Map(Box::new(DataType::String), nested(value)?),
+    })
+}
+
 fn takes(signature: &Signature, count: usize) -> bool {
     let least = signature.parameters.iter().filter(|p| !p.optional).count();
     let repeated = signature.parameters.last().is_some_and(|p| p.repeated);
@@ -343,6 +382,10 @@ pub fn resolve(name: &str, args: &[Type]) -> Result<Resolution, ResolveError> {
                 }
             }
         }
+    }
+    if worst.1.len() > 1 {
+        // Where a number will do, a decimal is one.
+        worst.1.retain(|w| w != "`decimal`");
     }
     match best {
         Some(fit) => Ok(Resolution { function, parameters: fit.parameters, result: fit.result }),

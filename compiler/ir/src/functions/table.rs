@@ -8,8 +8,12 @@ static TABLE: OnceLock<(Vec<Function>, BTreeMap<&'static str, usize>)> = OnceLoc
 
 fn table() -> &'static (Vec<Function>, BTreeMap<&'static str, usize>) {
     TABLE.get_or_init(|| {
-        let topics: &[&[Function]] =
-            &[super::arithmetic::FUNCTIONS, super::comparison::FUNCTIONS, super::string::FUNCTIONS];
+        let topics: &[&[Function]] = &[
+            super::arithmetic::FUNCTIONS,
+            super::comparison::FUNCTIONS,
+            super::math::FUNCTIONS,
+            super::string::FUNCTIONS,
+        ];
         let mut all: Vec<Function> = topics.concat();
         all.sort_by_key(|f| (f.category, f.name));
         let index = all.iter().enumerate().map(|(i, f)| (f.name, i)).collect();
