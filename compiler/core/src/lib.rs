@@ -4,4 +4,6 @@
 //! made only by the one before. This crate must not know of Delta, files, code generation or the runtime.
 
 pub mod checked;
+pub mod lower;
+pub mod optimize;
 pub mod sql;

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod testgen;
 pub mod types;
 pub mod value;
+pub mod verify;
 pub mod zone;
 
 pub use expr::{CastFailure, Expr, ExprKind, LocalId, Origin, Output, Program, ProgramStep};

@@ -1,0 +1,161 @@
+//! Joins to tables: the condition is split into keys, conditions on one side, and the rest.
+//!
+//! A pair matches where all conjuncts are true. A conjunct may be evaluated elsewhere than in its place only if no failure comes or goes with it:
+//! itself it cannot fail, or it is the first (which is evaluated for every pair anyway); and none before it that stays behind can fail. So a row fails
+//! where it would have failed, with one difference: the first conjunct is evaluated even if the other side has no rows at all.
+
+use super::temporary::{WithTemporaries, choose};
+use super::{Lowering, node};
+use crate::checked::CheckedStep;
+use crate::optimize::analysis::{can_fail, columns_of, conjuncts, map_columns};
+use flowc_ir::graph::{Lookup, LookupKind, NodeId, Operator};
+use flowc_ir::{CastFailure, Expr, ExprKind, Field, Output, Program, Schema, Type};
+
+/// The columns that an expression over pairs reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    None,
+    Stream,
+    Table,
+    Both,
+}
+
+fn side(expr: &Expr, stream: usize) -> Side {
+    let columns = columns_of(expr);
+    match (columns.iter().any(|c| *c < stream), columns.iter().any(|c| *c >= stream)) {
+        (false, false) => Side::None,
+        (true, false) => Side::Stream,
+        (false, true) => Side::Table,
+        (true, true) => Side::Both,
+    }
+}
+
+/// The two sides of an equality between the stream and the table, of one type.
+fn key(conjunct: &Expr, stream: usize) -> Option<(Expr, Expr)> {
+    let ExprKind::Call { function, args } = &conjunct.kind else { return None };
+    let [a, b] = args.as_slice() else { return None };
+    if function.name != "equal" || !a.ty.data.is_orderable() {
+        return None;
+    }
+    let (ours, theirs) = match (side(a, stream), side(b, stream)) {
+        (Side::Stream, Side::Table) => (a, b),
+        (Side::Table, Side::Stream) => (b, a),
+        _ => return None,
+    };
+    let common = ours.ty.data.common(&theirs.ty.data)?;
+    let widen = |expr: &Expr| {
+        if expr.ty.data == common {
+            return Some(expr.clone());
+        }
+        let ty = Type { data: common.clone(), nullable: expr.ty.nullable };
+        let cast = ExprKind::Cast { value: Box::new(expr.clone()), on_failure: CastFailure::Never };
+        expr.ty.data.widens_to(&common).then(|| Expr::new(cast, ty, expr.origin))
+    };
+    Some((widen(ours)?, widen(theirs)?))
+}
+
+/// The condition in its parts.
+struct Split {
+    stream: WithTemporaries,
+    table: WithTemporaries,
+    stream_keys: Vec<usize>,
+    table_keys: Vec<usize>,
+    residual: Vec<Expr>,
+}
+
+fn split(on: &Expr, stream: &Schema, table: &Schema, kind: LookupKind) -> Split {
+    let mut parts = Split {
+        stream: WithTemporaries::new(stream),
+        table: WithTemporaries::new(table),
+        stream_keys: vec![],
+        table_keys: vec![],
+        residual: vec![],
+    };
+    let width = stream.len();
+    let drops_unmatched = matches!(kind, LookupKind::Inner | LookupKind::Semi);
+    let mut settled = true;
+    for (i, conjunct) in conjuncts(on).into_iter().enumerate() {
+        if conjunct.kind == ExprKind::Literal(flowc_ir::Value::Boolean(true)) {
+            continue;
+        }
+        if settled && (i == 0 || !can_fail(conjunct)) {
+            if let Some((ours, theirs)) = key(conjunct, width) {
+                parts.stream_keys.push(parts.stream.column_in_order(ours));
+                parts.table_keys.push(parts.table.column_in_order(map_columns(&theirs, |c| c - width)));
+                continue;
+            }
+            match side(conjunct, width) {
+                Side::Table => {
+                    parts.table.filter(map_columns(conjunct, |c| c - width));
+                    continue;
+                }
+                Side::Stream | Side::None if drops_unmatched => {
+                    parts.stream.filter(conjunct.clone());
+                    continue;
+                }
+                _ => {}
+            }
+        }
+        settled &= !can_fail(conjunct);
+        parts.residual.push(conjunct.clone());
+    }
+    parts
+}
+
+/// Adds the nodes of a join to a table.
+pub(super) fn lower(
+    l: &mut Lowering<'_>,
+    before: NodeId,
+    step: &CheckedStep,
+    (table, kind, on): (usize, LookupKind, &Expr),
+    label: &str,
+    whole: bool,
+) -> NodeId {
+    let stream = l.schema(before).clone();
+    let id = l.table_id(table);
+    let columns = l.checked.tables[table].spec.schema.clone();
+    let parts = split(on, &stream, &columns, kind);
+    let reads = match parts.stream.is_identity() {
+        true => before,
+        false => l.transform(before, parts.stream.finish(), label, step.origin),
+    };
+    let widened = l.schema(reads).clone();
+    let prepare = parts.table.finish();
+    let carries = matches!(kind, LookupKind::Inner | LookupKind::Left);
+    let output: Vec<usize> = if carries { (0..columns.len()).collect() } else { vec![] };
+    // The rows behind the step: the stream's columns, then the table's under their joined names.
+    let joined = step.rows.schema.fields.iter().skip(stream.len()).take(output.len()).cloned();
+    let mut schema = widened.clone();
+    schema.fields.extend(joined);
+    let residual = residual(parts.residual, &stream, &widened, &prepare.output_schema());
+    let (stream_keys, table_keys) = (parts.stream_keys, parts.table_keys);
+    let operator = Operator::Lookup(Lookup { table: id, kind, prepare, stream_keys, table_keys, residual, output });
+    let found = l.add(node(operator, vec![reads], schema.clone(), &step.rows, whole, label, step.origin));
+    if reads == before || widened.len() == stream.len() {
+        return found;
+    }
+    let positions: Vec<usize> = (0..stream.len()).chain(widened.len()..schema.len()).collect();
+    l.transform(found, choose(&schema, &positions, &step.rows.schema), label, step.origin)
+}
+
+/// The program for what is left of the condition, over the stream's columns (temporary ones too) and the table's.
+fn residual(conjuncts: Vec<Expr>, stream: &Schema, widened: &Schema, table: &Schema) -> Option<Program> {
+    let first = conjuncts.first()?.clone();
+    let shift = widened.len() - stream.len();
+    let moved = conjuncts.iter().map(|c| map_columns(c, |i| if i < stream.len() { i } else { i + shift }));
+    let nullable = conjuncts.iter().any(|c| c.ty.nullable);
+    let ty = Type::boolean().with_nullable(nullable);
+    let value = match conjuncts.len() {
+        1 => moved.last()?,
+        _ => Expr::new(ExprKind::And(moved.collect()), ty.clone(), first.origin),
+    };
+    let mut input = widened.clone();
+    for field in &table.fields {
+        let name = match input.field(&field.name) {
+            Some(_) => super::temporary::fresh(|n| input.field(n).is_some() || table.field(n).is_some()),
+            None => field.name.clone(),
+        };
+        input.fields.push(Field { name, ..field.clone() });
+    }
+    Some(Program { input, steps: vec![], outputs: vec![Output { field: Field::new("matches", ty), value }] })
+}

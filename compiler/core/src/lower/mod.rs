@@ -1,0 +1,244 @@
+//! From the checked program to the dataflow graph: flows and steps become nodes, expressions the programs of `Transform`s. What no sink needs is left out.
+//! It must not improve anything (that is `optimize`'s matter), nor know how the graph will run.
+//!
+//! A flow that several read is one node that several read, so it runs once. Only where one reader computes the whole of its input (a sink that
+//! replaces, or one behind a blocking step) and another what is new, the nodes are two: they see different rows.
+
+mod lookup;
+mod step;
+mod temporary;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use crate::checked::{Checked, CheckedSink, Input, Operation, Rows};
+use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId};
+use flowc_ir::plan::{Plan, SinkMode, SinkSpec};
+use flowc_ir::verify::debug_verify;
+use flowc_ir::{Origin, Program, Schema};
+use std::collections::BTreeMap;
+
+/// A program as a graph, not yet optimized.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lowered {
+    plan: Plan,
+}
+
+impl Checked {
+    /// The next stage: the dataflow graph.
+    pub fn lower(&self) -> Lowered {
+        let plan = Lowering::new(self).run();
+        debug_verify(&plan, "lowering");
+        Lowered { plan }
+    }
+}
+
+impl Lowered {
+    /// The plan as it is before optimization.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The next stage: the same plan, better.
+    pub fn optimize(self) -> Plan {
+        crate::optimize::optimize(self.plan)
+    }
+}
+
+/// The state of lowering.
+struct Lowering<'a> {
+    checked: &'a Checked,
+    plan: Plan,
+    sources: BTreeMap<usize, SourceId>,
+    tables: BTreeMap<usize, TableId>,
+    /// The node that yields an input, for computations of the whole and of what is new.
+    nodes: BTreeMap<(Input, bool), NodeId>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(checked: &'a Checked) -> Self {
+        let plan = Plan {
+            pipeline: checked.pipeline.clone(),
+            sources: vec![],
+            tables: vec![],
+            sinks: vec![],
+            graph: Graph::default(),
+        };
+        Lowering { checked, plan, sources: BTreeMap::new(), tables: BTreeMap::new(), nodes: BTreeMap::new() }
+    }
+
+    fn run(mut self) -> Plan {
+        for sink in &self.checked.sinks {
+            self.sink(sink);
+        }
+        self.plan
+    }
+
+    fn add(&mut self, node: Node) -> NodeId {
+        self.plan.graph.add(node)
+    }
+
+    fn schema(&self, node: NodeId) -> &Schema {
+        &self.plan.graph.node(node).schema
+    }
+
+    /// A `Transform` behind a node; kind and boundedness as before it.
+    fn transform(&mut self, input: NodeId, program: Program, label: &str, origin: Origin) -> NodeId {
+        let before = self.plan.graph.node(input);
+        let node = Node {
+            schema: program.output_schema(),
+            operator: Operator::Transform(program),
+            inputs: vec![input],
+            kind: before.kind.clone(),
+            bounded: before.bounded,
+            label: label.to_string(),
+            origin,
+        };
+        self.add(node)
+    }
+
+    fn source_id(&mut self, index: usize) -> SourceId {
+        let next = SourceId(self.plan.sources.len() as u32);
+        let id = *self.sources.entry(index).or_insert(next);
+        if id == next {
+            self.plan.sources.push(self.checked.sources[index].spec.clone());
+        }
+        id
+    }
+
+    fn table_id(&mut self, index: usize) -> TableId {
+        let next = TableId(self.plan.tables.len() as u32);
+        let id = *self.tables.entry(index).or_insert(next);
+        if id == next {
+            self.plan.tables.push(self.checked.tables[index].spec.clone());
+        }
+        id
+    }
+
+    /// The node that yields the rows of an input.
+    fn input(&mut self, input: Input, whole: bool) -> NodeId {
+        if let Some(node) = self.nodes.get(&(input, whole)) {
+            return *node;
+        }
+        let node = match input {
+            Input::Source(index) => self.source(index, whole),
+            Input::Table(index) => self.scan(index),
+            Input::Flow(index) => self.flow(index, whole),
+        };
+        self.nodes.insert((input, whole), node);
+        node
+    }
+
+    fn source(&mut self, index: usize, whole: bool) -> NodeId {
+        let source = &self.checked.sources[index];
+        let id = self.source_id(index);
+        let node = self.add(Node {
+            operator: Operator::Source(id),
+            inputs: vec![],
+            schema: source.spec.schema.clone(),
+            kind: Kind::Append,
+            bounded: whole || source.bounded,
+            label: source.spec.name.clone(),
+            origin: source.spec.origin,
+        });
+        match &source.derive {
+            Some(program) => self.transform(node, program.clone(), &source.spec.name, source.spec.origin),
+            None => node,
+        }
+    }
+
+    fn scan(&mut self, index: usize) -> NodeId {
+        let spec = &self.checked.tables[index].spec;
+        let id = self.table_id(index);
+        self.add(Node {
+            operator: Operator::TableScan(id),
+            inputs: vec![],
+            schema: spec.schema.clone(),
+            kind: Kind::Append,
+            bounded: true,
+            label: spec.name.clone(),
+            origin: spec.origin,
+        })
+    }
+
+    fn flow(&mut self, index: usize, whole: bool) -> NodeId {
+        let flow = &self.checked.flows[index];
+        let mut node = self.input(flow.input, whole);
+        for step in &flow.steps {
+            let label = format!("{} |> {}", flow.name, step.keyword);
+            node = step::lower(self, node, step, &label, whole);
+        }
+        node
+    }
+
+    fn sink(&mut self, sink: &CheckedSink) {
+        let whole = sink.mode == SinkMode::Overwrite || self.needs_whole(sink.input);
+        let rows = self.input(sink.input, whole);
+        let fed = self.transform(rows, sink.program.clone(), &sink.name, sink.origin);
+        let id = SinkId(self.plan.sinks.len() as u32);
+        let before = self.plan.graph.node(fed);
+        let node = Node {
+            operator: Operator::Sink(id),
+            inputs: vec![fed],
+            schema: before.schema.clone(),
+            kind: before.kind.clone(),
+            bounded: before.bounded,
+            label: sink.name.clone(),
+            origin: sink.origin,
+        };
+        self.plan.sinks.push(SinkSpec {
+            name: sink.name.clone(),
+            connector: sink.connector.clone(),
+            mode: sink.mode.clone(),
+            whole,
+            schema: node.schema.clone(),
+            partition_by: sink.partition_by.clone(),
+            generated: sink.generated.clone(),
+            constraints: sink.constraints.clone(),
+            enforced: sink.enforced.clone(),
+            properties: sink.properties.clone(),
+            description: sink.description.clone(),
+            evolve: sink.evolve,
+            input: fed,
+            origin: sink.origin,
+        });
+        self.add(node);
+    }
+
+    /// Whether the rows are not those of what is new alone: a blocking step looks at all of its input, a table's snapshot has no "new".
+    fn needs_whole(&self, input: Input) -> bool {
+        match input {
+            Input::Source(_) => false,
+            Input::Table(_) => true,
+            Input::Flow(index) => {
+                let flow = &self.checked.flows[index];
+                let step_needs = |operation: &Operation| match operation {
+                    Operation::Aggregate { .. } | Operation::Sort(_) | Operation::Limit(_) => true,
+                    Operation::Union { others, .. } => others.iter().any(|(other, _)| self.needs_whole(*other)),
+                    Operation::Transform(_) | Operation::Lookup { .. } | Operation::Explode { .. } => false,
+                };
+                self.needs_whole(flow.input) || flow.steps.iter().any(|step| step_needs(&step.operation))
+            }
+        }
+    }
+}
+
+/// A node for a step with these rows behind it.
+fn node(
+    operator: Operator,
+    inputs: Vec<NodeId>,
+    schema: Schema,
+    rows: &Rows,
+    whole: bool,
+    label: &str,
+    origin: Origin,
+) -> Node {
+    Node {
+        operator,
+        inputs,
+        schema,
+        kind: rows.kind.clone(),
+        bounded: whole || rows.bounded,
+        label: label.to_string(),
+        origin,
+    }
+}

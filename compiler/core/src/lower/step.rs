@@ -1,0 +1,153 @@
+//! Steps to nodes. An expression that an operator needs as a column is computed in a `Transform` before it, and dropped behind it.
+
+use super::temporary::{WithTemporaries, choose, fresh};
+use super::{Lowering, lookup, node};
+use crate::checked::{CheckedAggregate, CheckedSortKey, CheckedStep, Input, Operation};
+use flowc_ir::graph::{Aggregate, AggregateCall, NodeId, Operator, SortColumn};
+use flowc_ir::{Expr, ExprKind, Field, Program, Schema};
+
+/// Adds the nodes of a step behind `before`.
+pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, label: &str, whole: bool) -> NodeId {
+    match &step.operation {
+        Operation::Transform(program) => {
+            let schema = program.output_schema();
+            let operator = Operator::Transform(program.clone());
+            l.add(node(operator, vec![before], schema, &step.rows, whole, label, step.origin))
+        }
+        Operation::Lookup { table, kind, on, .. } => lookup::lower(l, before, step, (*table, *kind, on), label, whole),
+        Operation::Aggregate { keys, aggregates } => aggregate(l, before, step, keys, aggregates, label, whole),
+        Operation::Sort(keys) => sort(l, before, step, keys, label, whole),
+        Operation::Limit(count) => {
+            let schema = l.schema(before).clone();
+            l.add(node(Operator::Limit(*count), vec![before], schema, &step.rows, whole, label, step.origin))
+        }
+        Operation::Union { align, others } => union(l, before, step, align, others, label, whole),
+        Operation::Explode { array, element } => explode(l, before, step, array, element, label, whole),
+    }
+}
+
+/// The position of the column that an expression is, if it is nothing more, and has the column's type.
+fn plain_column(expr: &Expr, schema: &Schema) -> Option<usize> {
+    match expr.kind {
+        ExprKind::Column(index) => schema.fields.get(index).filter(|f| f.ty == expr.ty).map(|_| index),
+        _ => None,
+    }
+}
+
+fn aggregate(
+    l: &mut Lowering<'_>,
+    before: NodeId,
+    step: &CheckedStep,
+    keys: &[(Field, Expr)],
+    aggregates: &[CheckedAggregate],
+    label: &str,
+    whole: bool,
+) -> NodeId {
+    let input = l.schema(before).clone();
+    let operands = aggregates.iter().flat_map(|a| a.args.iter().chain(&a.filter));
+    let needed: Vec<&Expr> = keys.iter().map(|(_, key)| key).chain(operands).collect();
+    let direct = needed.iter().all(|expr| plain_column(expr, &input).is_some());
+    let mut columns = if direct { WithTemporaries::new(&input) } else { WithTemporaries::empty(&input) };
+    let positions = keys.iter().map(|(field, key)| columns.named(key.clone(), Some(field))).collect();
+    let calls = aggregates.iter().map(|a| AggregateCall {
+        function: a.function,
+        args: a.args.iter().map(|arg| columns.column(arg.clone())).collect(),
+        constants: a.constants.clone(),
+        filter: a.filter.as_ref().map(|filter| columns.column(filter.clone())),
+        ty: a.field.ty.clone(),
+        origin: a.origin,
+    });
+    let operator = Operator::Aggregate(Aggregate { aggregates: calls.collect(), keys: positions });
+    let reads = if direct { before } else { l.transform(before, columns.finish(), label, step.origin) };
+    let schema = step.rows.schema.clone();
+    l.add(node(operator, vec![reads], schema, &step.rows, whole, label, step.origin))
+}
+
+fn sort(
+    l: &mut Lowering<'_>,
+    before: NodeId,
+    step: &CheckedStep,
+    keys: &[CheckedSortKey],
+    label: &str,
+    whole: bool,
+) -> NodeId {
+    let input = l.schema(before).clone();
+    let mut columns = WithTemporaries::new(&input);
+    let order = keys.iter().map(|key| SortColumn {
+        // A column that has lost its null is the same column to sort by.
+        column: match key.value.kind {
+            ExprKind::Column(index) => index,
+            _ => columns.column(key.value.clone()),
+        },
+        descending: key.descending,
+        nulls_first: key.nulls_first,
+    });
+    let operator = Operator::Sort(order.collect());
+    if columns.is_identity() {
+        return l.add(node(operator, vec![before], input, &step.rows, whole, label, step.origin));
+    }
+    let computed = l.transform(before, columns.finish(), label, step.origin);
+    let widened = l.schema(computed).clone();
+    let sorted = l.add(node(operator, vec![computed], widened.clone(), &step.rows, whole, label, step.origin));
+    let kept: Vec<usize> = (0..input.len()).collect();
+    l.transform(sorted, choose(&widened, &kept, &input), label, step.origin)
+}
+
+fn union(
+    l: &mut Lowering<'_>,
+    before: NodeId,
+    step: &CheckedStep,
+    align: &Program,
+    others: &[(Input, Program)],
+    label: &str,
+    whole: bool,
+) -> NodeId {
+    let mut inputs = vec![l.transform(before, align.clone(), label, step.origin)];
+    for (input, program) in others {
+        let rows = l.input(*input, whole);
+        inputs.push(l.transform(rows, program.clone(), label, step.origin));
+    }
+    let schema = align.output_schema();
+    l.add(node(Operator::Union, inputs, schema, &step.rows, whole, label, step.origin))
+}
+
+fn explode(
+    l: &mut Lowering<'_>,
+    before: NodeId,
+    step: &CheckedStep,
+    array: &Expr,
+    element: &Field,
+    label: &str,
+    whole: bool,
+) -> NodeId {
+    let input = l.schema(before).clone();
+    let (reads, column) = match array.kind {
+        ExprKind::Column(index) => (before, index),
+        _ => {
+            let mut columns = WithTemporaries::new(&input);
+            let column = columns.column(array.clone());
+            (l.transform(before, columns.finish(), label, step.origin), column)
+        }
+    };
+    let widened = l.schema(reads).clone();
+    let replaced = input.index_of(&element.name);
+    let name = match widened.field(&element.name) {
+        Some(_) => fresh(|n| widened.field(n).is_some()),
+        None => element.name.clone(),
+    };
+    let element = Field { name, ..element.clone() };
+    let mut schema = widened.clone();
+    schema.fields.push(element.clone());
+    let operator = Operator::Explode { column, element };
+    let exploded = l.add(node(operator, vec![reads], schema.clone(), &step.rows, whole, label, step.origin));
+    if replaced.is_none() && reads == before {
+        return exploded;
+    }
+    let last = schema.len() - 1;
+    let mut positions: Vec<usize> = (0..input.len()).collect();
+    match replaced {
+        Some(position) => positions[position] = last,
+        None => positions.push(last),
+    }
+    l.transform(exploded, choose(&schema, &positions, &step.rows.schema), label, step.origin)
+}

@@ -1,0 +1,238 @@
+//! The laws of graphs and plans.
+
+use super::{Findings, Law, expr};
+use crate::expr::Program;
+use crate::graph::{Aggregate, Lookup, LookupKind, Node, NodeId, Operator, SortColumn};
+use crate::plan::{Plan, SinkMode};
+use crate::types::{DataType, Field, Schema, Type};
+
+pub(super) fn plan(f: &mut Findings, plan: &Plan) {
+    for source in &plan.sources {
+        f.at(&format!("source `{}`", source.name), |f| spec(f, &source.schema, source.predicate.as_ref()));
+    }
+    for table in &plan.tables {
+        f.at(&format!("table `{}`", table.name), |f| spec(f, &table.schema, table.predicate.as_ref()));
+    }
+    for (id, node) in plan.graph.iter() {
+        f.at(&format!("node {} ({})", id.0, node.label), |f| self::node(f, plan, id, node));
+    }
+    for (i, sink) in plan.sinks.iter().enumerate() {
+        f.at(&format!("sink `{}`", sink.name), |f| {
+            let nodes =
+                plan.graph.nodes.iter().filter(|n| matches!(n.operator, Operator::Sink(s) if s.0 as usize == i));
+            let nodes: Vec<_> = nodes.collect();
+            f.check(Law::Reference, nodes.len() == 1, || format!("{} nodes write it", nodes.len()));
+            let fed = nodes.iter().all(|n| n.inputs == [sink.input]);
+            f.check(Law::Reference, fed, || format!("it is not fed by node {}", sink.input.0));
+            expr::schema(f, "columns", &sink.schema);
+            for column in &sink.partition_by {
+                f.check(Law::Position, sink.schema.field(column).is_some(), || format!("no column `{column}`"));
+            }
+            let whole = sink.whole || sink.mode == SinkMode::Append;
+            f.check(Law::Bounded, whole, || "it replaces what is there by a part".into());
+        });
+    }
+}
+
+fn spec(f: &mut Findings, schema: &Schema, predicate: Option<&Program>) {
+    expr::schema(f, "columns", schema);
+    if let Some(program) = predicate {
+        f.at("predicate", |f| self::predicate(f, program, schema));
+    }
+}
+
+/// A program that decides about rows of these columns.
+fn predicate(f: &mut Findings, program: &Program, columns: &Schema) {
+    expr::program(f, program);
+    let reads = same_columns(&program.input, columns);
+    f.check(Law::Predicate, reads, || format!("reads ({}), not ({columns})", program.input));
+    let boolean = matches!(program.outputs.as_slice(), [o] if o.field.ty.data == DataType::Boolean);
+    f.check(Law::Predicate, boolean, || format!("yields ({})", program.output_schema()));
+}
+
+/// Whether names and types are the same; comments do not matter.
+fn same_columns(a: &Schema, b: &Schema) -> bool {
+    a.len() == b.len() && a.fields.iter().zip(&b.fields).all(|(x, y)| x.name == y.name && x.ty == y.ty)
+}
+
+fn agree(f: &mut Findings, what: &str, found: &Schema, expected: &Schema) {
+    f.check(Law::SchemaAgreement, same_columns(found, expected), || {
+        format!("{what}: ({found}) instead of ({expected})")
+    });
+}
+
+/// How many inputs an operator takes.
+fn arity(operator: &Operator) -> (usize, usize) {
+    match operator {
+        Operator::Source(_) | Operator::TableScan(_) => (0, 0),
+        Operator::Union => (1, usize::MAX),
+        _ => (1, 1),
+    }
+}
+
+fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
+    expr::schema(f, "columns", &node.schema);
+    let (least, most) = arity(&node.operator);
+    let count = node.inputs.len();
+    f.check(Law::Order, (least..=most).contains(&count), || format!("{count} inputs"));
+    let ordered = node.inputs.iter().all(|input| input.0 < id.0);
+    f.check(Law::Order, ordered, || format!("reads {:?}, which do not come before it", node.inputs));
+    if !ordered || !(least..=most).contains(&count) {
+        return;
+    }
+    let inputs: Vec<&Node> = node.inputs.iter().map(|i| plan.graph.node(*i)).collect();
+    match &node.operator {
+        Operator::Source(source) => match plan.sources.get(source.0 as usize) {
+            Some(spec) => agree(f, "columns", &node.schema, &spec.schema),
+            None => f.report(Law::Reference, format!("there is no source {}", source.0)),
+        },
+        Operator::TableScan(table) => match plan.tables.get(table.0 as usize) {
+            Some(spec) => {
+                agree(f, "columns", &node.schema, &spec.schema);
+                f.check(Law::Bounded, node.bounded, || "a table is bounded".into());
+            }
+            None => f.report(Law::Reference, format!("there is no table {}", table.0)),
+        },
+        Operator::Transform(program) => {
+            expr::program(f, program);
+            agree(f, "program input", &program.input, &inputs[0].schema);
+            agree(f, "columns", &node.schema, &program.output_schema());
+        }
+        Operator::Lookup(lookup) => self::lookup(f, plan, lookup, &inputs[0].schema, &node.schema),
+        Operator::Aggregate(aggregate) => {
+            self::aggregate(f, aggregate, &inputs[0].schema, &node.schema);
+            bounded(f, inputs[0]);
+        }
+        Operator::Sort(columns) => {
+            sort(f, columns, &inputs[0].schema);
+            agree(f, "columns", &node.schema, &inputs[0].schema);
+            bounded(f, inputs[0]);
+        }
+        Operator::Limit(_) => {
+            agree(f, "columns", &node.schema, &inputs[0].schema);
+            bounded(f, inputs[0]);
+        }
+        Operator::Union => inputs.iter().for_each(|input| agree(f, "input", &input.schema, &node.schema)),
+        Operator::Explode { column, element } => explode(f, *column, element, &inputs[0].schema, &node.schema),
+        Operator::Sink(sink) => match plan.sinks.get(sink.0 as usize) {
+            Some(spec) => {
+                agree(f, "columns", &node.schema, &spec.schema);
+                agree(f, "input", &inputs[0].schema, &spec.schema);
+            }
+            None => f.report(Law::Reference, format!("there is no sink {}", sink.0)),
+        },
+    }
+}
+
+fn bounded(f: &mut Findings, input: &Node) {
+    f.check(Law::Bounded, input.bounded, || "the input does not end".into());
+}
+
+fn column<'a>(f: &mut Findings, schema: &'a Schema, index: usize) -> Option<&'a Field> {
+    let field = schema.fields.get(index);
+    f.check(Law::Position, field.is_some(), || format!("there is no column {index} in ({schema})"));
+    field
+}
+
+fn comparable(f: &mut Findings, ty: &Type) {
+    f.check(Law::KeyType, ty.data.is_orderable(), || format!("{ty} cannot be compared"));
+}
+
+fn lookup(f: &mut Findings, plan: &Plan, lookup: &Lookup, stream: &Schema, out: &Schema) {
+    let Some(table) = plan.tables.get(lookup.table.0 as usize) else {
+        return f.report(Law::Reference, format!("there is no table {}", lookup.table.0));
+    };
+    let prepared = lookup.prepare.output_schema();
+    f.at("prepare", |f| {
+        expr::program(f, &lookup.prepare);
+        agree(f, "input", &lookup.prepare.input, &table.schema);
+    });
+    let (ours, theirs) = (lookup.stream_keys.len(), lookup.table_keys.len());
+    f.check(Law::KeyType, ours == theirs, || format!("{ours} keys of the stream, {theirs} of the table"));
+    for (a, b) in lookup.stream_keys.iter().zip(&lookup.table_keys) {
+        if let (Some(a), Some(b)) = (column(f, stream, *a), column(f, &prepared, *b)) {
+            f.check(Law::KeyType, a.ty.data == b.ty.data, || format!("{a} is matched with {b}"));
+            comparable(f, &a.ty);
+        }
+    }
+    if let Some(residual) = &lookup.residual {
+        f.at("residual", |f| predicate(f, residual, &pair_schema(stream, &prepared, &residual.input)));
+    }
+    let widens = lookup.kind == LookupKind::Left;
+    let mut expected = stream.clone();
+    for index in &lookup.output {
+        if let Some(field) = column(f, &prepared, *index) {
+            expected
+                .fields
+                .push(Field { ty: field.ty.clone().with_nullable(field.ty.nullable || widens), ..field.clone() });
+        }
+    }
+    let carries = matches!(lookup.kind, LookupKind::Inner | LookupKind::Left);
+    f.check(Law::SchemaAgreement, carries || lookup.output.is_empty(), || "a semi or anti lookup with columns".into());
+    // The table's columns are renamed on their way out: `device.site`.
+    let agrees = expected.len() == out.len()
+        && expected.fields.iter().zip(&out.fields).enumerate().all(|(i, (e, o))| {
+            e.ty.data == o.ty.data
+                && (o.ty.nullable || !e.ty.nullable)
+                && (i >= stream.len() || (e.name == o.name && e.ty == o.ty))
+        });
+    f.check(Law::SchemaAgreement, agrees, || format!("columns: ({out}) instead of ({expected})"));
+}
+
+/// The columns of a pair of rows, with the names that the residual has for the table's (they may be called as the stream's are).
+fn pair_schema(stream: &Schema, table: &Schema, named: &Schema) -> Schema {
+    let mut fields = stream.fields.clone();
+    fields.extend(table.fields.iter().cloned());
+    for (field, name) in fields.iter_mut().zip(&named.fields).skip(stream.len()) {
+        field.name.clone_from(&name.name);
+    }
+    Schema::new(fields)
+}
+
+fn aggregate(f: &mut Findings, aggregate: &Aggregate, input: &Schema, out: &Schema) {
+    let mut expected = vec![];
+    for key in &aggregate.keys {
+        if let Some(field) = column(f, input, *key) {
+            comparable(f, &field.ty);
+            expected.push(field.ty.clone());
+        }
+    }
+    for call in &aggregate.aggregates {
+        let args: Vec<Type> = call.args.iter().filter_map(|a| column(f, input, *a)).map(|a| a.ty.clone()).collect();
+        if let Some(field) = call.filter.and_then(|filter| column(f, input, filter)) {
+            f.check(Law::Boolean, field.ty.data == DataType::Boolean, || format!("a filter is {}", field.ty));
+        }
+        let (least, most) = call.function.arity();
+        let fits = (least..=most).contains(&args.len());
+        let nonempty = !aggregate.keys.is_empty() && call.filter.is_none();
+        let yields = if fits { call.function.result_type(&args, nonempty) } else { None };
+        let agrees = yields.as_ref().is_some_and(|t| t.data == call.ty.data && (call.ty.nullable || !t.nullable));
+        f.check(Law::AggregateType, agrees, || {
+            format!("{:?} of {args:?} is {yields:?}, not {}", call.function, call.ty)
+        });
+        expected.push(call.ty.clone());
+    }
+    let agrees = out.len() == expected.len() && out.fields.iter().zip(&expected).all(|(o, e)| o.ty == *e);
+    f.check(Law::SchemaAgreement, agrees, || format!("columns: ({out}) instead of {expected:?}"));
+}
+
+fn sort(f: &mut Findings, columns: &[SortColumn], input: &Schema) {
+    for key in columns {
+        if let Some(field) = column(f, input, key.column) {
+            comparable(f, &field.ty);
+        }
+    }
+}
+
+fn explode(f: &mut Findings, index: usize, element: &Field, input: &Schema, out: &Schema) {
+    let Some(field) = column(f, input, index) else { return };
+    match &field.ty.data {
+        DataType::Array(item) => {
+            f.check(Law::SchemaAgreement, **item == element.ty, || format!("elements are {item}, not {}", element.ty));
+        }
+        other => f.report(Law::SchemaAgreement, format!("{other} is not an array")),
+    }
+    let mut expected = input.clone();
+    expected.fields.push(element.clone());
+    agree(f, "columns", out, &expected);
+}

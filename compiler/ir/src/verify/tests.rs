@@ -1,0 +1,405 @@
+//! A plan that keeps all laws, and for every law changes that break it.
+
+use super::{Law, verify, verify_program};
+use crate::aggregates::AggregateFunction;
+use crate::expr::{CastFailure, Expr, ExprKind, LocalId, Origin, Output, Program, ProgramStep};
+use crate::functions::{find, resolve};
+use crate::graph::*;
+use crate::plan::{Connector, Plan, SinkMode, SinkSpec, SourceSpec, TableSpec};
+use crate::types::{DataType, Field, Schema, Type};
+use crate::value::Value;
+use std::collections::BTreeSet;
+
+fn column(index: usize, ty: Type) -> Expr {
+    Expr::new(ExprKind::Column(index), ty, Origin::default())
+}
+
+fn literal(value: Value, data: DataType) -> Expr {
+    Expr::new(ExprKind::Literal(value), Type::new(data), Origin::default())
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
+    let found = resolve(name, &types).expect("the call resolves");
+    Expr::new(ExprKind::Call { function: found.function, args }, found.result, Origin::default())
+}
+
+fn long() -> Type {
+    Type::new(DataType::Long)
+}
+
+fn expr(kind: ExprKind, ty: Type) -> Expr {
+    Expr::new(kind, ty, Origin::default())
+}
+
+fn boxed(e: Expr) -> Box<Expr> {
+    Box::new(e)
+}
+
+fn item() -> Type {
+    Type::nullable(DataType::Integer)
+}
+
+fn columns() -> Schema {
+    Schema::new(vec![
+        Field::new("id", long()),
+        Field::new("value", Type::nullable(DataType::Double)),
+        Field::new("xs", Type::new(DataType::Array(Box::new(item())))),
+        Field::new("m", Type::new(DataType::Map(Box::new(DataType::String), Box::new(item())))),
+    ])
+}
+
+fn positive(schema: &Schema) -> Program {
+    let condition = call("greater", vec![column(0, long()), literal(Value::Long(0), DataType::Long)]);
+    let field = Field::new("needed", condition.ty.clone());
+    Program { input: schema.clone(), steps: vec![], outputs: vec![Output { field, value: condition }] }
+}
+
+fn node(operator: Operator, inputs: &[u32], schema: Schema) -> Node {
+    let inputs = inputs.iter().map(|i| NodeId(*i)).collect();
+    Node { operator, inputs, schema, kind: Kind::Append, bounded: true, label: "n".into(), origin: Origin::default() }
+}
+
+fn identity(schema: &Schema) -> Program {
+    let outputs = schema.fields.iter().enumerate();
+    let outputs = outputs.map(|(i, f)| Output { field: f.clone(), value: column(i, f.ty.clone()) }).collect();
+    Program { input: schema.clone(), steps: vec![], outputs }
+}
+
+/// scan → transform → lookup → explode → union → sort → limit → aggregate → sink
+fn plan() -> Plan {
+    let (schema, table) = (columns(), Schema::new(vec![Field::new("id", long()), Field::new("site", long())]));
+    let mut wide = schema.clone();
+    wide.fields.push(Field::new("device.site", long()));
+    let mut exploded = wide.clone();
+    exploded.fields.push(Field::new("x", item()));
+    let counted = Schema::new(vec![Field::new("id", long()), Field::new("n", long())]);
+    let mut pair = schema.clone();
+    pair.fields.extend([Field::new("#0", long()), Field::new("site", long())]);
+    let lookup = Lookup {
+        table: TableId(0),
+        kind: LookupKind::Inner,
+        prepare: identity(&table),
+        stream_keys: vec![0],
+        table_keys: vec![0],
+        residual: Some(positive(&pair)),
+        output: vec![1],
+    };
+    let mut program = identity(&schema);
+    program.steps.push(ProgramStep::Filter(positive(&schema).outputs.remove(0).value));
+    let aggregate = Aggregate {
+        keys: vec![0],
+        aggregates: vec![AggregateCall {
+            function: AggregateFunction::Count,
+            args: vec![1],
+            constants: vec![],
+            filter: None,
+            ty: long(),
+            origin: Origin::default(),
+        }],
+    };
+    let by_id = vec![SortColumn { column: 0, descending: false, nulls_first: true }];
+    let nodes = vec![
+        node(Operator::Source(SourceId(0)), &[], schema.clone()),
+        node(Operator::Transform(program), &[0], schema.clone()),
+        node(Operator::Lookup(lookup), &[1], wide.clone()),
+        node(Operator::Explode { column: 2, element: Field::new("x", item()) }, &[2], exploded.clone()),
+        node(Operator::Union, &[3, 3], exploded.clone()),
+        node(Operator::Sort(by_id), &[4], exploded.clone()),
+        node(Operator::Limit(3), &[5], exploded.clone()),
+        node(Operator::Aggregate(aggregate), &[6], counted.clone()),
+        node(Operator::Sink(SinkId(0)), &[7], counted.clone()),
+        node(Operator::TableScan(TableId(0)), &[], table.clone()),
+    ];
+    let connector = Connector::Delta { location: "/t".into() };
+    let origin = Origin::default();
+    Plan {
+        pipeline: "p".into(),
+        sources: vec![SourceSpec {
+            name: "s".into(),
+            connector: connector.clone(),
+            predicate: Some(positive(&schema)),
+            schema,
+            start: None,
+            origin,
+        }],
+        tables: vec![TableSpec {
+            name: "device".into(),
+            connector: connector.clone(),
+            schema: table,
+            predicate: None,
+            version: None,
+            origin,
+        }],
+        sinks: vec![SinkSpec {
+            name: "out".into(),
+            connector,
+            mode: SinkMode::Overwrite,
+            whole: true,
+            schema: counted,
+            partition_by: vec!["id".into()],
+            generated: vec![],
+            constraints: vec![],
+            enforced: vec![],
+            properties: Default::default(),
+            description: None,
+            evolve: false,
+            input: NodeId(7),
+            origin,
+        }],
+        graph: Graph { nodes },
+    }
+}
+
+fn laws(plan: &Plan) -> BTreeSet<Law> {
+    verify(plan).err().unwrap_or_default().into_iter().map(|v| v.law).collect()
+}
+
+#[test]
+fn a_good_plan_has_no_violation() {
+    assert_eq!(verify(&plan()), Ok(()));
+}
+
+fn lookup(plan: &mut Plan) -> &mut Lookup {
+    match &mut plan.graph.nodes[2].operator {
+        Operator::Lookup(lookup) => lookup,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn aggregate(plan: &mut Plan) -> &mut Aggregate {
+    match &mut plan.graph.nodes[7].operator {
+        Operator::Aggregate(aggregate) => aggregate,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn transform(plan: &mut Plan) -> &mut Program {
+    match &mut plan.graph.nodes[1].operator {
+        Operator::Transform(program) => program,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A change to the good plan, and the law that it breaks.
+type Planted = (Law, &'static str, fn(&mut Plan));
+
+const PLANTED: &[Planted] = &[
+    (Law::Order, "a later node is read", |p| p.graph.nodes[3].inputs = vec![NodeId(5)]),
+    (Law::Order, "a node reads itself", |p| p.graph.nodes[3].inputs = vec![NodeId(3)]),
+    (Law::Order, "too many inputs", |p| p.graph.nodes[6].inputs = vec![NodeId(5), NodeId(5)]),
+    (Law::Order, "a source with an input", |p| p.graph.nodes[9].inputs = vec![NodeId(0)]),
+    (Law::Reference, "no such source", |p| p.sources.clear()),
+    (Law::Reference, "no such table", |p| p.tables.clear()),
+    (Law::Reference, "no such sink", |p| p.sinks.clear()),
+    (Law::Reference, "a sink without a node", |p| {
+        let second = p.sinks[0].clone();
+        p.sinks.push(second);
+    }),
+    (Law::Reference, "a sink fed by another node", |p| p.sinks[0].input = NodeId(6)),
+    (Law::Position, "a sort column out of range", |p| {
+        p.graph.nodes[5].operator =
+            Operator::Sort(vec![SortColumn { column: 9, descending: false, nulls_first: false }]);
+    }),
+    (Law::Position, "a partition column that is not written", |p| p.sinks[0].partition_by = vec!["day".into()]),
+    (Law::Position, "a lookup output out of range", |p| lookup(p).output = vec![7]),
+    (Law::SchemaAgreement, "a source yields another type", |p| p.graph.nodes[0].schema.fields[0].ty.nullable = true),
+    (Law::SchemaAgreement, "a transform for other columns", |p| transform(p).input.fields[0].name = "other".into()),
+    (Law::SchemaAgreement, "a transform yields others", |p| transform(p).outputs[0].field.name = "other".into()),
+    (Law::SchemaAgreement, "a union of different schemas", |p| p.graph.nodes[4].inputs[1] = NodeId(2)),
+    (Law::SchemaAgreement, "an explode of another type", |p| {
+        p.graph.nodes[3].operator =
+            Operator::Explode { column: 2, element: Field::new("x", Type::new(DataType::Long)) };
+    }),
+    (Law::SchemaAgreement, "an explode of what is no array", |p| {
+        p.graph.nodes[3].operator = Operator::Explode { column: 0, element: Field::new("x", item()) };
+    }),
+    (Law::SchemaAgreement, "a left lookup that yields no null", |p| lookup(p).kind = LookupKind::Left),
+    (Law::SchemaAgreement, "a semi lookup with columns", |p| lookup(p).kind = LookupKind::Semi),
+    (Law::SchemaAgreement, "an aggregate column of another type", |p| {
+        p.graph.nodes[7].schema.fields[1].ty = Type::new(DataType::Integer);
+    }),
+    (Law::SchemaAgreement, "a sink that writes other columns", |p| p.sinks[0].schema.fields[1].name = "m".into()),
+    (Law::KeyType, "one key against none", |p| lookup(p).table_keys.clear()),
+    (Law::KeyType, "a long against an array", |p| lookup(p).stream_keys = vec![2]),
+    (Law::KeyType, "a map as a group", |p| aggregate(p).keys = vec![3]),
+    (Law::Bounded, "sort of what does not end", |p| p.graph.nodes[4].bounded = false),
+    (Law::Bounded, "a table that does not end", |p| p.graph.nodes[9].bounded = false),
+    (Law::Bounded, "a sink that replaces with what is new", |p| p.sinks[0].whole = false),
+    (Law::Predicate, "a predicate over other columns", |p| {
+        p.sources[0].predicate.as_mut().expect("there is one").input.fields.pop();
+    }),
+    (Law::Predicate, "a residual with two outputs", |p| {
+        let residual = lookup(p).residual.as_mut().expect("there is one");
+        let mut second = residual.outputs[0].clone();
+        second.field.name = "b".into();
+        residual.outputs.push(second);
+    }),
+    (Law::AggregateType, "count as integer", |p| {
+        aggregate(p).aggregates[0].ty = Type::new(DataType::Integer);
+        p.graph.nodes[7].schema.fields[1].ty = Type::new(DataType::Integer);
+    }),
+    (Law::AggregateType, "min without operand", |p| {
+        aggregate(p).aggregates[0].function = AggregateFunction::Min;
+        aggregate(p).aggregates[0].args.clear();
+    }),
+    (Law::Boolean, "an aggregate's filter", |p| aggregate(p).aggregates[0].filter = Some(0)),
+    (Law::UniqueNames, "two columns of one name", |p| p.graph.nodes[9].schema.fields[1].name = "id".into()),
+    (Law::Scope, "an expression in a node", |p| {
+        transform(p).steps.push(ProgramStep::Filter(column(17, Type::boolean())));
+    }),
+];
+
+#[test]
+fn every_law_of_plans_is_checked() {
+    for (law, what, change) in PLANTED {
+        let mut broken = plan();
+        change(&mut broken);
+        assert!(laws(&broken).contains(law), "{what}: {law:?} is not among {:?}", laws(&broken));
+    }
+}
+
+/// An expression over the columns of [`columns`], alone in a program.
+fn laws_of(value: Expr) -> BTreeSet<Law> {
+    let field = Field::new("out", value.ty.clone());
+    let program = Program { input: columns(), steps: vec![], outputs: vec![Output { field, value }] };
+    verify_program(&program).err().unwrap_or_default().into_iter().map(|v| v.law).collect()
+}
+
+fn variable(id: u32, ty: Type) -> Expr {
+    expr(ExprKind::Local(LocalId(id)), ty)
+}
+
+fn bind(id: u32, value: Expr, body: Expr) -> Expr {
+    let ty = body.ty.clone();
+    expr(ExprKind::Let { local: LocalId(id), value: boxed(value), body: boxed(body) }, ty)
+}
+
+fn one() -> Expr {
+    literal(Value::Long(1), DataType::Long)
+}
+
+fn truth() -> Expr {
+    literal(Value::Boolean(true), DataType::Boolean)
+}
+
+fn null(data: DataType) -> Expr {
+    expr(ExprKind::Literal(Value::Null), Type::nullable(data))
+}
+
+fn point() -> Type {
+    Type::new(DataType::Struct(vec![Field::new("a", long()), Field::new("b", item())]))
+}
+
+fn choose(condition: Expr, then: Expr, otherwise: Expr, ty: Type) -> Expr {
+    let (condition, then, otherwise) = (boxed(condition), boxed(then), boxed(otherwise));
+    expr(ExprKind::If { condition, then, otherwise }, ty)
+}
+
+fn cast(value: Expr, to: Type, on_failure: CastFailure) -> Expr {
+    expr(ExprKind::Cast { value: boxed(value), on_failure }, to)
+}
+
+fn good_expressions() -> Vec<Expr> {
+    let double = Type::nullable(DataType::Double);
+    vec![
+        bind(1, one(), bind(2, variable(1, long()), call("add", vec![variable(1, long()), variable(2, long())]))),
+        column(1, Type::new(DataType::Double)),
+        expr(ExprKind::And(vec![truth(), expr(ExprKind::Not(boxed(truth())), Type::boolean())]), Type::boolean()),
+        expr(ExprKind::IsNull(boxed(column(1, double.clone()))), Type::boolean()),
+        choose(null(DataType::Boolean), one(), null(DataType::Long), Type::nullable(DataType::Long)),
+        expr(ExprKind::Coalesce(vec![null(DataType::Long), one()]), long()),
+        expr(ExprKind::InList { value: boxed(one()), list: vec![Value::Long(3)] }, Type::boolean()),
+        cast(one(), Type::new(DataType::Double), CastFailure::Never),
+        cast(one(), Type::nullable(DataType::Byte), CastFailure::Null),
+        expr(ExprKind::Try(boxed(one())), Type::nullable(DataType::Long)),
+        expr(
+            ExprKind::Field {
+                value: boxed(expr(ExprKind::Struct(vec![one(), null(DataType::Integer)]), point())),
+                index: 1,
+            },
+            item(),
+        ),
+        expr(ExprKind::Array(vec![null(DataType::Integer)]), columns().fields[2].ty.clone()),
+        literal(Value::Decimal(99), DataType::Decimal { precision: 2, scale: 1 }),
+    ]
+}
+
+fn bad_expressions() -> Vec<(Law, Expr)> {
+    let add =
+        |ty: Type, args: Vec<Expr>| expr(ExprKind::Call { function: find("add").expect("there is add"), args }, ty);
+    let boolean = Type::boolean;
+    let in_list = |list: Vec<Value>| ExprKind::InList { value: boxed(one()), list };
+    let in_struct = |xs: Vec<Expr>| expr(ExprKind::Struct(xs), point());
+    vec![
+        (Law::Scope, column(4, long())),
+        (Law::Scope, variable(1, long())),
+        (Law::Scope, call("add", vec![bind(1, one(), variable(1, long())), variable(1, long())])),
+        (Law::UniqueLocals, bind(1, one(), bind(1, one(), variable(1, long())))),
+        (Law::SlotType, column(0, Type::new(DataType::Integer))),
+        (Law::SlotType, bind(1, null(DataType::Long), variable(1, long()))),
+        (Law::LiteralType, literal(Value::Integer(1), DataType::Long)),
+        (Law::LiteralType, literal(Value::Null, DataType::Long)),
+        (Law::LiteralType, literal(Value::Decimal(100), DataType::Decimal { precision: 2, scale: 1 })),
+        (Law::LiteralType, expr(in_list(vec![Value::Integer(1)]), boolean())),
+        (Law::CallType, add(long(), vec![one(), truth()])),
+        (Law::CallType, add(long(), vec![one()])),
+        (Law::CallType, add(Type::new(DataType::Double), vec![one(), one()])),
+        (Law::CallType, add(long(), vec![one(), literal(Value::Integer(1), DataType::Integer)])),
+        (Law::Boolean, expr(ExprKind::And(vec![one()]), boolean())),
+        (Law::Boolean, expr(ExprKind::Not(boxed(one())), boolean())),
+        (Law::Boolean, choose(one(), one(), one(), long())),
+        (Law::Boolean, expr(ExprKind::IsNull(boxed(one())), long())),
+        (Law::Branches, choose(truth(), one(), truth(), long())),
+        (Law::Branches, expr(ExprKind::Coalesce(vec![truth(), one()]), long())),
+        (Law::Branches, expr(ExprKind::Try(boxed(truth())), Type::nullable(DataType::Long))),
+        (Law::Null, add(long(), vec![one(), null(DataType::Long)])),
+        (Law::Null, expr(ExprKind::Or(vec![truth(), null(DataType::Boolean)]), boolean())),
+        (Law::Null, choose(truth(), one(), null(DataType::Long), long())),
+        (Law::Null, expr(ExprKind::Coalesce(vec![null(DataType::Long)]), long())),
+        (Law::Null, expr(in_list(vec![Value::Null]), boolean())),
+        (Law::Null, expr(ExprKind::Try(boxed(one())), long())),
+        (Law::Null, cast(one(), Type::new(DataType::Byte), CastFailure::Null)),
+        (Law::Operands, expr(ExprKind::And(vec![]), boolean())),
+        (Law::Operands, expr(ExprKind::Coalesce(vec![]), long())),
+        (Law::CastType, cast(one(), Type::new(DataType::Byte), CastFailure::Never)),
+        (Law::CastType, cast(one(), Type::new(DataType::Date), CastFailure::Error)),
+        (Law::Nested, expr(ExprKind::Field { value: boxed(one()), index: 0 }, long())),
+        (Law::Nested, expr(ExprKind::Field { value: boxed(in_struct(vec![one(), one()])), index: 2 }, long())),
+        (Law::Nested, in_struct(vec![one()])),
+        (Law::Nested, in_struct(vec![null(DataType::Long), null(DataType::Integer)])),
+        (Law::Nested, expr(ExprKind::Array(vec![one()]), columns().fields[2].ty.clone())),
+    ]
+}
+
+#[test]
+fn every_law_of_expressions_is_checked() {
+    for good in good_expressions() {
+        assert_eq!(laws_of(good.clone()), BTreeSet::new(), "{good:?}");
+    }
+    for (law, bad) in bad_expressions() {
+        assert!(laws_of(bad.clone()).contains(&law), "{law:?} is not found in {bad:?}: {:?}", laws_of(bad.clone()));
+    }
+}
+
+#[test]
+fn every_law_of_programs_is_checked() {
+    let of = |program: &Program| -> BTreeSet<Law> {
+        verify_program(program).err().unwrap_or_default().into_iter().map(|v| v.law).collect()
+    };
+    let mut program = identity(&columns());
+    program.steps = vec![ProgramStep::Let(truth()), ProgramStep::Filter(column(4, Type::boolean()))];
+    assert_eq!(of(&program), BTreeSet::new());
+    let mut early = program.clone();
+    early.steps.reverse();
+    assert_eq!(of(&early), BTreeSet::from([Law::Scope]));
+    let mut filter = program.clone();
+    filter.steps.push(ProgramStep::Assert { condition: one(), what: String::new() });
+    assert_eq!(of(&filter), BTreeSet::from([Law::Boolean]));
+    let mut output = program.clone();
+    output.outputs[1].field.ty.nullable = false;
+    assert_eq!(of(&output), BTreeSet::from([Law::OutputType]));
+    let mut names = program;
+    names.outputs[1].field.name = "id".into();
+    assert_eq!(of(&names), BTreeSet::from([Law::UniqueNames]));
+}
