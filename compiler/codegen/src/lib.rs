@@ -1,1 +1,63 @@
-//! Placeholder.
+//! Typed expressions to machine code: a [`Backend`] that compiles a program with Cranelift, and leaves to Arrow's vectorized kernels what has no fixed
+//! width. What a compiled program computes is, bit for bit, what the interpreter of `flowc-ir` computes.
+//!
+//! The stages: [`plan`](mod@plan) splits a program into parts; [`select`] says what machine code there is; `emit` makes Cranelift's intermediate code
+//! of a part; `jit` makes a function of that; `memory` lays Arrow's arrays before it; `kernel` runs the parts. All unsafe code of the compiler is
+//! here. This crate must not know of the syntax, of the runtime, or of where rows come from.
+
+mod abi;
+mod emit;
+mod fused;
+mod helpers;
+mod jit;
+mod kernel;
+mod memory;
+mod plan;
+mod select;
+
+use flowc_ir::Program;
+use flowc_ir::eval::{Backend, Kernel};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// The backend that compiles with Cranelift, for the processor at hand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cranelift;
+
+impl Backend for Cranelift {
+    fn compile(&self, program: &Program) -> Result<Arc<dyn Kernel>, String> {
+        Ok(Arc::new(kernel::JitKernel::new(program)?))
+    }
+}
+
+/// The functions of a program as Cranelift's intermediate code, for `explain`: the same on every processor.
+pub fn clif(program: &Program) -> Result<String, String> {
+    texts(program, jit::clif)
+}
+
+/// The functions of a program as code of the processor at hand, for `explain`.
+pub fn asm(program: &Program) -> Result<String, String> {
+    texts(program, jit::assembly)
+}
+
+fn texts(program: &Program, text: fn(&fused::Fused) -> Result<String, String>) -> Result<String, String> {
+    let mut all = String::new();
+    for part in &plan::Plan::of(program).parts {
+        match part {
+            plan::Part::Arrow { slot, reads, .. } => {
+                // Writing to a string does not fail.
+                let _ = writeln!(all, "; slot {slot}: computed by Arrow's kernels from slots {reads:?}\n");
+            }
+            plan::Part::Machine { fused, targets, .. } => {
+                let columns: Vec<_> = fused.columns.keys().collect();
+                let targets: Vec<_> = targets.iter().map(|(slot, _)| slot).collect();
+                let _ = writeln!(all, "; machine code: reads slots {columns:?}, writes slots {targets:?}");
+                let _ = writeln!(all, "{}", text(fused)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests;

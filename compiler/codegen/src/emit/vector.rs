@@ -1,0 +1,465 @@
+//! Comparisons of several rows at once, on 128-bit vectors, whose lanes are gathered into a block's word of truth. Only what never fails is computed so:
+//! arithmetic of floats, widening, comparisons. Knows expressions and columns; nothing of three-valued logic beyond "null where a column is null".
+
+use super::code::Code;
+use super::compare::{FloatCompare, Order};
+use super::layout::clif_type;
+use super::mask::{Scope, Words};
+use super::row::Row;
+use crate::fused::Fused;
+use crate::select::{Operation, operation_of};
+use cranelift::prelude::*;
+use flowc_ir::{DataType, Expr, ExprKind, LocalId, Value as Constant};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Rows that one turn of the loop takes: as many lanes as the shortest integers have in a vector.
+const ROWS: i64 = 8;
+const TURNS: i64 = crate::abi::BLOCK as i64 / ROWS;
+
+/// A condition that vectors can compute.
+#[derive(Debug)]
+pub(crate) struct Condition<'e> {
+    e: &'e Expr,
+    /// The columns that may be null: so is the condition, where one of them is.
+    nullable: BTreeSet<usize>,
+}
+
+/// What is found out about an expression before there is code for it.
+#[derive(Debug, Clone, PartialEq)]
+struct Shape {
+    /// Lanes in one vector.
+    lanes: i64,
+    nullable: BTreeSet<usize>,
+}
+
+impl<'e> Condition<'e> {
+    /// The condition, if vectors can compute it.
+    pub(crate) fn of(e: &'e Expr, fused: &'e Fused) -> Option<Condition<'e>> {
+        let mut survey = Survey { fused, locals: BTreeMap::new(), columns: false };
+        let shape = survey.condition(e)?;
+        survey.columns.then_some(Condition { e, nullable: shape.nullable })
+    }
+}
+
+/// Finds out whether vectors can compute an expression.
+struct Survey<'e> {
+    fused: &'e Fused,
+    locals: BTreeMap<LocalId, Shape>,
+    /// Whether a column was met: constants alone need no vectors.
+    columns: bool,
+}
+
+/// Lanes of a vector of this type; bytes are widened when they are loaded.
+fn lanes(data: &DataType) -> Option<i64> {
+    Some(match clif_type(data)? {
+        types::I8 if *data == DataType::Byte => 8,
+        types::I16 => 8,
+        types::I32 | types::F32 => 4,
+        types::I64 | types::F64 => 2,
+        _ => return None,
+    })
+}
+
+/// A vector of this type.
+fn vector_type(data: &DataType) -> Type {
+    match clif_type(data) {
+        Some(types::F64) => types::F64X2,
+        Some(types::F32) => types::F32X4,
+        Some(types::I64) => types::I64X2,
+        Some(types::I32) => types::I32X4,
+        _ => types::I16X8,
+    }
+}
+
+/// Whether a conversion widens, lane by lane.
+fn widens(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Byte, Double, Float, Integer, Long, Short};
+    matches!(
+        (from, to),
+        (Byte, Byte | Short | Integer | Long | Float | Double)
+            | (Short, Short | Integer | Long | Float | Double)
+            | (Integer, Integer | Long | Float | Double)
+            | (Long, Long | Double)
+            | (Float, Float | Double)
+            | (Double, Double)
+    )
+}
+
+impl Survey<'_> {
+    fn condition(&mut self, e: &Expr) -> Option<Shape> {
+        match &e.kind {
+            ExprKind::Call { function, args } => match operation_of(function.name, args, &e.ty.data)? {
+                Operation::Compare(_) => self.join(args),
+                _ => None,
+            },
+            ExprKind::InList { value, list } if !list.iter().any(Constant::is_null) => self.value(value),
+            ExprKind::Not(x) => self.condition(x),
+            ExprKind::And(xs) | ExprKind::Or(xs) => {
+                // Where the same columns decide on null, three-valued logic is two-valued beside it.
+                let shapes = xs.iter().map(|x| self.condition(x)).collect::<Option<Vec<_>>>()?;
+                shapes.windows(2).all(|w| w[0] == w[1]).then(|| shapes.into_iter().next())?
+            }
+            ExprKind::Let { local, value, body } => {
+                let shape = self.value(value)?;
+                self.locals.insert(*local, shape.clone());
+                let whole = self.condition(body)?;
+                // A local that is not used does not make the condition null.
+                shape.nullable.is_subset(&whole.nullable).then_some(whole)
+            }
+            _ => None,
+        }
+    }
+
+    /// Values side by side: null where any of them is.
+    fn join(&mut self, xs: &[Expr]) -> Option<Shape> {
+        let shapes = xs.iter().map(|x| self.value(x)).collect::<Option<Vec<_>>>()?;
+        let lanes = shapes.first()?.lanes;
+        Some(Shape { lanes, nullable: shapes.into_iter().flat_map(|s| s.nullable).collect() })
+    }
+
+    fn value(&mut self, e: &Expr) -> Option<Shape> {
+        let lanes = lanes(&e.ty.data)?;
+        let nullable = match &e.kind {
+            ExprKind::Column(slot) => match self.fused.local_slot(*slot) {
+                Some(value) => {
+                    let outer = std::mem::take(&mut self.locals);
+                    let shape = self.value(value);
+                    self.locals = outer;
+                    shape?.nullable
+                }
+                None => {
+                    self.columns = true;
+                    let column = self.fused.columns.get(slot)?;
+                    if column.nullable { BTreeSet::from([*slot]) } else { BTreeSet::new() }
+                }
+            },
+            ExprKind::Literal(constant) if !constant.is_null() => BTreeSet::new(),
+            ExprKind::Local(local) => self.locals.get(local)?.nullable.clone(),
+            ExprKind::Call { function, args } => {
+                use Operation::{Add, Divide, Multiply, Negate, Subtract};
+                match operation_of(function.name, args, &e.ty.data)? {
+                    Add | Subtract | Multiply | Divide | Negate if e.ty.data.is_floating() => self.join(args)?.nullable,
+                    _ => return None,
+                }
+            }
+            ExprKind::Cast { value, .. } if widens(&value.ty.data, &e.ty.data) => self.value(value)?.nullable,
+            _ => return None,
+        };
+        Some(Shape { lanes, nullable })
+    }
+}
+
+/// Makes the code of all conditions in one loop over the block.
+pub(crate) fn emit(code: &mut Code<'_>, scope: &Scope<'_>, conditions: &[Condition<'_>]) -> Vec<Words> {
+    if conditions.is_empty() {
+        return vec![];
+    }
+    let zero = code.int(types::I64, 0);
+    let words: Vec<Variable> = conditions.iter().map(|_| code.b.declare_var(types::I64)).collect();
+    words.iter().for_each(|w| code.b.def_var(*w, zero));
+    let (head, done) = (code.b.create_block(), code.b.create_block());
+    let turn = code.b.append_block_param(head, types::I64);
+    code.jump(head, &[zero]);
+    code.b.switch_to_block(head);
+    let first = code.ins().ishl_imm_u(turn, 3);
+    let row = code.ins().iadd(scope.base, first);
+    let mut lanes = Lanes { code, scope, row, slots: BTreeMap::new(), locals: BTreeMap::new() };
+    for (condition, word) in conditions.iter().zip(&words) {
+        lanes.locals.clear();
+        let masks = lanes.condition(condition.e);
+        let bits = lanes.gather(&masks);
+        let bits = lanes.code.ins().ishl(bits, first);
+        let before = lanes.code.b.use_var(*word);
+        let after = lanes.code.ins().bor(before, bits);
+        lanes.code.b.def_var(*word, after);
+    }
+    let next = code.ins().iadd_imm_s(turn, 1);
+    let more = code.icmp_const(IntCC::SignedLessThan, next, i128::from(TURNS));
+    let again = cranelift_codegen::ir::BlockArg::from(next);
+    code.b.ins().brif(more, head, &[again], done, &[]);
+    code.b.switch_to_block(done);
+    conditions.iter().zip(&words).map(|(c, w)| with_nulls(code, scope, c, *w)).collect()
+}
+
+fn with_nulls(code: &mut Code<'_>, scope: &Scope<'_>, condition: &Condition<'_>, word: Variable) -> Words {
+    let truth = code.b.use_var(word);
+    let mut all_valid = None;
+    for slot in &condition.nullable {
+        let position = scope.fused.column(*slot).expect("the planner lists the slots that are read");
+        let valid = scope.columns[position].valid.expect("a nullable column has its word of valid rows");
+        all_valid = Some(match all_valid {
+            None => valid,
+            Some(before) => code.and(before, valid),
+        });
+    }
+    match all_valid {
+        None => Words { truth, null: None, fail: None },
+        Some(valid) => Words { truth: code.and(truth, valid), null: Some(code.ins().bnot(valid)), fail: None },
+    }
+}
+
+/// The values of eight rows: as many vectors as their type needs.
+type Parts = Vec<Value>;
+
+struct Lanes<'a, 'f, 'p> {
+    code: &'a mut Code<'f>,
+    scope: &'a Scope<'p>,
+    /// The first of the rows at hand.
+    row: Value,
+    slots: BTreeMap<usize, Parts>,
+    locals: BTreeMap<LocalId, Parts>,
+}
+
+/// Lane masks.
+impl FloatCompare for LaneMasks<'_, '_> {
+    fn fcmp(&mut self, cc: FloatCC, a: Value, b: Value) -> Value {
+        self.0.ins().fcmp(cc, a, b)
+    }
+    fn both(&mut self, a: Value, b: Value) -> Value {
+        self.0.ins().band(a, b)
+    }
+    fn any(&mut self, a: Value, b: Value) -> Value {
+        self.0.ins().bor(a, b)
+    }
+    fn opposite(&mut self, a: Value) -> Value {
+        self.0.ins().bnot(a)
+    }
+}
+
+/// [`Code`] seen as working on lane masks.
+struct LaneMasks<'a, 'f>(&'a mut Code<'f>);
+
+impl Lanes<'_, '_, '_> {
+    fn condition(&mut self, e: &Expr) -> Parts {
+        match &e.kind {
+            ExprKind::Call { function, args } => {
+                let order = Order::of(function.name).expect("the survey admitted a comparison");
+                let (a, b) = (self.value(&args[0]), self.value(&args[1]));
+                self.compare(order, &a, &b, &args[0], &args[1])
+            }
+            ExprKind::InList { value, list } => {
+                let x = self.value(value);
+                let mut found: Option<Parts> = None;
+                for constant in list {
+                    let constant = Expr::new(ExprKind::Literal(constant.clone()), value.ty.clone(), value.origin);
+                    let c = self.value(&constant);
+                    let same = self.compare(Order::Equal, &x, &c, value, &constant);
+                    found = Some(match found {
+                        None => same,
+                        Some(before) => self.both(&before, &same, |c, a, b| c.ins().bor(a, b)),
+                    });
+                }
+                found.unwrap_or_else(|| self.never(&x))
+            }
+            ExprKind::Not(x) => {
+                let x = self.condition(x);
+                x.into_iter().map(|m| self.code.ins().bnot(m)).collect()
+            }
+            ExprKind::And(xs) => self.fold(xs, |c, a, b| c.ins().band(a, b)),
+            ExprKind::Or(xs) => self.fold(xs, |c, a, b| c.ins().bor(a, b)),
+            ExprKind::Let { local, value, body } => {
+                let value = self.value(value);
+                self.locals.insert(*local, value);
+                self.condition(body)
+            }
+            _ => unreachable!("the survey admits no other condition"),
+        }
+    }
+
+    fn fold(&mut self, xs: &[Expr], join: fn(&mut Code<'_>, Value, Value) -> Value) -> Parts {
+        let mut whole = self.condition(&xs[0]);
+        for x in &xs[1..] {
+            let right = self.condition(x);
+            whole = self.both(&whole, &right, join);
+        }
+        whole
+    }
+
+    fn both(&mut self, a: &[Value], b: &[Value], join: fn(&mut Code<'_>, Value, Value) -> Value) -> Parts {
+        a.iter().zip(b).map(|(a, b)| join(self.code, *a, *b)).collect()
+    }
+
+    /// False for all rows.
+    fn never(&mut self, like: &[Value]) -> Parts {
+        like.iter().map(|v| self.code.ins().icmp(IntCC::NotEqual, *v, *v)).collect()
+    }
+
+    fn compare(&mut self, order: Order, a: &[Value], b: &[Value], left: &Expr, right: &Expr) -> Parts {
+        let floating = left.ty.data.is_floating();
+        let (a_number, b_number) = (is_number(left), is_number(right));
+        let mut masks = vec![];
+        for (a, b) in a.iter().zip(b) {
+            masks.push(match floating {
+                true => LaneMasks(self.code).float_order(order, *a, *b, a_number, b_number),
+                false => self.code.ins().icmp(order.signed(), *a, *b),
+            });
+        }
+        masks
+    }
+
+    /// One bit for each of the eight rows.
+    fn gather(&mut self, masks: &[Value]) -> Value {
+        let step = ROWS / masks.len() as i64;
+        let mut all = self.code.ins().vhigh_bits(types::I64, masks[0]);
+        for (i, mask) in masks.iter().enumerate().skip(1) {
+            let bits = self.code.ins().vhigh_bits(types::I64, *mask);
+            let bits = self.code.ins().ishl_imm_u(bits, i as i64 * step);
+            all = self.code.ins().bor(all, bits);
+        }
+        all
+    }
+
+    fn value(&mut self, e: &Expr) -> Parts {
+        if is_constant(e) {
+            return self.constant(e);
+        }
+        match &e.kind {
+            ExprKind::Column(slot) => self.slot(*slot, &e.ty.data),
+            ExprKind::Local(local) => self.locals.get(local).expect("a verified program binds its locals").clone(),
+            ExprKind::Call { function, args } => {
+                let operation = operation_of(function.name, args, &e.ty.data).expect("the survey admitted the call");
+                let a = self.value(&args[0]);
+                if operation == Operation::Negate {
+                    return a.into_iter().map(|a| self.code.ins().fneg(a)).collect();
+                }
+                let b = self.value(&args[1]);
+                self.both(
+                    &a,
+                    &b,
+                    match operation {
+                        Operation::Add => |c, a, b| c.ins().fadd(a, b),
+                        Operation::Subtract => |c, a, b| c.ins().fsub(a, b),
+                        Operation::Multiply => |c, a, b| c.ins().fmul(a, b),
+                        _ => |c, a, b| c.ins().fdiv(a, b),
+                    },
+                )
+            }
+            ExprKind::Cast { value, .. } => {
+                let parts = self.value(value);
+                self.widen(parts, &value.ty.data, &e.ty.data)
+            }
+            _ => unreachable!("the survey admits no other value"),
+        }
+    }
+
+    fn constant(&mut self, e: &Expr) -> Parts {
+        let scope = self.scope;
+        let mut row = Row::new(self.code, scope.fused, scope.columns, scope.now, self.row, self.row);
+        let mut value = row.whole(e).value;
+        if e.ty.data == DataType::Byte {
+            value = self.code.ins().sextend(types::I16, value);
+        }
+        let ty = vector_type(&e.ty.data);
+        let vector = self.code.ins().splat(ty, value);
+        vec![vector; ROWS as usize / ty.lane_count() as usize]
+    }
+
+    fn slot(&mut self, slot: usize, data: &DataType) -> Parts {
+        if let Some(parts) = self.slots.get(&slot) {
+            return parts.clone();
+        }
+        let fused = self.scope.fused;
+        let parts = match fused.local_slot(slot) {
+            Some(value) => {
+                let outer = std::mem::take(&mut self.locals);
+                let parts = self.value(value);
+                self.locals = outer;
+                parts
+            }
+            None => self.load(slot, data),
+        };
+        self.slots.insert(slot, parts.clone());
+        parts
+    }
+
+    fn load(&mut self, slot: usize, data: &DataType) -> Parts {
+        let position = self.scope.fused.column(slot).expect("the planner lists the slots that are read");
+        let values = self.scope.columns[position].values;
+        let width = i64::from(clif_type(data).map_or(1, |t| t.bytes()));
+        let offset = self.code.ins().imul_imm_s(self.row, width);
+        let address = self.code.ins().iadd(values, offset);
+        let flags = MemFlagsData::new().with_notrap().with_readonly();
+        if *data == DataType::Byte {
+            return vec![self.code.ins().sload8x8(flags, address, 0)];
+        }
+        let ty = vector_type(data);
+        let count = ROWS as i32 / ty.lane_count() as i32;
+        (0..count).map(|i| self.code.ins().load(ty, flags, address, i * 16)).collect()
+    }
+
+    /// Widens step by step: bytes are shorts already.
+    fn widen(&mut self, parts: Parts, from: &DataType, to: &DataType) -> Parts {
+        let to_type = vector_type(to);
+        let mut parts = parts;
+        loop {
+            let ty = self.code.b.func.dfg.value_type(parts[0]);
+            if ty == to_type || from == to {
+                return parts;
+            }
+            let target_is_float = to.is_floating();
+            parts = match ty {
+                types::I16X8 => self.halves(parts),
+                types::I32X4 if to_type == types::F32X4 => {
+                    parts.into_iter().map(|p| self.code.ins().fcvt_from_sint(types::F32X4, p)).collect()
+                }
+                types::I32X4 => self.halves(parts),
+                types::I64X2 if target_is_float => {
+                    parts.into_iter().map(|p| self.code.ins().fcvt_from_sint(types::F64X2, p)).collect()
+                }
+                types::F32X4 => self.promote(parts),
+                other => unreachable!("{other} is not widened"),
+            };
+        }
+    }
+
+    /// Each vector as two of lanes twice as wide.
+    fn halves(&mut self, parts: Parts) -> Parts {
+        let mut wide = vec![];
+        for part in parts {
+            let high = self.high_half(part);
+            wide.push(self.code.ins().swiden_low(part));
+            wide.push(self.code.ins().swiden_low(high));
+        }
+        wide
+    }
+
+    fn promote(&mut self, parts: Parts) -> Parts {
+        let mut wide = vec![];
+        for part in parts {
+            let high = self.high_half(part);
+            wide.push(self.code.ins().fvpromote_low(part));
+            wide.push(self.code.ins().fvpromote_low(high));
+        }
+        wide
+    }
+
+    /// The upper eight bytes moved down, so that the instructions for the lower ones, which are better, do for both.
+    fn high_half(&mut self, part: Value) -> Value {
+        let ty = self.code.b.func.dfg.value_type(part);
+        let flags = MemFlagsData::new().with_endianness(cranelift_codegen::ir::Endianness::Little);
+        let bytes = self.code.ins().bitcast(types::I8X16, flags, part);
+        let order = [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15u8];
+        let order = self.code.b.func.dfg.immediates.push(cranelift_codegen::ir::ConstantData::from(&order[..]));
+        let moved = self.code.ins().shuffle(bytes, bytes, order);
+        self.code.ins().bitcast(ty, flags, moved)
+    }
+}
+
+/// A constant, or one converted.
+fn is_constant(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Literal(_) => true,
+        ExprKind::Cast { value, .. } => is_constant(value),
+        _ => false,
+    }
+}
+
+/// Whether a float is known not to be NaN.
+fn is_number(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Literal(Constant::Double(v)) => !v.is_nan(),
+        ExprKind::Literal(Constant::Float(v)) => !v.is_nan(),
+        ExprKind::Cast { value, .. } => value.ty.data.is_integer() || is_number(value),
+        _ => false,
+    }
+}

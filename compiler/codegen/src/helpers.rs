@@ -1,0 +1,213 @@
+//! Functions that compiled code calls: what would be long in machine code, and what the interpreter takes from a library, so that both take the same.
+//! Pure and total, without unwinding; only decimals of more than 53 bits, when they become doubles, pass through a text on the heap. Knows numbers only.
+
+use cranelift::prelude::*;
+use cranelift_codegen::isa::CallConv;
+use flowc_ir::functions::decimal;
+
+/// A function that compiled code can call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub(crate) enum Helper {
+    /// Decimal `a + b`.
+    Add,
+    /// Decimal `a - b`.
+    Subtract,
+    /// Decimal `a * b`.
+    Multiply,
+    /// Decimal `a / b`.
+    Divide,
+    /// Decimal `a % b`.
+    Remainder,
+    /// Decimal `a div b`: a long, in the low half.
+    IntegralDivide,
+    /// A decimal at another scale.
+    Rescale,
+    /// The order of two decimals: -1, 0 or 1.
+    Compare,
+    /// The double nearest to a decimal.
+    DecimalToDouble,
+    /// `a % b` of doubles.
+    FloatRemainder,
+    /// Largest double that is an integer and not above.
+    Floor,
+    /// Smallest double that is an integer and not below.
+    Ceil,
+    /// Towards zero.
+    Truncate,
+}
+
+/// Scales and precision of a decimal operation in one word.
+pub(crate) fn digits(left_scale: u8, right_scale: u8, to: decimal::Digits) -> i64 {
+    i64::from(left_scale) | i64::from(right_scale) << 8 | i64::from(to.0) << 16 | i64::from(to.1) << 24
+}
+
+fn unpack(digits: u64) -> (u8, u8, decimal::Digits) {
+    (digits as u8, (digits >> 8) as u8, ((digits >> 16) as u8, (digits >> 24) as u8))
+}
+
+fn wide(low: u64, high: u64) -> i128 {
+    (u128::from(low) | u128::from(high) << 64) as i128
+}
+
+/// Stores what there is, and says whether nothing was there.
+///
+/// # Safety
+/// `out` must be valid for writing 16 bytes, aligned to 8.
+unsafe fn give(result: Option<i128>, out: *mut [u64; 2]) -> u64 {
+    let v = result.unwrap_or(0) as u128;
+    // SAFETY: the caller's promise.
+    unsafe { *out = [v as u64, (v >> 64) as u64] };
+    u64::from(result.is_none())
+}
+
+macro_rules! binary_decimal {
+    ($($name:ident($a:ident, $b:ident, $s:ident, $t:ident, $to:ident) = $body:expr;)*) => {
+        $(
+            /// # Safety
+            /// `out` must be valid for writing 16 bytes, aligned to 8.
+            unsafe extern "C" fn $name(al: u64, ah: u64, bl: u64, bh: u64, digits: u64, out: *mut [u64; 2]) -> u64 {
+                let ($a, $b) = (wide(al, ah), wide(bl, bh));
+                #[allow(unused_variables)]
+                let ($s, $t, $to) = unpack(digits);
+                // SAFETY: the caller's promise.
+                unsafe { give($body, out) }
+            }
+        )*
+    };
+}
+
+binary_decimal! {
+    add(a, b, s, t, to) = decimal::add((a, s), (b, t), to);
+    subtract(a, b, s, t, to) = decimal::subtract((a, s), (b, t), to);
+    multiply(a, b, s, t, to) = decimal::multiply((a, s), (b, t), to);
+    divide(a, b, s, t, to) = if b == 0 { None } else { decimal::divide((a, s), (b, t), to) };
+    remainder(a, b, s, t, to) = if b == 0 { None } else { decimal::remainder((a, s), (b, t), to) };
+    integral_divide(a, b, s, t, to) = if b == 0 { None } else { decimal::integral_divide((a, s), (b, t)).map(i128::from) };
+}
+
+/// # Safety
+/// `out` must be valid for writing 16 bytes, aligned to 8.
+unsafe extern "C" fn rescale(low: u64, high: u64, digits: u64, out: *mut [u64; 2]) -> u64 {
+    let (from, _, to) = unpack(digits);
+    // SAFETY: the caller's promise.
+    unsafe { give(decimal::rescale(wide(low, high), from, to), out) }
+}
+
+extern "C" fn compare(al: u64, ah: u64, bl: u64, bh: u64, digits: u64) -> i64 {
+    let (s, t, _) = unpack(digits);
+    decimal::compare((wide(al, ah), s), (wide(bl, bh), t)) as i64
+}
+
+extern "C" fn decimal_to_double(low: u64, high: u64, scale: u64) -> f64 {
+    flowc_ir::cast::decimal_to_double(wide(low, high), scale as u8)
+}
+
+extern "C" fn float_remainder(a: f64, b: f64) -> f64 {
+    a % b
+}
+
+extern "C" fn floor(a: f64) -> f64 {
+    a.floor()
+}
+
+extern "C" fn ceil(a: f64) -> f64 {
+    a.ceil()
+}
+
+extern "C" fn truncate(a: f64) -> f64 {
+    a.trunc()
+}
+
+impl Helper {
+    /// All of them; each stands at its own index.
+    pub(crate) const ALL: [Helper; 13] = [
+        Helper::Add,
+        Helper::Subtract,
+        Helper::Multiply,
+        Helper::Divide,
+        Helper::Remainder,
+        Helper::IntegralDivide,
+        Helper::Rescale,
+        Helper::Compare,
+        Helper::DecimalToDouble,
+        Helper::FloatRemainder,
+        Helper::Floor,
+        Helper::Ceil,
+        Helper::Truncate,
+    ];
+
+    /// Its position among all.
+    pub(crate) fn index(self) -> u32 {
+        self as u32
+    }
+
+    /// The symbol it is linked by.
+    pub(crate) fn symbol(self) -> String {
+        format!("flowc_{self:?}")
+    }
+
+    /// Whether its result is 128 bits wide: written to a place given last, and what it returns says whether there is none.
+    pub(crate) fn returns_wide(self) -> bool {
+        use Helper::*;
+        matches!(self, Add | Subtract | Multiply | Divide | Remainder | IntegralDivide | Rescale)
+    }
+
+    /// Its address.
+    pub(crate) fn address(self) -> *const u8 {
+        match self {
+            Helper::Add => add as *const u8,
+            Helper::Subtract => subtract as *const u8,
+            Helper::Multiply => multiply as *const u8,
+            Helper::Divide => divide as *const u8,
+            Helper::Remainder => remainder as *const u8,
+            Helper::IntegralDivide => integral_divide as *const u8,
+            Helper::Rescale => rescale as *const u8,
+            Helper::Compare => compare as *const u8,
+            Helper::DecimalToDouble => decimal_to_double as *const u8,
+            Helper::FloatRemainder => float_remainder as *const u8,
+            Helper::Floor => floor as *const u8,
+            Helper::Ceil => ceil as *const u8,
+            Helper::Truncate => truncate as *const u8,
+        }
+    }
+
+    /// How it is called.
+    pub(crate) fn signature(self, conv: CallConv) -> Signature {
+        use Helper::*;
+        let (words, result) = match self {
+            Add | Subtract | Multiply | Divide | Remainder | IntegralDivide => (6, types::I64),
+            Rescale => (4, types::I64),
+            Compare => (5, types::I64),
+            DecimalToDouble => (3, types::F64),
+            FloatRemainder | Floor | Ceil | Truncate => (0, types::F64),
+        };
+        let floats = match self {
+            FloatRemainder => 2,
+            Floor | Ceil | Truncate => 1,
+            _ => 0,
+        };
+        let mut signature = Signature::new(conv);
+        signature.params.extend((0..words).map(|_| AbiParam::new(types::I64)));
+        signature.params.extend((0..floats).map(|_| AbiParam::new(types::F64)));
+        signature.returns.push(AbiParam::new(result));
+        signature
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn helpers_stand_at_their_index() {
+        for (i, helper) in Helper::ALL.iter().enumerate() {
+            assert_eq!(helper.index() as usize, i);
+        }
+    }
+
+    #[test]
+    fn digits_round_trip() {
+        assert_eq!(unpack(digits(3, 38, (38, 7)) as u64), (3, 38, (38, 7)));
+    }
+}

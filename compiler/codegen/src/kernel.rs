@@ -1,0 +1,234 @@
+//! Runs a planned program over batches: its parts in order, and, where one of them meets a row that fails, the interpreter, which says which row fails
+//! first and why. Knows plans, arrays and compiled functions; nothing of how code is made.
+
+use crate::abi::{Arguments, BLOCK, NO_FAILURE};
+use crate::jit::Compiled;
+use crate::memory::{Inputs, Output};
+use crate::plan::{Part, Plan};
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::buffer::{BooleanBuffer, Buffer};
+use arrow::compute::FilterBuilder;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use flowc_ir::arrow_types::to_arrow_schema;
+use flowc_ir::eval::{Backend, EvalContext, Kernel, KernelReport, RowFailure};
+use flowc_ir::interpret::Interpreter;
+use flowc_ir::{Expr, Program, Type};
+use std::sync::Arc;
+
+/// Some row fails. The number is that row's in the batch given, if no row was removed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SomeRowFails(pub(crate) Option<usize>);
+
+/// A program made ready.
+#[derive(Debug)]
+pub(crate) struct JitKernel {
+    parts: Vec<Ready>,
+    plan: Plan,
+    schema: SchemaRef,
+    inputs: usize,
+    reference: Arc<dyn Kernel>,
+}
+
+/// A part made ready.
+#[derive(Debug)]
+enum Ready {
+    Arrow { slot: usize, value: Expr, reads: Vec<usize> },
+    Machine(Box<Machine>),
+}
+
+#[derive(Debug)]
+struct Machine {
+    code: Compiled,
+    columns: Vec<(usize, Type)>,
+    targets: Vec<(usize, Type)>,
+    keep: Vec<usize>,
+    filters: bool,
+}
+
+/// The columns that are there at some point of a run.
+struct State {
+    slots: Vec<Option<ArrayRef>>,
+    rows: usize,
+    /// Whether some filter has removed rows.
+    filtered: bool,
+}
+
+impl JitKernel {
+    /// Plans and compiles a program.
+    pub(crate) fn new(program: &Program) -> Result<JitKernel, String> {
+        let plan = Plan::of(program);
+        let mut parts = vec![];
+        for part in &plan.parts {
+            parts.push(match part {
+                Part::Arrow { slot, value, reads } => {
+                    Ready::Arrow { slot: *slot, value: value.clone(), reads: reads.clone() }
+                }
+                Part::Machine { fused, targets, keep } => Ready::Machine(Box::new(Machine {
+                    code: Compiled::new(fused)?,
+                    columns: fused.columns.iter().map(|(slot, ty)| (*slot, ty.clone())).collect(),
+                    targets: targets.clone(),
+                    keep: keep.clone(),
+                    filters: fused.filters(),
+                })),
+            });
+        }
+        let schema = to_arrow_schema(&program.output_schema());
+        let reference = Interpreter.compile(program)?;
+        Ok(JitKernel { parts, plan, schema, inputs: program.input.len(), reference })
+    }
+
+    /// Runs the parts.
+    pub(crate) fn parts(&self, context: &EvalContext, input: &RecordBatch) -> Result<RecordBatch, SomeRowFails> {
+        assert_eq!(input.num_columns(), self.inputs, "a batch has the program's input columns");
+        let mut state = State {
+            slots: input.columns().iter().cloned().map(Some).collect(),
+            rows: input.num_rows(),
+            filtered: false,
+        };
+        state.slots.resize(self.plan.slots, None);
+        for part in &self.parts {
+            match part {
+                Ready::Arrow { slot, value, reads } => {
+                    let columns: Vec<ArrayRef> = reads.iter().map(|r| state.column(*r)).collect();
+                    let array = vector::evaluate(value, &columns, state.rows, context)
+                        .map_err(|failure| state.fails(failure.row))?;
+                    state.slots[*slot] = Some(array);
+                }
+                Ready::Machine(machine) => machine.run(context, &mut state)?,
+            }
+        }
+        let columns: Vec<ArrayRef> = self.plan.outputs.iter().map(|slot| state.column(*slot)).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(state.rows));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .expect("a verified program's values have the types of its outputs"))
+    }
+}
+
+impl State {
+    fn column(&self, slot: usize) -> ArrayRef {
+        self.slots[slot].clone().expect("the plan computes columns before it reads them")
+    }
+
+    fn fails(&self, row: usize) -> SomeRowFails {
+        SomeRowFails((!self.filtered).then_some(row))
+    }
+}
+
+impl Machine {
+    /// Calls the code for the whole blocks and for the rest, and takes the rows that it removed out of the columns that are kept.
+    fn run(&self, context: &EvalContext, state: &mut State) -> Result<(), SomeRowFails> {
+        let rows = state.rows;
+        let arrays: Vec<ArrayRef> = self.columns.iter().map(|(slot, _)| state.column(*slot)).collect();
+        let inputs = Inputs::new(arrays.iter().zip(self.columns.iter().map(|(_, ty)| ty)), rows);
+        let mut outputs: Vec<Output> = (self.targets.iter().zip(self.code.written()))
+            .map(|((_, ty), written)| Output::new(&ty.data, written.nulls, rows))
+            .collect();
+        let mut survivors = vec![0u64; if self.filters { rows.div_ceil(BLOCK) } else { 0 }];
+        let whole = rows / BLOCK;
+        let mut written = 0;
+        for (columns, from, blocks) in
+            [(inputs.whole(), 0, whole), (inputs.rest(), whole, usize::from(rows % BLOCK > 0))]
+        {
+            if blocks == 0 {
+                continue;
+            }
+            // Without filters a row is written where it is read, with them where the last one ended.
+            let first = if self.filters { 0 } else { from * BLOCK };
+            let targets: Vec<_> = outputs.iter_mut().map(|o| o.target(first)).collect();
+            let last = if from == 0 && whole > 0 { u64::MAX } else { (1 << (rows % BLOCK)) - 1 };
+            let mut arguments = Arguments {
+                columns: columns.as_ptr(),
+                targets: targets.as_ptr(),
+                survivors: survivors.get_mut(from..).map_or(std::ptr::null_mut(), <[u64]>::as_mut_ptr),
+                blocks: blocks as i64,
+                last,
+                written,
+                now: context.now,
+            };
+            // SAFETY: `columns` and `targets` were made for the function's columns and targets, whose types `Inputs::new` has compared. The whole
+            // blocks lie within the arrays, the rest in copies of 64 rows. Targets have room for all rows, from `first` on for those of this call;
+            // `survivors`, written only by functions with filters, has a word for each block.
+            let failed = unsafe { self.code.call(&mut arguments) };
+            if failed != NO_FAILURE {
+                return Err(state.fails(failed as usize + from * BLOCK));
+            }
+            written = arguments.written;
+        }
+        // Functions that write nothing do not count.
+        let kept = match self.filters {
+            true => survivors.iter().map(|word| word.count_ones() as usize).sum(),
+            false => rows,
+        };
+        for (output, (slot, _)) in outputs.into_iter().zip(&self.targets) {
+            // SAFETY: each surviving row was written if there are targets, and with its null byte where the function writes any.
+            state.slots[*slot] = Some(unsafe { output.finish(kept) });
+        }
+        if self.filters && kept < rows {
+            self.compact(state, survivors, kept);
+        }
+        Ok(())
+    }
+
+    fn compact(&self, state: &mut State, survivors: Vec<u64>, kept: usize) {
+        let bits = BooleanBuffer::new(Buffer::from_vec(survivors), 0, state.rows);
+        let mask = BooleanArray::new(bits, None);
+        let builder = FilterBuilder::new(&mask);
+        let filter = if self.keep.len() > 1 { builder.optimize().build() } else { builder.build() };
+        for slot in &self.keep {
+            let column = filter.filter(&state.column(*slot)).expect("the mask has the column's length");
+            state.slots[*slot] = Some(column);
+        }
+        state.rows = kept;
+        state.filtered = true;
+    }
+}
+
+impl Kernel for JitKernel {
+    fn run(&self, context: &EvalContext, input: &RecordBatch) -> Result<RecordBatch, RowFailure> {
+        let SomeRowFails(row) = match self.parts(context, input) {
+            Ok(batch) => return Ok(batch),
+            Err(failure) => failure,
+        };
+        // The first row that fails is this one or one before it.
+        if let Some(row) = row.filter(|row| row + 1 < input.num_rows()) {
+            self.reference.run(context, &input.slice(0, row + 1))?;
+        }
+        self.reference.run(context, input)
+    }
+
+    fn report(&self) -> KernelReport {
+        let parts = self.plan.report.clone();
+        KernelReport { backend: "cranelift", parts }
+    }
+}
+
+mod vector {
+    use super::*;
+    use flowc_ir::arrow_values::{build_array, value_at};
+    pub(super) fn evaluate(
+        value: &Expr,
+        columns: &[ArrayRef],
+        rows: usize,
+        context: &EvalContext,
+    ) -> Result<ArrayRef, RowFailure> {
+        let mut types = vec![None; columns.len()];
+        value.walk(&mut |e| {
+            if let flowc_ir::ExprKind::Column(i) = e.kind {
+                types[i] = Some(e.ty.clone());
+            }
+        });
+        let mut values = vec![];
+        for row in 0..rows {
+            let slots: Vec<_> =
+                columns.iter().zip(&types).map(|(c, t)| value_at(c, row, t.as_ref().expect("read"))).collect();
+            let v = flowc_ir::interpret::eval(value, &slots, context).map_err(|(failure, origin)| RowFailure {
+                row,
+                failure,
+                origin,
+            })?;
+            values.push(v);
+        }
+        Ok(build_array(&value.ty.data, &values))
+    }
+}

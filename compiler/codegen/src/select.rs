@@ -1,0 +1,170 @@
+//! Which expressions become machine code, and by which operation. The planner asks it before, the code generator while making code, so the two
+//! cannot disagree. Knows expressions and types; nothing of how code is made.
+
+use crate::emit::{Order, clif_type, conversion};
+use crate::helpers::Helper;
+use flowc_ir::{DataType, Expr, ExprKind, Type, Value};
+
+/// More constants than these are looked up faster by other means than one comparison each.
+const LONGEST_LIST: usize = 48;
+
+/// What a call computes, once the types of its operands are known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Operation {
+    /// `a + b` of integers (checked) or floats.
+    Add,
+    /// `a - b` of integers (checked) or floats.
+    Subtract,
+    /// `a * b` of integers (checked) or floats.
+    Multiply,
+    /// `a / b` of floats.
+    Divide,
+    /// `a div b` of integers.
+    Quotient,
+    /// `a % b` of integers.
+    Remainder,
+    /// `a % b` of floats.
+    FloatRemainder,
+    /// `-a`
+    Negate,
+    /// `a - b` of dates, in microseconds.
+    DateDifference,
+    /// A duration divided by a long, rounded half up.
+    DurationQuotient,
+    /// Decimals of one scale, where sums need no rescaling.
+    SameScale {
+        /// Whether they are subtracted.
+        subtract: bool,
+    },
+    /// A product of decimals that fits 128 bits and needs no rounding.
+    ExactProduct,
+    /// Arithmetic of decimals, by a helper; whether a zero second operand fails is the helper's.
+    Decimal(Helper),
+    /// Comparison of values of one type.
+    Compare(Order),
+    /// Comparison of decimals of different scales.
+    CompareDecimals(Order),
+}
+
+/// The operation behind a call; none if there is no machine code for it.
+pub(crate) fn operation(function: &str, args: &[&DataType], result: &DataType) -> Option<Operation> {
+    if !args.iter().all(|t| t.is_fixed_width()) || !result.is_fixed_width() {
+        return None;
+    }
+    if let (Some(order), [a, b]) = (Order::of(function), args) {
+        return match (a, b) {
+            (DataType::Decimal { scale: s, .. }, DataType::Decimal { scale: t, .. }) if s != t => {
+                Some(Operation::CompareDecimals(order))
+            }
+            _ => (clif_type(a) == clif_type(b)).then_some(Operation::Compare(order)),
+        };
+    }
+    match args {
+        [DataType::Decimal { precision: p, scale: s }, DataType::Decimal { precision: q, scale: t }] => {
+            decimal_operation(function, (*p, *s), (*q, *t), result)
+        }
+        [a, b] => binary_operation(function, a, b, result),
+        [a] => unary_operation(function, a, result),
+        _ => None,
+    }
+}
+
+fn decimal_operation(function: &str, (p, s): (u8, u8), (q, t): (u8, u8), result: &DataType) -> Option<Operation> {
+    let to = result.as_decimal()?;
+    Some(match function {
+        "add" | "subtract" if s == t && to.1 == s => Operation::SameScale { subtract: function == "subtract" },
+        "add" => Operation::Decimal(Helper::Add),
+        "subtract" => Operation::Decimal(Helper::Subtract),
+        "multiply" if p + q <= 38 && to.1 == s + t => Operation::ExactProduct,
+        "multiply" => Operation::Decimal(Helper::Multiply),
+        "divide" => Operation::Decimal(Helper::Divide),
+        "mod" => Operation::Decimal(Helper::Remainder),
+        "div" => Operation::Decimal(Helper::IntegralDivide),
+        _ => return None,
+    })
+}
+
+fn binary_operation(function: &str, a: &DataType, b: &DataType, result: &DataType) -> Option<Operation> {
+    use DataType::{Date, Duration, Long, Timestamp, TimestampNtz};
+    let numbers = a == b && (a.is_integer() || a.is_floating());
+    let moment = |t: &DataType| matches!(t, Timestamp | TimestampNtz | Duration);
+    let same = numbers && a == result;
+    Some(match function {
+        "add" if same => Operation::Add,
+        "subtract" if same => Operation::Subtract,
+        "multiply" if same => Operation::Multiply,
+        "add" if moment(a) && *b == Duration || *a == Duration && moment(b) => Operation::Add,
+        "subtract" if moment(a) && (a == b || *b == Duration) => Operation::Subtract,
+        "subtract" if (a, b) == (&Date, &Date) => Operation::DateDifference,
+        "multiply" if (a, b) == (&Duration, &Long) || (a, b) == (&Long, &Duration) => Operation::Multiply,
+        "divide" if same && a.is_floating() => Operation::Divide,
+        "divide" if (a, b) == (&Duration, &Long) => Operation::DurationQuotient,
+        "div" if same && a.is_integer() || (a, b) == (&Duration, &Duration) => Operation::Quotient,
+        "mod" if same && a.is_integer() || (a, b) == (&Duration, &Duration) => Operation::Remainder,
+        "mod" if same && a.is_floating() => Operation::FloatRemainder,
+        _ => return None,
+    })
+}
+
+fn unary_operation(function: &str, a: &DataType, result: &DataType) -> Option<Operation> {
+    let number = a == result && (a.is_numeric() || *a == DataType::Duration);
+    match function {
+        "negate" if number => Some(Operation::Negate),
+        _ => None,
+    }
+}
+
+/// The operation behind a call expression.
+pub(crate) fn operation_of(function: &str, args: &[Expr], result: &DataType) -> Option<Operation> {
+    let types: Vec<&DataType> = args.iter().map(|a| &a.ty.data).collect();
+    operation(function, &types, result)
+}
+
+/// Whether this form, apart from what is inside it, becomes machine code.
+pub(crate) fn form_compiles(e: &Expr) -> bool {
+    let fixed = |t: &Type| t.data.is_fixed_width();
+    match &e.kind {
+        ExprKind::IsNull(x) if matches!(x.kind, ExprKind::Column(_)) => true,
+        ExprKind::Field { .. } | ExprKind::Struct(_) | ExprKind::Array(_) => false,
+        _ if !fixed(&e.ty) => false,
+        ExprKind::Call { function, args } => operation_of(function.name, args, &e.ty.data).is_some(),
+        ExprKind::Cast { value, .. } if value.ty.data == DataType::Null => is_null_literal(value),
+        ExprKind::Cast { value, .. } => conversion(&value.ty.data, &e.ty.data).is_some(),
+        ExprKind::InList { value, list } => fixed(&value.ty) && list.len() <= LONGEST_LIST,
+        ExprKind::IsNull(x) => fixed(&x.ty),
+        ExprKind::Coalesce(operands) => !operands.is_empty(),
+        _ => true,
+    }
+}
+
+/// Whether the whole expression becomes machine code.
+pub(crate) fn compiles(e: &Expr) -> bool {
+    form_compiles(e) && operands(e).into_iter().all(compiles)
+}
+
+/// The expressions inside that machine code computes: the validity of a column and the null literal need none.
+pub(crate) fn operands(e: &Expr) -> Vec<&Expr> {
+    match &e.kind {
+        ExprKind::IsNull(x) if matches!(x.kind, ExprKind::Column(_)) => vec![],
+        ExprKind::Cast { value, .. } if is_null_literal(value) => vec![],
+        _ => e.children(),
+    }
+}
+
+fn is_null_literal(e: &Expr) -> bool {
+    matches!(e.kind, ExprKind::Literal(Value::Null))
+}
+
+/// Whether a row may fail in it. May say so of an expression that never fails.
+pub(crate) fn may_fail(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Try(_) => false,
+        ExprKind::Call { function, args } => {
+            let floats = e.ty.data.is_floating() && args.iter().all(|a| a.ty.data.is_floating());
+            let total = floats && operation_of(function.name, args, &e.ty.data).is_some();
+            (function.fails && !total) || args.iter().any(may_fail)
+        }
+        ExprKind::Cast { value, on_failure } => *on_failure == flowc_ir::CastFailure::Error || may_fail(value),
+        _ => e.children().into_iter().any(may_fail),
+    }
+}
