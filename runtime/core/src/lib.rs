@@ -3,8 +3,30 @@
 //! Invariants: operators see batches and the ends of epochs only; the checkpoint protocol is a pure decision over observed facts; the same ranges give the
 //! same rows whatever the number of workers or the size of batches. This crate must not know of the syntax, the compiler, code generation, or Delta.
 
+pub mod batch;
+pub mod cancel;
+pub mod clock;
 pub mod connector;
+pub mod connectors;
+mod epoch;
 pub mod error;
+mod flow;
+mod jobs;
+mod keys;
+pub mod operators;
+pub mod protocol;
+pub mod report;
+mod resequence;
+mod run;
+mod spill;
+pub mod state;
+#[cfg(test)]
+mod testing;
+pub mod text;
 
+pub use cancel::Cancel;
+pub use clock::{Clock, SystemClock};
 pub use connector::*;
 pub use error::{Blame, RunError};
+pub use report::{EpochReport, Observer, Progress, RunSummary, SinkReport, SourceReport};
+pub use run::{RunOptions, run};

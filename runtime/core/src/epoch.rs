@@ -1,0 +1,485 @@
+//! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
+
+use crate::connector::{EpochId, LookupTable, Source, Split, Written};
+use crate::error::RunError;
+use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, paths};
+use crate::jobs::{Inputs, World, located};
+use crate::operators::explode::Explode;
+use crate::operators::limit::Limit;
+use crate::operators::lookup::Lookup;
+use crate::operators::sort::Sort;
+use crate::operators::transform::Transform;
+use crate::operators::{Fault, RowFault, internal};
+use crate::report::{Observer, Progress, SinkReport, SourceProgress, SourceReport};
+use crate::resequence::Resequencer;
+use crate::run::{RunOptions, application};
+use crate::spill::Budget;
+use crate::state::EpochRecord;
+use arrow::record_batch::RecordBatch;
+use flowc_ir::arrow_types::to_arrow_schema;
+use flowc_ir::eval::EvalContext;
+use flowc_ir::graph::{Operator, TableId};
+use flowc_ir::plan::{Executable, KernelSlot};
+use futures::StreamExt;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::JoinSet;
+
+/// Why a run does not go on.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// Stopped from outside.
+    Cancelled,
+    /// An error.
+    Error(Box<RunError>),
+}
+
+impl From<RunError> for Halt {
+    fn from(error: RunError) -> Self {
+        Halt::Error(Box::new(error))
+    }
+}
+
+/// What an epoch needs besides its record.
+#[derive(Debug)]
+pub(crate) struct EpochRun {
+    pub(crate) executable: Arc<Executable>,
+    pub(crate) world: Arc<World>,
+    pub(crate) options: Arc<RunOptions>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) scratch: PathBuf,
+}
+
+/// Counts what is read.
+#[derive(Debug)]
+struct Meter {
+    epoch: u64,
+    begun: i64,
+    /// By source: name, rows read, rows in the range.
+    sources: Vec<(String, AtomicU64, Option<u64>)>,
+}
+
+/// Where a leaf's rows come from.
+#[derive(Debug, Clone)]
+enum Reader {
+    Source(usize, Arc<dyn Source>),
+    Table(Arc<dyn LookupTable>),
+}
+
+/// A leaf on its way through the workers.
+#[derive(Debug)]
+struct Leaf {
+    node: usize,
+    reader: Reader,
+    splits: Vec<Split>,
+    origin: flowc_ir::Origin,
+    next: AtomicUsize,
+    /// No split beyond this one matters any more.
+    last: AtomicUsize,
+    /// The failure of the lowest split.
+    failed: Mutex<Option<(usize, Halt)>>,
+}
+
+impl EpochRun {
+    /// Runs the epoch for the sinks named in `write`; reports what was read and written.
+    pub(crate) async fn run(
+        self,
+        record: &EpochRecord,
+        inputs: &[Inputs],
+        write: &[String],
+    ) -> Result<(Vec<SourceReport>, Vec<SinkReport>), Halt> {
+        let plan = &self.executable.plan;
+        let needed: BTreeSet<usize> = (plan.sinks.iter().zip(inputs))
+            .filter(|(spec, _)| write.contains(&spec.name))
+            .flat_map(|(_, inputs)| inputs.nodes.iter().copied())
+            .collect();
+        let context = EvalContext { now: record.started, epoch: record.epoch };
+        let flow = Arc::new(self.build(record, &needed, context).await?);
+        let sources = plan.sources.iter().map(|spec| {
+            let total = record.sources.get(&spec.name).and_then(|r| r.rows);
+            (spec.name.clone(), AtomicU64::new(0), total)
+        });
+        let begun = self.options.clock.now();
+        let meter = Arc::new(Meter { epoch: record.epoch, begun, sources: sources.collect() });
+        let this = Arc::new(self);
+        if let Err(halt) = this.drive(record, &flow, &meter, context).await {
+            for (_, sink) in flow.sinks() {
+                sink.abort().await;
+            }
+            return Err(halt);
+        }
+        let sinks = this.commit(&flow).await?;
+        let read = record.sources.iter().map(|(name, range)| SourceReport {
+            name: name.clone(),
+            range: range.text.clone(),
+            rows: meter.sources.iter().find(|s| s.0 == *name).map_or(0, |s| s.1.load(Ordering::Relaxed)),
+        });
+        Ok((read.collect(), sinks))
+    }
+
+    /// The stations of the needed nodes. Sinks are begun last: until then nothing has to be undone.
+    async fn build(&self, record: &EpochRecord, needed: &BTreeSet<usize>, context: EvalContext) -> Result<Flow, Halt> {
+        let graph = self.executable.plan.graph.clone();
+        let budget = Budget::new(self.options.memory, &self.scratch);
+        let mut stations = vec![];
+        for (id, node) in graph.iter() {
+            let wanted = needed.contains(&(id.0 as usize)) && !matches!(node.operator, Operator::Sink(_));
+            stations.push(if wanted {
+                self.station(&graph, id, record, context, &budget).await?
+            } else {
+                Station::Idle
+            });
+        }
+        let arriving = paths(&graph);
+        for (id, node) in graph.iter().filter(|(id, _)| needed.contains(&(id.0 as usize))) {
+            let Operator::Sink(sink) = node.operator else { continue };
+            match self.sink(sink.0 as usize, &arriving[id.0 as usize], record, &budget).await {
+                Ok(station) => stations[id.0 as usize] = Station::Sink(station),
+                Err(error) => {
+                    let begun = Flow::new(graph.clone(), stations);
+                    for (_, sink) in begun.sinks() {
+                        sink.abort().await;
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(Flow::new(graph, stations))
+    }
+
+    async fn station(
+        &self,
+        graph: &flowc_ir::graph::Graph,
+        id: flowc_ir::graph::NodeId,
+        record: &EpochRecord,
+        context: EvalContext,
+        budget: &Budget,
+    ) -> Result<Station, Halt> {
+        let node = graph.node(id);
+        let (workers, batch_rows) = (self.options.workers.max(1), self.options.batch_rows.max(1));
+        let input = node.inputs.first().map(|i| &graph.node(*i).schema).unwrap_or(&node.schema);
+        Ok(match &node.operator {
+            Operator::Source(_) | Operator::TableScan(_) => Station::Leaf,
+            Operator::Union => Station::Union,
+            Operator::Transform(_) => {
+                let slot = KernelSlot::Transform(id);
+                Station::Stateless(Box::new(Transform { slot, kernel: self.kernel(slot)?, context }))
+            }
+            Operator::Lookup(spec) => {
+                let rows = self.table_rows(spec.table, record).await?;
+                let prepare = KernelSlot::Prepare(id);
+                let residual = spec.residual.is_some().then(|| self.kernel(KernelSlot::Residual(id))).transpose()?;
+                let schema = to_arrow_schema(&node.schema);
+                let kernels = (self.kernel(prepare)?, residual);
+                let lookup = Lookup::build(id, spec, &rows, kernels, context, (schema, batch_rows));
+                Station::Stateless(Box::new(lookup.map_err(|fault| self.halt(fault, "a row of the table", context))?))
+            }
+            Operator::Aggregate(_) => return Err(internal("aggregates come later").into()),
+            Operator::Sort(columns) => {
+                Station::Blocking(Box::new(Sort::new(columns, input, workers, batch_rows, budget.clone())?))
+            }
+            Operator::Limit(count) => Station::Blocking(Box::new(Limit::new(*count))),
+            Operator::Explode { column, .. } => Station::Stateless(Box::new(Explode {
+                column: *column,
+                schema: to_arrow_schema(&node.schema),
+                batch_rows,
+            })),
+            Operator::Sink(_) => Station::Idle,
+        })
+    }
+
+    fn kernel(&self, slot: KernelSlot) -> Result<Arc<dyn flowc_ir::eval::Kernel>, RunError> {
+        let found = self.executable.kernels.get(&slot).cloned();
+        found.ok_or_else(|| internal(format!("no kernel for {slot:?}")))
+    }
+
+    /// All rows of a table's pinned snapshot.
+    async fn table_rows(&self, id: TableId, record: &EpochRecord) -> Result<Vec<RecordBatch>, Halt> {
+        let spec = &self.executable.plan.tables[id.0 as usize];
+        let table = &self.world.tables[id.0 as usize];
+        let at = |e| located(e, spec.origin);
+        let Some(pin) = record.tables.get(&spec.name) else {
+            let text = format!("epoch {} was planned without the table `{}`", record.epoch, spec.name);
+            let help =
+                "the program changed while an epoch was unfinished: run the old one once more, or --full-refresh";
+            return Err(RunError::data("R0407", text).help(help).at(spec.origin).into());
+        };
+        let mut rows = vec![];
+        for split in table.splits(pin).await.map_err(at)? {
+            let mut stream = table.read(&split, self.options.batch_rows).await.map_err(at)?;
+            while let Some(batch) = self.interruptible(stream.next()).await? {
+                rows.push(batch.map_err(at)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn interruptible<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            () = self.options.cancel.cancelled() => Err(Halt::Cancelled),
+            done = work => Ok(done),
+        }
+    }
+
+    async fn sink(
+        &self,
+        sink: usize,
+        leaves: &[usize],
+        record: &EpochRecord,
+        budget: &Budget,
+    ) -> Result<SinkStation, RunError> {
+        let plan = &self.executable.plan;
+        let (spec, target) = (&plan.sinks[sink], &self.world.sinks[sink]);
+        let id = EpochId {
+            application: application(plan, &spec.name),
+            epoch: record.epoch,
+            started: record.started,
+            replace: record.replace.contains(&spec.name),
+        };
+        let epoch = target.begin(id).await.map_err(|e| located(e, spec.origin))?;
+        let lanes = if target.ordered() {
+            match epoch.writer().await {
+                Ok(writer) => {
+                    let lane = Resequencer::new(leaves, budget.clone(), writer);
+                    Lanes::Ordered(tokio::sync::Mutex::new(Some(lane)))
+                }
+                Err(error) => {
+                    epoch.abort(vec![]).await;
+                    return Err(located(error, spec.origin));
+                }
+            }
+        } else {
+            Lanes::Parallel((0..self.options.workers.max(1)).map(|_| tokio::sync::Mutex::new(None)).collect())
+        };
+        Ok(SinkStation { epoch, lanes })
+    }
+
+    /// Lets every leaf's rows through, in the order of the nodes: by the time that a blocking operator's turn comes, all of its input is there.
+    async fn drive(
+        self: &Arc<Self>,
+        record: &EpochRecord,
+        flow: &Arc<Flow>,
+        meter: &Arc<Meter>,
+        context: EvalContext,
+    ) -> Result<(), Halt> {
+        let plan = &self.executable.plan;
+        for (id, node) in plan.graph.iter() {
+            let index = id.0 as usize;
+            match (&flow.stations[index], &node.operator) {
+                (Station::Leaf, Operator::Source(source)) => {
+                    let (spec, reader) = (&plan.sources[source.0 as usize], &self.world.sources[source.0 as usize]);
+                    let splits = match record.sources.get(&spec.name) {
+                        Some(range) => reader.splits(range).await.map_err(|e| located(e, spec.origin))?,
+                        None => vec![],
+                    };
+                    let reader = Reader::Source(source.0 as usize, Arc::clone(reader));
+                    self.leaf(Leaf::new(index, reader, splits, spec.origin), flow, meter, context).await?;
+                }
+                (Station::Leaf, Operator::TableScan(table)) => {
+                    let (spec, reader) = (&plan.tables[table.0 as usize], &self.world.tables[table.0 as usize]);
+                    let splits = match record.tables.get(&spec.name) {
+                        Some(pin) if record.scans.contains(&spec.name) => {
+                            reader.splits(pin).await.map_err(|e| located(e, spec.origin))?
+                        }
+                        _ => vec![],
+                    };
+                    let reader = Reader::Table(Arc::clone(reader));
+                    self.leaf(Leaf::new(index, reader, splits, spec.origin), flow, meter, context).await?;
+                }
+                (Station::Blocking(operator), _) => {
+                    let what = format!("`{}`", node.label);
+                    let cursor = Cursor::new(0, 0);
+                    for batch in operator.finish().map_err(|f| self.halt(f, &what, context))? {
+                        let batch = batch.map_err(|f| self.halt(f, &what, context))?;
+                        self.pass(flow, &cursor, index, batch, &what, context).await?;
+                    }
+                    flow.split_done(index, 0).await?;
+                }
+                _ => continue,
+            }
+            flow.leaf_done(index).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the splits of a leaf with all workers. Of several failures, that of the lowest split is reported: lower splits are read to their end first.
+    async fn leaf(
+        self: &Arc<Self>,
+        leaf: Leaf,
+        flow: &Arc<Flow>,
+        meter: &Arc<Meter>,
+        context: EvalContext,
+    ) -> Result<(), Halt> {
+        let leaf = Arc::new(leaf);
+        let mut tasks = JoinSet::new();
+        for worker in 0..self.options.workers.max(1).min(leaf.splits.len()) {
+            let (this, leaf) = (Arc::clone(self), Arc::clone(&leaf));
+            let (flow, meter) = (Arc::clone(flow), Arc::clone(meter));
+            tasks.spawn(async move {
+                loop {
+                    let split = leaf.next.fetch_add(1, Ordering::SeqCst);
+                    if split >= leaf.splits.len() || split > leaf.last.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    if let Err(halt) = this.split(&leaf, split, worker, &flow, &meter, context).await {
+                        leaf.fail(split, halt);
+                    }
+                }
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            if let Err(panic) = done {
+                return Err(internal(panic).into());
+            }
+        }
+        let failed = leaf.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.map_or(Ok(()), |(_, halt)| Err(halt))
+    }
+
+    async fn split(
+        &self,
+        leaf: &Leaf,
+        index: usize,
+        worker: usize,
+        flow: &Flow,
+        meter: &Meter,
+        context: EvalContext,
+    ) -> Result<(), Halt> {
+        let split = &leaf.splits[index];
+        let at = |e| located(e, leaf.origin);
+        let cursor = Cursor::new(worker, index as u32);
+        let batch_rows = self.options.batch_rows.max(1);
+        let mut stream = match &leaf.reader {
+            Reader::Source(_, source) => source.read(split, batch_rows).await,
+            Reader::Table(table) => table.read(split, batch_rows).await,
+        }
+        .map_err(at)?;
+        while let Some(batch) = self.interruptible(stream.next()).await? {
+            if index > leaf.last.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            let batch = batch.map_err(at)?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let rows = batch.num_rows() as u64;
+            self.pass(flow, &cursor, leaf.node, batch, &split.text, context).await?;
+            if let Reader::Source(source, _) = leaf.reader {
+                meter.sources[source].1.fetch_add(rows, Ordering::Relaxed);
+                self.observer.progress(&meter.progress(self.options.clock.now()));
+            }
+        }
+        flow.split_done(leaf.node, index as u32).await?;
+        Ok(())
+    }
+
+    async fn pass(
+        &self,
+        flow: &Flow,
+        cursor: &Cursor,
+        node: usize,
+        batch: RecordBatch,
+        what: &str,
+        context: EvalContext,
+    ) -> Result<(), Halt> {
+        match flow.push(cursor, node, 0, batch.clone()).await {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(self.halt(flow.first_failure(node, batch, fault), what, context)),
+        }
+    }
+
+    /// The error of a fault. Compiled kernels do not explain failures: the interpreter evaluates the row again.
+    fn halt(&self, fault: Fault, what: &str, context: EvalContext) -> Halt {
+        match fault {
+            Fault::Run(error) => Halt::Error(error),
+            Fault::Row(fault) => Halt::Error(Box::new(self.describe(*fault, what, context))),
+        }
+    }
+
+    fn describe(&self, fault: RowFault, what: &str, context: EvalContext) -> RunError {
+        let mut failure = fault.failure;
+        let programs = self.executable.plan.programs();
+        let program = programs.iter().find(|(slot, _)| *slot == fault.slot).map(|(_, program)| *program);
+        if let (true, Some(program)) = (failure.failure.message.is_empty(), program) {
+            if let Some(explained) = crate::operators::transform::explain(program, &context, &fault.row) {
+                failure = explained;
+            }
+        }
+        let mut error = RunError::from(failure).help(format!("the row comes from {what}"));
+        error.row = crate::text::row_text(&fault.row, 0);
+        error
+    }
+
+    /// Ends all writers, then commits sink by sink; those that keep no account of epochs last, because they write again what is run again.
+    async fn commit(&self, flow: &Flow) -> Result<Vec<SinkReport>, Halt> {
+        let plan = &self.executable.plan;
+        let mut ready: Vec<(usize, &SinkStation, Vec<Written>)> = vec![];
+        for (node, station) in flow.sinks() {
+            let Operator::Sink(sink) = plan.graph.nodes[node].operator else { continue };
+            match station.finish().await {
+                Ok(written) => ready.push((sink.0 as usize, station, written)),
+                Err(error) => {
+                    for (_, other) in flow.sinks().filter(|(n, _)| *n > node) {
+                        other.abort().await;
+                    }
+                    abort(ready).await;
+                    return Err(located(error, plan.sinks[sink.0 as usize].origin).into());
+                }
+            }
+        }
+        ready.sort_by_key(|(sink, ..)| !self.world.sinks[*sink].accounts());
+        let mut reports = vec![];
+        let mut ready = ready.into_iter();
+        while let Some((sink, station, written)) = ready.next() {
+            let spec = &plan.sinks[sink];
+            if self.options.cancel.is_cancelled() {
+                station.epoch.abort(written).await;
+                abort(ready.collect()).await;
+                return Err(Halt::Cancelled);
+            }
+            match station.commit(written).await {
+                Ok(committed) => reports.push(SinkReport { name: spec.name.clone(), committed }),
+                Err(error) => {
+                    abort(ready.collect()).await;
+                    return Err(located(error, spec.origin).into());
+                }
+            }
+        }
+        Ok(reports)
+    }
+}
+
+async fn abort(ready: Vec<(usize, &SinkStation, Vec<Written>)>) {
+    for (_, station, written) in ready {
+        station.epoch.abort(written).await;
+    }
+}
+
+impl Leaf {
+    fn new(node: usize, reader: Reader, splits: Vec<Split>, origin: flowc_ir::Origin) -> Self {
+        let (next, last) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+        Leaf { node, reader, splits, origin, next, last, failed: Mutex::new(None) }
+    }
+
+    fn fail(&self, split: usize, halt: Halt) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.as_ref().is_none_or(|(lowest, _)| split < *lowest) {
+            self.last.fetch_min(split, Ordering::SeqCst);
+            *failed = Some((split, halt));
+        }
+    }
+}
+
+impl Meter {
+    fn progress(&self, now: i64) -> Progress {
+        let sources = self.sources.iter().map(|(name, rows, total)| SourceProgress {
+            name: name.clone(),
+            rows: rows.load(Ordering::Relaxed),
+            total: *total,
+        });
+        Progress { epoch: self.epoch, sources: sources.collect(), elapsed: now - self.begun }
+    }
+}

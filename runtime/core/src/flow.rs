@@ -1,0 +1,300 @@
+//! The running form of a graph for one epoch: stations connected by pushes. Rows enter at a leaf, go through stateless operators at once, and end at blocking
+//! operators and sinks. Knows nothing of sources, splits' scheduling, or state.
+
+use crate::batch::{Batch, Order};
+use crate::connector::{Committed, SinkEpoch, SinkWriter, Written, has_schema};
+use crate::error::RunError;
+use crate::operators::{Blocking, Fault, Stateless};
+use crate::resequence::Resequencer;
+use arrow::record_batch::RecordBatch;
+use flowc_ir::graph::Graph;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::Mutex;
+
+/// What stands at a node.
+#[derive(Debug)]
+pub(crate) enum Station {
+    /// Not needed by any sink that is written.
+    Idle,
+    /// Rows enter here: a source or a table's scan.
+    Leaf,
+    /// All rows of all inputs.
+    Union,
+    /// See [`Stateless`].
+    Stateless(Box<dyn Stateless>),
+    /// See [`Blocking`]; what comes out enters the next stations as from a leaf.
+    Blocking(Box<dyn Blocking>),
+    /// Rows leave here.
+    Sink(SinkStation),
+}
+
+/// A sink of the epoch.
+pub(crate) struct SinkStation {
+    pub(crate) epoch: Box<dyn SinkEpoch>,
+    pub(crate) lanes: Lanes,
+}
+
+/// How rows get to a sink.
+pub(crate) enum Lanes {
+    /// Each worker has a writer, opened with its first rows.
+    Parallel(Vec<Mutex<Option<Box<dyn SinkWriter>>>>),
+    /// One writer, in the order of the input.
+    Ordered(Mutex<Option<Resequencer>>),
+}
+
+impl std::fmt::Debug for SinkStation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self.lanes, Lanes::Ordered(_)) { "ordered sink" } else { "sink" })
+    }
+}
+
+/// The place of a worker in the input.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    pub(crate) worker: usize,
+    pub(crate) split: u32,
+    sequence: AtomicU32,
+}
+
+impl Cursor {
+    pub(crate) fn new(worker: usize, split: u32) -> Self {
+        Cursor { worker, split, sequence: AtomicU32::new(0) }
+    }
+
+    fn stamp(&self, path: u32, data: RecordBatch) -> Batch {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        Batch { data, order: Order { path, split: self.split, sequence } }
+    }
+}
+
+/// The stations and how they are connected.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) graph: Graph,
+    pub(crate) stations: Vec<Station>,
+    /// For each node, who reads it: the reader, and the number of its paths before this input.
+    readers: Vec<Vec<(usize, u32)>>,
+}
+
+/// For each node, the leaves (or blocking operators) where the paths to its input begin, in the order of rows.
+pub(crate) fn paths(graph: &Graph) -> Vec<Vec<usize>> {
+    use flowc_ir::graph::Operator::*;
+    let mut arriving: Vec<Vec<usize>> = vec![];
+    for (id, node) in graph.iter() {
+        let mut leaves = vec![];
+        for input in &node.inputs {
+            let producer = graph.node(*input);
+            match producer.operator {
+                Source(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) => leaves.push(input.0 as usize),
+                _ => leaves.extend_from_slice(&arriving[input.0 as usize]),
+            }
+        }
+        debug_assert_eq!(arriving.len(), id.0 as usize);
+        arriving.push(leaves);
+    }
+    arriving
+}
+
+impl Flow {
+    pub(crate) fn new(graph: Graph, stations: Vec<Station>) -> Self {
+        use flowc_ir::graph::Operator::*;
+        let arriving = paths(&graph);
+        let mut readers: Vec<Vec<(usize, u32)>> = vec![vec![]; graph.nodes.len()];
+        for (id, node) in graph.iter() {
+            let reader = id.0 as usize;
+            if matches!(stations[reader], Station::Idle) {
+                continue;
+            }
+            let mut before = 0;
+            for input in &node.inputs {
+                readers[input.0 as usize].push((reader, before));
+                before += match graph.node(*input).operator {
+                    Source(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) => 1,
+                    _ => arriving[input.0 as usize].len() as u32,
+                };
+            }
+        }
+        Flow { graph, stations, readers }
+    }
+
+    /// Sends rows that came out of a node to its readers.
+    pub(crate) fn push<'a>(
+        &'a self,
+        cursor: &'a Cursor,
+        node: usize,
+        path: u32,
+        data: RecordBatch,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        async move {
+            self.check(node, &data);
+            for &(reader, before) in &self.readers[node] {
+                let (path, data) = (path + before, data.clone());
+                match &self.stations[reader] {
+                    Station::Idle | Station::Leaf => {}
+                    Station::Union => self.push(cursor, reader, path, data).await?,
+                    Station::Stateless(operator) => {
+                        for out in operator.process(data) {
+                            let out = out?;
+                            if out.num_rows() > 0 {
+                                self.push(cursor, reader, path, out).await?;
+                            }
+                        }
+                    }
+                    Station::Blocking(operator) => operator.push(cursor.worker, cursor.stamp(path, data))?,
+                    Station::Sink(sink) => sink.push(cursor.worker, cursor.stamp(path, data)).await?,
+                }
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    /// The first failure of these rows on their way through stateless operators; nothing reaches blocking operators or sinks.
+    pub(crate) fn probe(&self, node: usize, data: &RecordBatch) -> Option<Fault> {
+        for &(reader, _) in &self.readers[node] {
+            match &self.stations[reader] {
+                Station::Union => {
+                    if let Some(fault) = self.probe(reader, data) {
+                        return Some(fault);
+                    }
+                }
+                Station::Stateless(operator) => {
+                    for out in operator.process(data.clone()) {
+                        match out {
+                            Ok(out) if out.num_rows() == 0 => {}
+                            Ok(out) => {
+                                if let Some(fault) = self.probe(reader, &out) {
+                                    return Some(fault);
+                                }
+                            }
+                            Err(fault) => return Some(fault),
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Of a batch that failed somewhere behind `node`, the failure of its first failing row, so that it does not depend on how rows are cut into batches nor
+    /// on the order of branches.
+    pub(crate) fn first_failure(&self, node: usize, mut data: RecordBatch, fault: Fault) -> Fault {
+        if matches!(fault, Fault::Run(_)) {
+            return fault;
+        }
+        while data.num_rows() > 1 {
+            let half = data.num_rows() / 2;
+            let first = data.slice(0, half);
+            let fails = self.probe(node, &first).is_some();
+            data = if fails { first } else { data.slice(half, data.num_rows() - half) };
+        }
+        self.probe(node, &data).unwrap_or(fault)
+    }
+
+    /// Debug builds check what every operator yields.
+    fn check(&self, node: usize, data: &RecordBatch) {
+        let node = self.graph.nodes.get(node);
+        debug_assert!(
+            node.is_none_or(|n| has_schema(data, &n.schema)),
+            "`{}` yields {:?} instead of {}",
+            node.map_or("", |n| &n.label),
+            data.schema(),
+            node.map_or(String::new(), |n| n.schema.to_string()),
+        );
+    }
+
+    pub(crate) fn sinks(&self) -> impl Iterator<Item = (usize, &SinkStation)> {
+        self.stations.iter().enumerate().filter_map(|(node, station)| match station {
+            Station::Sink(sink) => Some((node, sink)),
+            _ => None,
+        })
+    }
+
+    pub(crate) async fn split_done(&self, leaf: usize, split: u32) -> Result<(), RunError> {
+        for (_, sink) in self.sinks() {
+            if let Lanes::Ordered(lane) = &sink.lanes {
+                if let Some(lane) = &mut *lane.lock().await {
+                    lane.split_done(leaf, split).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn leaf_done(&self, leaf: usize) -> Result<(), RunError> {
+        for (_, sink) in self.sinks() {
+            if let Lanes::Ordered(lane) = &sink.lanes {
+                if let Some(lane) = &mut *lane.lock().await {
+                    lane.leaf_done(leaf).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SinkStation {
+    async fn push(&self, worker: usize, batch: Batch) -> Result<(), RunError> {
+        match &self.lanes {
+            Lanes::Parallel(lanes) => {
+                let mut lane = lanes[worker].lock().await;
+                let writer = match &mut *lane {
+                    Some(writer) => writer,
+                    empty => empty.insert(self.epoch.writer().await?),
+                };
+                writer.write(&batch.data).await
+            }
+            Lanes::Ordered(lane) => match &mut *lane.lock().await {
+                Some(lane) => lane.push(batch).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    async fn writers(&self) -> Vec<Box<dyn SinkWriter>> {
+        match &self.lanes {
+            Lanes::Parallel(lanes) => {
+                let mut writers = vec![];
+                for lane in lanes {
+                    writers.extend(lane.lock().await.take());
+                }
+                writers
+            }
+            Lanes::Ordered(lane) => lane.lock().await.take().map(Resequencer::into_writer).into_iter().collect(),
+        }
+    }
+
+    /// Ends all writers. If one fails, what was written is removed.
+    pub(crate) async fn finish(&self) -> Result<Vec<Written>, RunError> {
+        let mut written = vec![];
+        let mut writers = self.writers().await.into_iter();
+        while let Some(writer) = writers.next() {
+            match writer.finish().await {
+                Ok(done) => written.push(done),
+                Err(error) => {
+                    for writer in writers {
+                        writer.abort().await;
+                    }
+                    self.epoch.abort(written).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    pub(crate) async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError> {
+        self.epoch.commit(written).await
+    }
+
+    /// Gives up.
+    pub(crate) async fn abort(&self) {
+        for writer in self.writers().await {
+            writer.abort().await;
+        }
+        self.epoch.abort(vec![]).await;
+    }
+}

@@ -1,0 +1,262 @@
+//! What the next epoch reads and writes. Each sink has positions of its own in the sources that it depends on, so that a sink may be added at any time;
+//! sinks that stand at equal positions are written by one pass. Knows nothing of how an epoch runs.
+
+use crate::connector::{EpochLimits, LookupTable, Position, Sink, Source, SourceRange};
+use crate::error::RunError;
+use crate::state::{Checkpoint, EpochRecord, FORMAT, SinkState};
+use flowc_ir::graph::{NodeId, Operator};
+use flowc_ir::plan::{Connector, Plan};
+use indexmap::IndexMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The opened sources, tables and sinks of a plan, by their ids.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) sources: Vec<Arc<dyn Source>>,
+    pub(crate) tables: Vec<Arc<dyn LookupTable>>,
+    pub(crate) sinks: Vec<Arc<dyn Sink>>,
+}
+
+/// What a sink depends on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Inputs {
+    /// Its nodes, itself included.
+    pub(crate) nodes: BTreeSet<usize>,
+    /// Sources.
+    pub(crate) sources: BTreeSet<usize>,
+    /// Tables whose rows are read as a stream.
+    pub(crate) scans: BTreeSet<usize>,
+    /// Tables that are looked up in.
+    pub(crate) lookups: BTreeSet<usize>,
+}
+
+/// What each sink of the plan depends on.
+pub(crate) fn inputs(plan: &Plan) -> Vec<Inputs> {
+    let sink_node = |sink: usize| {
+        let mut nodes = plan.graph.iter();
+        nodes.find(|(_, n)| matches!(n.operator, Operator::Sink(id) if id.0 as usize == sink)).map(|(id, _)| id)
+    };
+    let reach = |sink: usize| {
+        let mut found = Inputs::default();
+        let mut open: Vec<NodeId> = sink_node(sink).into_iter().collect();
+        while let Some(id) = open.pop() {
+            if !found.nodes.insert(id.0 as usize) {
+                continue;
+            }
+            let node = plan.graph.node(id);
+            match &node.operator {
+                Operator::Source(source) => drop(found.sources.insert(source.0 as usize)),
+                Operator::TableScan(table) => drop(found.scans.insert(table.0 as usize)),
+                Operator::Lookup(lookup) => drop(found.lookups.insert(lookup.table.0 as usize)),
+                _ => {}
+            }
+            open.extend(&node.inputs);
+        }
+        found
+    };
+    (0..plan.sinks.len()).map(reach).collect()
+}
+
+/// What identifies the place that a source reads.
+pub(crate) fn location(connector: &Connector) -> serde_json::Value {
+    let kind = serde_json::to_value(connector).ok().and_then(|v| v.get("connector").cloned());
+    serde_json::json!({ "connector": kind, "location": flowc_ir::catalog::location(connector) })
+}
+
+/// Sinks that one pass can write.
+#[derive(Debug, Default)]
+struct Group {
+    sinks: Vec<usize>,
+    whole: bool,
+    sources: BTreeMap<usize, Option<Position>>,
+    scans: BTreeMap<usize, Option<Position>>,
+}
+
+impl Group {
+    /// Where this sink stands.
+    fn of(plan: &Plan, sink: usize, inputs: &Inputs, state: &SinkState) -> Group {
+        let whole = plan.sinks[sink].whole;
+        let at = |known: &IndexMap<String, Position>, name: &str| known.get(name).filter(|_| !whole).cloned();
+        let sources = inputs.sources.iter().map(|&i| (i, at(&state.sources, &plan.sources[i].name)));
+        let scans = inputs.scans.iter().map(|&i| (i, at(&state.tables, &plan.tables[i].name)));
+        Group { sinks: vec![sink], whole, sources: sources.collect(), scans: scans.collect() }
+    }
+
+    fn admits(&self, other: &Group, limited: bool) -> bool {
+        let agree = |a: &BTreeMap<usize, Option<Position>>, b: &BTreeMap<usize, Option<Position>>| {
+            a.iter().all(|(key, at)| b.get(key).is_none_or(|other| at == other))
+        };
+        // A whole computation takes everything at once; only without limits does another one, too.
+        (self.whole == other.whole || !limited)
+            && agree(&self.sources, &other.sources)
+            && agree(&self.scans, &other.scans)
+    }
+
+    fn admit(&mut self, other: Group) {
+        self.sinks.extend(other.sinks);
+        self.whole |= other.whole;
+        self.sources.extend(other.sources);
+        self.scans.extend(other.scans);
+    }
+}
+
+/// Plans epochs.
+#[derive(Debug)]
+pub(crate) struct Planner<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) world: &'a World,
+    pub(crate) inputs: &'a [Inputs],
+    pub(crate) limits: EpochLimits,
+    /// Whole computations that this run has looked at: they are not repeated, however often their inputs change meanwhile.
+    pub(crate) settled: BTreeSet<usize>,
+}
+
+impl Planner<'_> {
+    /// The next epoch; none if nothing is new.
+    pub(crate) async fn next(&mut self, state: &Checkpoint, now: i64) -> Result<Option<EpochRecord>, RunError> {
+        let blank = SinkState::default();
+        let known = |sink: usize| state.sinks.get(&self.plan.sinks[sink].name).unwrap_or(&blank);
+        let limited = self.limits != EpochLimits::NONE;
+        let mut groups: Vec<Group> = vec![];
+        for sink in (0..self.plan.sinks.len()).filter(|s| !self.settled.contains(s)) {
+            let group = Group::of(self.plan, sink, &self.inputs[sink], known(sink));
+            match groups.iter_mut().find(|g| g.admits(&group, limited)) {
+                Some(found) => found.admit(group),
+                None => groups.push(group),
+            }
+        }
+        for group in groups {
+            let (ranges, pins) = self.look(&group).await?;
+            let sinks = group.sinks.iter().copied();
+            let sinks: Vec<usize> = sinks.filter(|&sink| self.has_work(sink, known(sink), &ranges, &pins)).collect();
+            self.settled.extend(group.sinks.iter().filter(|s| self.plan.sinks[**s].whole));
+            if !sinks.is_empty() {
+                return Ok(Some(self.record(&group, &sinks, state, (ranges, pins), now)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is new for a group, and the versions of its tables.
+    async fn look(&self, group: &Group) -> Result<(BTreeMap<usize, SourceRange>, BTreeMap<usize, Position>), RunError> {
+        let limits = if group.whole { EpochLimits::NONE } else { self.limits };
+        let mut ranges = BTreeMap::new();
+        for (&source, from) in &group.sources {
+            let range = self.world.sources[source].next_range(from.as_ref(), limits).await;
+            let range = range.map_err(|e| located(e, self.plan.sources[source].origin))?;
+            ranges.extend(range.map(|r| (source, r)));
+        }
+        let mut pins = BTreeMap::new();
+        for &sink in &group.sinks {
+            for &table in self.inputs[sink].scans.iter().chain(&self.inputs[sink].lookups) {
+                if !pins.contains_key(&table) {
+                    let pin = self.world.tables[table].pin().await;
+                    pins.insert(table, pin.map_err(|e| located(e, self.plan.tables[table].origin))?);
+                }
+            }
+        }
+        Ok((ranges, pins))
+    }
+
+    fn has_work(
+        &self,
+        sink: usize,
+        state: &SinkState,
+        ranges: &BTreeMap<usize, SourceRange>,
+        pins: &BTreeMap<usize, Position>,
+    ) -> bool {
+        let inputs = &self.inputs[sink];
+        let moved = |table: &usize| state.tables.get(&self.plan.tables[*table].name) != pins.get(table);
+        if state.replace || inputs.scans.iter().any(moved) {
+            return true;
+        }
+        if !self.plan.sinks[sink].whole {
+            return inputs.sources.iter().any(|source| ranges.contains_key(source));
+        }
+        let differs = |source: &usize| {
+            state.sources.get(&self.plan.sources[*source].name) != ranges.get(source).map(|range| &range.to)
+        };
+        state.epoch.is_none() || inputs.lookups.iter().any(moved) || inputs.sources.iter().any(differs)
+    }
+
+    fn record(
+        &self,
+        group: &Group,
+        sinks: &[usize],
+        state: &Checkpoint,
+        (ranges, pins): (BTreeMap<usize, SourceRange>, BTreeMap<usize, Position>),
+        now: i64,
+    ) -> EpochRecord {
+        let plan = self.plan;
+        let used =
+            |pick: fn(&Inputs) -> &BTreeSet<usize>, i: &usize| sinks.iter().any(|s| pick(&self.inputs[*s]).contains(i));
+        let name = |sink: &usize| plan.sinks[*sink].name.clone();
+        let replaced = |name: &String| state.sinks.get(name).is_some_and(|s| s.replace);
+        let sources = ranges.into_iter().filter(|(i, _)| used(|n| &n.sources, i));
+        let tables = pins.iter().filter(|(i, _)| used(|n| &n.scans, i) || used(|n| &n.lookups, i));
+        let scanned = group.scans.iter().filter(|(i, at)| used(|n| &n.scans, i) && at.as_ref() != pins.get(i));
+        EpochRecord {
+            format: FORMAT,
+            epoch: state.done + 1,
+            started: now,
+            sinks: sinks.iter().map(name).collect(),
+            replace: sinks.iter().map(name).filter(replaced).collect(),
+            sources: sources.map(|(i, range)| (plan.sources[i].name.clone(), range)).collect(),
+            tables: tables.map(|(i, pin)| (plan.tables[*i].name.clone(), pin.clone())).collect(),
+            scans: scanned.map(|(i, _)| plan.tables[*i].name.clone()).collect(),
+            report: None,
+        }
+    }
+}
+
+/// Says where in the program, unless that is known already.
+pub(crate) fn located(error: RunError, origin: flowc_ir::Origin) -> RunError {
+    if error.origin.is_some() { error } else { error.at(origin) }
+}
+
+/// The checkpoint after an epoch.
+pub(crate) fn advance(state: &mut Checkpoint, plan: &Plan, inputs: &[Inputs], record: &EpochRecord) {
+    state.done = record.epoch;
+    for (spec, inputs) in plan.sinks.iter().zip(inputs).filter(|(spec, _)| record.sinks.contains(&spec.name)) {
+        let sink = state.sinks.entry(spec.name.clone()).or_default();
+        sink.epoch = Some(record.epoch);
+        sink.replace = false;
+        if spec.whole {
+            sink.sources.clear();
+        }
+        for source in inputs.sources.iter().map(|i| &plan.sources[*i]) {
+            if let Some(range) = record.sources.get(&source.name) {
+                sink.sources.insert(source.name.clone(), range.to.clone());
+                state.locations.insert(source.name.clone(), location(&source.connector));
+            }
+        }
+        for table in inputs.scans.iter().chain(&inputs.lookups).map(|i| &plan.tables[*i]) {
+            if let Some(pin) = record.tables.get(&table.name) {
+                sink.tables.insert(table.name.clone(), pin.clone());
+            }
+        }
+    }
+}
+
+/// Refuses positions that belong to another place than the program now reads.
+pub(crate) fn check_locations(state: &Checkpoint, plan: &Plan) -> Result<(), RunError> {
+    for source in &plan.sources {
+        let used = state.sinks.values().any(|sink| sink.sources.contains_key(&source.name));
+        match state.locations.get(&source.name) {
+            Some(known) if used && *known != location(&source.connector) => {
+                let place = |v: &serde_json::Value| v["location"].as_str().unwrap_or("elsewhere").to_string();
+                let text = format!(
+                    "source `{}` reads `{}`, but its position in the state is one of `{}`",
+                    source.name,
+                    place(&location(&source.connector)),
+                    place(known)
+                );
+                let error = RunError::data("R0406", text).at(source.origin);
+                return Err(error.help("give the source another name to read it from its beginning, or --full-refresh"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

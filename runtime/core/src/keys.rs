@@ -1,0 +1,152 @@
+//! Comparing and hashing keys: columns as byte strings whose equality and order are flowc's. Knows nothing of what the keys are for.
+
+use crate::error::RunError;
+use crate::operators::internal;
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, ListArray, MapArray, StructArray};
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::row::{RowConverter, Rows, SortField};
+use std::sync::Arc;
+
+/// Floats in one form: every NaN the same, -0.0 as 0.0; also inside of arrays, maps and structs. Bytes of equal values are then equal.
+pub(crate) fn normalize(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float32 => {
+            let floats: Float32Array =
+                array.as_primitive::<Float32Type>().unary(|x| if x.is_nan() { f32::NAN } else { x + 0.0 });
+            Arc::new(floats)
+        }
+        DataType::Float64 => {
+            let floats: Float64Array =
+                array.as_primitive::<Float64Type>().unary(|x| if x.is_nan() { f64::NAN } else { x + 0.0 });
+            Arc::new(floats)
+        }
+        data if !has_floats(data) => Arc::clone(array),
+        DataType::List(item) => {
+            let list = array.as_list::<i32>();
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Arc::new(ListArray::new(Arc::clone(item), offsets, normalize(list.values()), nulls))
+        }
+        DataType::Struct(fields) => {
+            let parts = array.as_struct();
+            let columns = parts.columns().iter().map(normalize).collect();
+            Arc::new(StructArray::new(fields.clone(), columns, parts.nulls().cloned()))
+        }
+        DataType::Map(entry, sorted) => {
+            let map = array.as_map();
+            let entries: ArrayRef = Arc::new(map.entries().clone());
+            let entries = normalize(&entries).as_struct().clone();
+            Arc::new(MapArray::new(Arc::clone(entry), map.offsets().clone(), entries, map.nulls().cloned(), *sorted))
+        }
+        _ => Arc::clone(array),
+    }
+}
+
+fn has_floats(data: &DataType) -> bool {
+    match data {
+        DataType::Float32 | DataType::Float64 => true,
+        DataType::List(item) | DataType::Map(item, _) => has_floats(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|f| has_floats(f.data_type())),
+        _ => false,
+    }
+}
+
+/// Turns columns into byte strings and back.
+#[derive(Debug)]
+pub(crate) struct Keys(RowConverter);
+
+impl Keys {
+    /// For columns of these types, ascending, nulls first.
+    pub(crate) fn new<'a>(types: impl Iterator<Item = &'a DataType>) -> Result<Keys, RunError> {
+        let fields = types.map(|t| SortField::new(t.clone())).collect();
+        Ok(Keys(RowConverter::new(fields).map_err(internal)?))
+    }
+
+    /// For columns of these types, ordered as said.
+    pub(crate) fn sorted(fields: Vec<(DataType, SortOptions)>) -> Result<Keys, RunError> {
+        let fields = fields.into_iter().map(|(t, o)| SortField::new_with_options(t, o)).collect();
+        Ok(Keys(RowConverter::new(fields).map_err(internal)?))
+    }
+
+    /// By flowc's equality and order.
+    pub(crate) fn encode(&self, columns: &[ArrayRef]) -> Result<Rows, RunError> {
+        let columns: Vec<ArrayRef> = columns.iter().map(normalize).collect();
+        self.exact(&columns)
+    }
+
+    /// Bit by bit, to get the same back.
+    pub(crate) fn exact(&self, columns: &[ArrayRef]) -> Result<Rows, RunError> {
+        self.0.convert_columns(columns).map_err(internal)
+    }
+
+    /// The columns again.
+    pub(crate) fn decode<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, RunError> {
+        let parser = self.0.parser();
+        let rows: Vec<_> = rows.map(|bytes| parser.parse(bytes)).collect();
+        self.0.convert_rows(rows).map_err(internal)
+    }
+}
+
+const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// Hashes bytes for the tables in memory, eight at a time; the same in every process.
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+    let mut hash = (bytes.len() as u64).wrapping_mul(SEED);
+    let mut words = bytes.chunks_exact(8);
+    for word in &mut words {
+        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
+        hash = fold(hash ^ word, SEED).wrapping_add(word);
+    }
+    let mut last = [0; 8];
+    last[..words.remainder().len()].copy_from_slice(words.remainder());
+    hash = fold(hash ^ u64::from_le_bytes(last), 0xD6E8_FEB8_6659_FD93);
+    hash ^ hash >> 32
+}
+
+/// Byte strings one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes {
+    data: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Bytes {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.data.extend_from_slice(bytes);
+        self.ends.push(self.data.len());
+    }
+
+    pub(crate) fn get(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.data[start..self.ends[index]]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Float64Type;
+
+    #[test]
+    fn zeros_and_nans_are_equal_inside_of_lists_too() {
+        let other_nan = f64::from_bits(f64::NAN.to_bits() | 1 << 63 | 5);
+        let list = ListArray::from_iter_primitive::<Float64Type, _, _>(
+            [0.0, -0.0, f64::NAN, other_nan, 1.0].map(|x| Some(vec![Some(x)])),
+        );
+        let array: ArrayRef = Arc::new(list);
+        let keys = Keys::new([array.data_type()].into_iter()).unwrap();
+        let rows = keys.encode(&[array]).unwrap();
+        assert_eq!(rows.row(0), rows.row(1));
+        assert_eq!(rows.row(2), rows.row(3));
+        assert!(rows.row(0) < rows.row(4) && rows.row(4) < rows.row(2));
+    }
+}

@@ -1,0 +1,150 @@
+//! Every crash point of an epoch with two targets that keep account and a console, as a table.
+
+use super::*;
+
+const PLANNED: Option<u64> = Some(4);
+
+fn sink(name: &str, recorded: Option<u64>, committed: Option<u64>) -> SinkFacts {
+    SinkFacts { name: name.into(), accounts: true, recorded, committed }
+}
+
+fn console(recorded: Option<u64>) -> SinkFacts {
+    SinkFacts { name: "console".into(), accounts: false, recorded, committed: None }
+}
+
+fn facts(done: u64, planned: Option<u64>, sinks: Vec<SinkFacts>) -> Facts {
+    let names = ["a", "b", "console"].map(String::from).to_vec();
+    Facts { done, planned: planned.map(|epoch| Planned { epoch, sinks: names }), sinks, full_refresh: false }
+}
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(|s| s.to_string()).collect()
+}
+
+fn resume(write: &[&str], skip: &[&str]) -> Action {
+    Action::Resume { epoch: 4, write: names(write), skip: names(skip) }
+}
+
+#[test]
+fn every_crash_point_of_an_epoch() {
+    let (r, n) = (Some(3), Some(4));
+    let table: Vec<(&str, Facts, Action)> = vec![
+        ("nothing yet", facts(0, None, vec![sink("a", None, None), console(None)]), Action::Next { epoch: 1 }),
+        (
+            "between epochs",
+            facts(3, Some(3), vec![sink("a", r, r), sink("b", r, r), console(r)]),
+            Action::Next { epoch: 4 },
+        ),
+        (
+            "planned, nothing committed",
+            facts(3, PLANNED, vec![sink("a", r, r), sink("b", r, r), console(r)]),
+            resume(&["a", "b", "console"], &[]),
+        ),
+        (
+            "planned, the first committed",
+            facts(3, PLANNED, vec![sink("a", r, n), sink("b", r, r), console(r)]),
+            resume(&["b", "console"], &["a"]),
+        ),
+        (
+            "planned, the second committed alone",
+            facts(3, PLANNED, vec![sink("a", r, r), sink("b", r, n), console(r)]),
+            resume(&["a", "console"], &["b"]),
+        ),
+        (
+            "all committed, the checkpoint did not move: the console cannot tell",
+            facts(3, PLANNED, vec![sink("a", r, n), sink("b", r, n), console(r)]),
+            resume(&["console"], &["a", "b"]),
+        ),
+        (
+            "the checkpoint moved",
+            facts(4, PLANNED, vec![sink("a", n, n), sink("b", n, n), console(n)]),
+            Action::Next { epoch: 5 },
+        ),
+        (
+            "the first epoch of all, one committed",
+            Facts {
+                planned: Some(Planned { epoch: 1, sinks: names(&["a", "b"]) }),
+                sinks: vec![sink("a", None, Some(1)), sink("b", None, None)],
+                ..Facts::default()
+            },
+            Action::Resume { epoch: 1, write: names(&["b"]), skip: names(&["a"]) },
+        ),
+        (
+            "a sink that was added after the plan waits for the next epoch",
+            facts(3, PLANNED, vec![sink("a", r, r), sink("new", None, None)]),
+            resume(&["a"], &[]),
+        ),
+        (
+            "a sink that sat out the last epochs",
+            facts(3, None, vec![sink("a", r, r), sink("b", Some(1), Some(1))]),
+            Action::Next { epoch: 4 },
+        ),
+    ];
+    for (what, facts, expected) in table {
+        assert_eq!(decide(&facts), expected, "{what}");
+    }
+}
+
+#[test]
+fn never_writes_twice_and_never_leaves_a_gap() {
+    let lost = |committed, recorded| Action::Stop(Stop::StateLost { sink: "a".into(), committed, recorded });
+    let behind = |committed, recorded| Action::Stop(Stop::TargetBehind { sink: "a".into(), committed, recorded });
+    let table: Vec<(&str, Facts, Action)> = vec![
+        ("state directory lost", facts(0, None, vec![sink("a", None, Some(3))]), lost(3, None)),
+        ("an old copy of the state", facts(2, None, vec![sink("a", Some(2), Some(3))]), lost(3, Some(2))),
+        ("an old copy with a plan", facts(3, PLANNED, vec![sink("a", Some(3), Some(5))]), lost(5, Some(3))),
+        (
+            "the plan does not write the sink that has its number",
+            Facts {
+                done: 3,
+                planned: Some(Planned { epoch: 4, sinks: names(&["b"]) }),
+                sinks: vec![sink("a", Some(3), Some(4))],
+                full_refresh: false,
+            },
+            lost(4, Some(3)),
+        ),
+        ("the table was dropped", facts(3, None, vec![sink("a", Some(3), None)]), behind(None, 3)),
+        ("the table was restored", facts(3, PLANNED, vec![sink("a", Some(3), Some(2))]), behind(Some(2), 3)),
+    ];
+    for (what, facts, expected) in table {
+        assert_eq!(decide(&facts), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_full_refresh_goes_on_after_every_number_in_use() {
+    let refresh = |facts: Facts| decide(&Facts { full_refresh: true, ..facts });
+    assert_eq!(refresh(facts(0, None, vec![sink("a", None, Some(7))])), Action::Refresh { after: 7 });
+    assert_eq!(refresh(facts(3, PLANNED, vec![sink("a", Some(3), Some(3))])), Action::Refresh { after: 4 });
+    assert_eq!(refresh(facts(9, PLANNED, vec![sink("a", Some(3), None)])), Action::Refresh { after: 9 });
+    assert_eq!(refresh(Facts::default()), Action::Refresh { after: 0 });
+}
+
+/// Walks every interleaving of commits and crashes of an epoch with two targets: whatever the order, each target gets the epoch once.
+#[test]
+fn any_sequence_of_crashes_commits_each_target_once() {
+    for first_crash in 0..=3 {
+        for second_crash in 0..=3 {
+            let mut sinks = vec![sink("a", Some(3), Some(3)), sink("b", Some(3), Some(3))];
+            let mut commits = [0, 0];
+            let mut done = 3;
+            for crash in [first_crash, second_crash, usize::MAX] {
+                let planned = Some(Planned { epoch: 4, sinks: names(&["a", "b"]) });
+                let facts = Facts { done, planned, sinks: sinks.clone(), full_refresh: false };
+                let Action::Resume { epoch: 4, write, .. } = decide(&facts) else { break };
+                let steps = write.len();
+                for name in write.iter().take(crash) {
+                    let i = usize::from(name == "b");
+                    commits[i] += 1;
+                    sinks[i].committed = Some(4);
+                }
+                if crash > steps {
+                    done = 4;
+                    sinks.iter_mut().for_each(|s| s.recorded = Some(4));
+                }
+            }
+            assert_eq!(commits, [1, 1], "crashes after {first_crash} and {second_crash} steps");
+            assert_eq!(done, 4);
+        }
+    }
+}

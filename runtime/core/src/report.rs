@@ -1,0 +1,142 @@
+//! What a run tells of itself: while it goes on, after each epoch, and at its end. Plain data, written as JSON by whoever shows it.
+
+use crate::connector::{Committed, Position};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What was read of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SourceReport {
+    /// The source.
+    pub name: String,
+    /// The range, for people: `version 3..5`.
+    pub range: String,
+    /// Rows read.
+    pub rows: u64,
+}
+
+/// What was written to a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SinkReport {
+    /// The sink.
+    pub name: String,
+    /// What its commit did.
+    #[serde(flatten)]
+    pub committed: Committed,
+}
+
+/// A finished epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// Its number.
+    pub epoch: u64,
+    /// When it started: microseconds since 1970-01-01T00:00:00Z.
+    pub started: i64,
+    /// How long it took, in microseconds.
+    pub duration: i64,
+    /// Whether it was planned by a run that did not finish it.
+    pub resumed: bool,
+    /// The sources that had something new.
+    pub sources: Vec<SourceReport>,
+    /// The sinks.
+    pub sinks: Vec<SinkReport>,
+    /// The versions of the tables.
+    pub tables: IndexMap<String, Position>,
+}
+
+/// How far an epoch is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Progress {
+    /// The epoch.
+    pub epoch: u64,
+    /// Its sources.
+    pub sources: Vec<SourceProgress>,
+    /// Microseconds since it started.
+    pub elapsed: i64,
+}
+
+/// How far a source is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SourceProgress {
+    /// The source.
+    pub name: String,
+    /// Rows read.
+    pub rows: u64,
+    /// Rows in the range, where known.
+    pub total: Option<u64>,
+}
+
+impl Progress {
+    /// Rows a second, over all sources.
+    pub fn rows_per_second(&self) -> u64 {
+        let rows: u64 = self.sources.iter().map(|s| s.rows).sum();
+        rows.saturating_mul(1_000_000) / (self.elapsed.max(1) as u64)
+    }
+}
+
+/// Watches a run. Calls come from several threads and must not block.
+pub trait Observer: Send + Sync + fmt::Debug {
+    /// A batch was read.
+    fn progress(&self, progress: &Progress) {
+        let _ = progress;
+    }
+
+    /// An epoch is committed.
+    fn epoch(&self, report: &EpochReport) {
+        let _ = report;
+    }
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {}
+
+/// What a run did, over all its epochs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RunSummary {
+    /// Epochs that this run committed.
+    pub epochs: u64,
+    /// The last epoch that is committed, of this run or an earlier one.
+    pub last_epoch: u64,
+    /// Every source of the program, with the rows read in this run. A source that is read by several passes counts each.
+    pub sources: Vec<SourceReport>,
+    /// Every sink of the program, with what was written in this run.
+    pub sinks: Vec<SinkReport>,
+    /// The versions of the tables that the last epoch used.
+    pub lookups: IndexMap<String, Position>,
+    /// Whether it was stopped from outside.
+    pub cancelled: bool,
+}
+
+impl RunSummary {
+    pub(crate) fn new<'a>(sources: impl Iterator<Item = &'a str>, sinks: impl Iterator<Item = &'a str>) -> Self {
+        let sources = sources.map(|name| SourceReport { name: name.to_string(), ..SourceReport::default() });
+        let sinks = sinks.map(|name| SinkReport { name: name.to_string(), ..SinkReport::default() });
+        RunSummary { sources: sources.collect(), sinks: sinks.collect(), ..RunSummary::default() }
+    }
+
+    pub(crate) fn add(&mut self, report: &EpochReport) {
+        self.epochs += 1;
+        self.last_epoch = report.epoch;
+        for read in &report.sources {
+            if let Some(total) = self.sources.iter_mut().find(|s| s.name == read.name) {
+                total.rows += read.rows;
+                let separator = if total.range.is_empty() { "" } else { ", " };
+                total.range = format!("{}{separator}{}", total.range, read.range);
+            }
+        }
+        for wrote in &report.sinks {
+            if let Some(total) = self.sinks.iter_mut().find(|s| s.name == wrote.name) {
+                total.committed.rows += wrote.committed.rows;
+                total.committed.files += wrote.committed.files;
+                total.committed.bytes += wrote.committed.bytes;
+                total.committed.version = wrote.committed.version.or(total.committed.version);
+                total.committed.already |= wrote.committed.already;
+            }
+        }
+        self.lookups.extend(report.tables.iter().map(|(name, version)| (name.clone(), version.clone())));
+    }
+}

@@ -1,0 +1,249 @@
+//! A run: looks at the state and the targets, finishes what an earlier run left, then takes epochs until nothing is new. The order of its steps is that of
+//! [`crate::protocol`], which decides; here is the I/O.
+
+use crate::cancel::Cancel;
+use crate::clock::Clock;
+use crate::connector::{Committed, Connectors, EpochLimits};
+use crate::epoch::{EpochRun, Halt};
+use crate::error::RunError;
+use crate::jobs::{Inputs, Planner, World, advance, check_locations, inputs, located};
+use crate::protocol::{Action, Facts, Planned, SinkFacts, Stop, decide};
+use crate::report::{EpochReport, Observer, RunSummary, SinkReport};
+use crate::state::{Checkpoint, EpochRecord, SinkState, StateDir};
+use flowc_ir::plan::{Executable, Plan};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The state directory; created if missing.
+    pub state_dir: PathBuf,
+    /// How many workers read and compute at the same time.
+    pub workers: usize,
+    /// The most rows of a batch.
+    pub batch_rows: usize,
+    /// Bytes that rows waiting in memory (to be sorted, or brought into order) may take before they go to temporary files.
+    pub memory: usize,
+    /// The most that one epoch takes of each source.
+    pub limits: EpochLimits,
+    /// Whether everything starts again: targets are replaced.
+    pub full_refresh: bool,
+    /// Stops the run.
+    pub cancel: Cancel,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl RunOptions {
+    /// As many workers as there are cores, batches of 64K rows, 512 MiB, no limits.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        RunOptions {
+            state_dir: state_dir.into(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            batch_rows: 65_536,
+            memory: 512 << 20,
+            limits: EpochLimits::NONE,
+            full_refresh: false,
+            cancel: Cancel::new(),
+            clock: Arc::new(crate::clock::SystemClock),
+        }
+    }
+}
+
+/// The id of a sink's transactions: the same for all runs.
+pub fn application(plan: &Plan, sink: &str) -> String {
+    format!("{}/{sink}", plan.pipeline)
+}
+
+/// Reads what the sources hold, commits it, and ends.
+pub async fn run(
+    executable: &Executable,
+    connectors: Arc<dyn Connectors>,
+    options: RunOptions,
+    observer: Arc<dyn Observer>,
+) -> Result<RunSummary, RunError> {
+    let plan = &executable.plan;
+    let state = StateDir::open(&options.state_dir)?;
+    let world = Arc::new(open(plan, &*connectors).await?);
+    let inputs = inputs(plan);
+    let mut session = Session {
+        executable: Arc::new(executable.clone()),
+        summary: RunSummary::new(
+            plan.sources.iter().map(|s| s.name.as_str()),
+            plan.sinks.iter().map(|s| s.name.as_str()),
+        ),
+        checkpoint: state.checkpoint(&plan.pipeline)?,
+        state,
+        world,
+        inputs,
+        options: Arc::new(options),
+        observer,
+    };
+    match session.run().await {
+        Ok(()) => {}
+        Err(Halt::Cancelled) => session.summary.cancelled = true,
+        Err(Halt::Error(error)) => return Err(*error),
+    }
+    session.summary.last_epoch = session.checkpoint.done;
+    Ok(session.summary)
+}
+
+async fn open(plan: &Plan, connectors: &dyn Connectors) -> Result<World, RunError> {
+    let mut world = World { sources: vec![], tables: vec![], sinks: vec![] };
+    for spec in &plan.sources {
+        world.sources.push(connectors.source(spec).await.map_err(|e| located(e, spec.origin))?);
+    }
+    for spec in &plan.tables {
+        world.tables.push(connectors.table(spec).await.map_err(|e| located(e, spec.origin))?);
+    }
+    for spec in &plan.sinks {
+        world.sinks.push(connectors.sink(spec).await.map_err(|e| located(e, spec.origin))?);
+    }
+    Ok(world)
+}
+
+struct Session {
+    executable: Arc<Executable>,
+    state: StateDir,
+    checkpoint: Checkpoint,
+    world: Arc<World>,
+    inputs: Vec<Inputs>,
+    options: Arc<RunOptions>,
+    observer: Arc<dyn Observer>,
+    summary: RunSummary,
+}
+
+impl Session {
+    async fn run(&mut self) -> Result<(), Halt> {
+        let record = self.state.last_epoch()?;
+        match decide(&self.facts(record.as_ref()).await?) {
+            Action::Stop(stop) => return Err(stopped(&stop).into()),
+            Action::Refresh { after } => self.refresh(after, record.as_ref())?,
+            Action::Resume { write, skip, .. } => {
+                check_locations(&self.checkpoint, &self.executable.plan)?;
+                if let Some(record) = record {
+                    self.epoch(record, &write, &skip, true).await?;
+                }
+            }
+            Action::Next { .. } => check_locations(&self.checkpoint, &self.executable.plan)?,
+        }
+        let executable = Arc::clone(&self.executable);
+        let world = Arc::clone(&self.world);
+        let inputs = self.inputs.clone();
+        let limits = self.options.limits;
+        let mut planner =
+            Planner { plan: &executable.plan, world: &world, inputs: &inputs, limits, settled: BTreeSet::new() };
+        loop {
+            if self.options.cancel.is_cancelled() {
+                return Err(Halt::Cancelled);
+            }
+            let next = planner.next(&self.checkpoint, self.options.clock.now());
+            let record = tokio::select! {
+                biased;
+                () = self.options.cancel.cancelled() => return Err(Halt::Cancelled),
+                record = next => record?,
+            };
+            let Some(record) = record else { return Ok(()) };
+            self.state.save_epoch(&record)?;
+            let write = record.sinks.clone();
+            self.epoch(record, &write, &[], false).await?;
+        }
+    }
+
+    async fn facts(&self, record: Option<&EpochRecord>) -> Result<Facts, RunError> {
+        let plan = &self.executable.plan;
+        let mut sinks = vec![];
+        for (spec, sink) in plan.sinks.iter().zip(&self.world.sinks) {
+            let committed = sink.committed(&application(plan, &spec.name)).await;
+            sinks.push(SinkFacts {
+                name: spec.name.clone(),
+                accounts: sink.accounts(),
+                recorded: self.checkpoint.sinks.get(&spec.name).and_then(|s| s.epoch),
+                committed: committed.map_err(|e| located(e, spec.origin))?,
+            });
+        }
+        let planned = record.map(|r| Planned { epoch: r.epoch, sinks: r.sinks.clone() });
+        Ok(Facts { done: self.checkpoint.done, planned, sinks, full_refresh: self.options.full_refresh })
+    }
+
+    /// Forgets all positions. The checkpoint says that targets are to be replaced, so a crash after this changes nothing.
+    fn refresh(&mut self, after: u64, record: Option<&EpochRecord>) -> Result<(), RunError> {
+        self.checkpoint.done = after;
+        self.checkpoint.locations.clear();
+        for spec in &self.executable.plan.sinks {
+            let blank = SinkState { replace: true, ..SinkState::default() };
+            self.checkpoint.sinks.insert(spec.name.clone(), blank);
+        }
+        self.state.save_checkpoint(&self.checkpoint)?;
+        match record {
+            Some(record) if record.report.is_none() => self.state.forget(record.epoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs a recorded epoch, moves the checkpoint, and reports.
+    async fn epoch(
+        &mut self,
+        mut record: EpochRecord,
+        write: &[String],
+        skip: &[String],
+        resumed: bool,
+    ) -> Result<(), Halt> {
+        let run = EpochRun {
+            executable: Arc::clone(&self.executable),
+            world: Arc::clone(&self.world),
+            options: Arc::clone(&self.options),
+            observer: Arc::clone(&self.observer),
+            scratch: self.state.scratch(),
+        };
+        let begun = self.options.clock.now();
+        let (sources, mut sinks) =
+            if write.is_empty() { (vec![], vec![]) } else { run.run(&record, &self.inputs, write).await? };
+        sinks.extend(skip.iter().map(|name| SinkReport {
+            name: name.clone(),
+            committed: Committed { already: true, ..Committed::default() },
+        }));
+        advance(&mut self.checkpoint, &self.executable.plan, &self.inputs, &record);
+        self.state.save_checkpoint(&self.checkpoint)?;
+        let report = EpochReport {
+            epoch: record.epoch,
+            started: record.started,
+            duration: self.options.clock.now() - begun,
+            resumed,
+            sources,
+            sinks,
+            tables: record.tables.clone(),
+        };
+        record.report = Some(report.clone());
+        self.state.save_epoch(&record)?;
+        self.state.compact(record.epoch)?;
+        self.summary.add(&report);
+        self.observer.epoch(&report);
+        Ok(())
+    }
+}
+
+fn stopped(stop: &Stop) -> RunError {
+    match stop {
+        Stop::StateLost { sink, committed, recorded } => {
+            let known = recorded.map_or("none of it".to_string(), |r| format!("epoch {r} as its last"));
+            let text = format!(
+                "the target of sink `{sink}` has epoch {committed} of this pipeline, but the state directory knows {known}: the state was lost, or is an old copy"
+            );
+            RunError::data("R0401", text).help(
+                "restore the state directory, or compute everything again with --full-refresh, which replaces what the targets hold",
+            )
+        }
+        Stop::TargetBehind { sink, committed, recorded } => {
+            let has = committed.map_or("none of its epochs".to_string(), |c| format!("epoch {c} as its last"));
+            let text = format!(
+                "the state says that the target of sink `{sink}` has epoch {recorded} of this pipeline, but it has {has}: it was dropped, restored, or is another one"
+            );
+            RunError::data("R0402", text).help(
+                "bring the target back, give the sink another name to fill it from the beginning, or compute everything again with --full-refresh",
+            )
+        }
+    }
+}

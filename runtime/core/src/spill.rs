@@ -1,0 +1,165 @@
+//! Rows that memory does not hold: batches kept in memory up to a bound, then in a temporary file that the operating system removes with its last handle.
+//! Knows nothing of whose rows they are.
+
+use crate::error::RunError;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A bound on the bytes that several buffers keep in memory together.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget {
+    left: Arc<AtomicUsize>,
+    /// Where temporary files go.
+    pub(crate) directory: Arc<PathBuf>,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: usize, directory: &Path) -> Self {
+        Budget { left: Arc::new(AtomicUsize::new(bytes)), directory: Arc::new(directory.to_path_buf()) }
+    }
+
+    /// Takes so many bytes, if there are so many.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    /// Gives bytes back.
+    pub(crate) fn give(&self, bytes: usize) {
+        self.left.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The bytes that the rows of a batch take, without what slices share with others.
+pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
+    let bytes =
+        |c: &arrow::array::ArrayRef| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size());
+    batch.columns().iter().map(bytes).sum()
+}
+
+pub(crate) fn spill_error(error: impl std::fmt::Display) -> RunError {
+    RunError::world("R0502", format!("cannot write or read a temporary file: {error}"))
+        .help("rows that exceed --memory go to the state directory: see that it has space, or raise --memory")
+}
+
+/// Batches in the order in which they were pushed.
+pub(crate) struct SpillBuffer {
+    budget: Budget,
+    memory: Vec<RecordBatch>,
+    held: usize,
+    file: Option<StreamWriter<BufWriter<File>>>,
+}
+
+impl std::fmt::Debug for SpillBuffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let spilled = self.file.is_some();
+        f.debug_struct("SpillBuffer").field("held", &self.held).field("spilled", &spilled).finish()
+    }
+}
+
+impl SpillBuffer {
+    pub(crate) fn new(budget: Budget) -> Self {
+        SpillBuffer { budget, memory: vec![], held: 0, file: None }
+    }
+
+    pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<(), RunError> {
+        let bytes = batch_bytes(&batch);
+        if self.file.is_none() && self.budget.take(bytes) {
+            self.held += bytes;
+            self.memory.push(batch);
+            return Ok(());
+        }
+        if self.file.is_none() {
+            self.file = Some(create(&self.budget.directory, batch.schema())?);
+        }
+        match &mut self.file {
+            Some(file) => file.write(&batch).map_err(spill_error),
+            None => Ok(()),
+        }
+    }
+
+    /// The batches again. What is in memory counts against the budget until the iterator is at its end.
+    pub(crate) fn drain(mut self) -> Result<Drain, RunError> {
+        let file = self.file.take().map(reopen).transpose()?;
+        let memory = std::mem::take(&mut self.memory).into_iter();
+        let held = std::mem::take(&mut self.held);
+        Ok(Drain { budget: self.budget.clone(), held, memory, file })
+    }
+}
+
+impl Drop for SpillBuffer {
+    fn drop(&mut self) {
+        self.budget.give(self.held);
+    }
+}
+
+/// A temporary file for batches.
+pub(crate) fn create(directory: &Path, schema: SchemaRef) -> Result<StreamWriter<BufWriter<File>>, RunError> {
+    let file = tempfile::tempfile_in(directory).map_err(spill_error)?;
+    StreamWriter::try_new(BufWriter::new(file), &schema).map_err(spill_error)
+}
+
+/// Ends writing and begins to read.
+pub(crate) fn reopen(writer: StreamWriter<BufWriter<File>>) -> Result<StreamReader<BufReader<File>>, RunError> {
+    let buffered = writer.into_inner().map_err(spill_error)?;
+    let mut file = buffered.into_inner().map_err(|e| spill_error(e.error()))?;
+    file.rewind().map_err(spill_error)?;
+    StreamReader::try_new(BufReader::new(file), None).map_err(spill_error)
+}
+
+/// See [`SpillBuffer::drain`].
+#[derive(Debug)]
+pub(crate) struct Drain {
+    budget: Budget,
+    held: usize,
+    memory: std::vec::IntoIter<RecordBatch>,
+    file: Option<StreamReader<BufReader<File>>>,
+}
+
+impl Iterator for Drain {
+    type Item = Result<RecordBatch, RunError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(batch) = self.memory.next() {
+            return Some(Ok(batch));
+        }
+        self.file.as_mut()?.next().map(|batch| batch.map_err(spill_error))
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        self.budget.give(self.held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, RecordBatch};
+
+    fn batch(from: i64) -> RecordBatch {
+        let column = Int64Array::from_iter_values(from..from + 10);
+        RecordBatch::try_from_iter([("n", Arc::new(column) as arrow::array::ArrayRef)]).unwrap()
+    }
+
+    #[test]
+    fn what_exceeds_memory_comes_back_in_order_from_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let budget = Budget::new(200, dir.path());
+        let mut buffer = SpillBuffer::new(budget.clone());
+        for i in 0..5 {
+            buffer.push(batch(i * 10)).unwrap();
+        }
+        assert!(buffer.file.is_some() && buffer.memory.len() == 2);
+        let back: Vec<_> = buffer.drain().unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(back, (0..5).map(|i| batch(i * 10)).collect::<Vec<_>>());
+        assert!(budget.take(200), "all memory is given back");
+    }
+}

@@ -1,0 +1,283 @@
+//! The state directory: the checkpoint, the records of epochs, the lock. Files are JSON with a format version, written whole or not at all. Keys are names
+//! of sinks, sources and tables, so that a program may be laid out anew. Knows nothing of what positions mean.
+//!
+//! - `lock`: held while a run uses the directory.
+//! - `checkpoint.json`: the last finished epoch, and for each sink what it has seen of each input.
+//! - `epochs/N.json`: what epoch N reads, written before it runs; its report is added after it. The last [`KEPT`] stay, for `flowc status`.
+
+use crate::connector::{Position, SourceRange};
+use crate::error::RunError;
+use crate::report::EpochReport;
+use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// The version of the files' format that this runtime reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// How many records of finished epochs are kept.
+pub const KEPT: u64 = 32;
+
+/// What is known of a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SinkState {
+    /// The last epoch that it has.
+    pub epoch: Option<u64>,
+    /// Whether its next epoch replaces all that the target holds.
+    #[serde(default)]
+    pub replace: bool,
+    /// How far each source, by name, has been read for it.
+    #[serde(default)]
+    pub sources: IndexMap<String, Position>,
+    /// The version of each table, by name, that its last epoch used.
+    #[serde(default)]
+    pub tables: IndexMap<String, Position>,
+}
+
+/// Everything that finished epochs leave behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The last finished epoch; 0: none.
+    pub done: u64,
+    /// The sinks, by name; also those that the program no longer has.
+    pub sinks: IndexMap<String, SinkState>,
+    /// Where each source, by name, was read from.
+    pub locations: IndexMap<String, serde_json::Value>,
+}
+
+/// What an epoch reads and writes: enough to run it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Its number.
+    pub epoch: u64,
+    /// When it was planned: microseconds since 1970-01-01T00:00:00Z; `current_timestamp()` of its rows.
+    pub started: i64,
+    /// The sinks that it writes.
+    pub sinks: Vec<String>,
+    /// Those among them whose target is replaced.
+    pub replace: Vec<String>,
+    /// The ranges, by source.
+    pub sources: IndexMap<String, SourceRange>,
+    /// The pinned versions, by table.
+    pub tables: IndexMap<String, Position>,
+    /// The tables whose rows are read as a stream (as opposed to looked up in).
+    pub scans: Vec<String>,
+    /// What became of it.
+    pub report: Option<EpochReport>,
+}
+
+/// A state directory in use by this run.
+#[derive(Debug)]
+pub struct StateDir {
+    root: PathBuf,
+    // Held for its lock.
+    _lock: File,
+}
+
+fn storage(what: &str, path: &Path, error: &std::io::Error) -> RunError {
+    RunError::world("R0501", format!("the state directory: cannot {what} `{}`: {error}", path.display()))
+}
+
+impl StateDir {
+    /// Creates the directory where it is missing, and locks it.
+    pub fn open(root: &Path) -> Result<StateDir, RunError> {
+        let epochs = root.join("epochs");
+        fs::create_dir_all(&epochs).map_err(|e| storage("create", &epochs, &e))?;
+        let path = root.join("lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(|e| storage("open", &path, &e))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(StateDir { root: root.to_path_buf(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("another run uses the state directory `{}`", root.display());
+                Err(RunError::data("R0404", text).help("wait until it ends, or give this one a directory with --state"))
+            }
+            Err(TryLockError::Error(e)) => Err(storage("lock", &path, &e)),
+        }
+    }
+
+    /// The checkpoint; an empty one if nothing has finished yet.
+    pub fn checkpoint(&self, pipeline: &str) -> Result<Checkpoint, RunError> {
+        let found: Option<Checkpoint> = read(&self.root.join("checkpoint.json"))?;
+        let Some(checkpoint) = found else {
+            let (sinks, locations) = (IndexMap::new(), IndexMap::new());
+            return Ok(Checkpoint { format: FORMAT, pipeline: pipeline.to_string(), done: 0, sinks, locations });
+        };
+        if checkpoint.pipeline != pipeline {
+            let text = format!(
+                "the state directory `{}` belongs to the pipeline `{}`, not to `{pipeline}`",
+                self.root.display(),
+                checkpoint.pipeline
+            );
+            return Err(RunError::data("R0403", text).help("give this pipeline a directory of its own with --state"));
+        }
+        Ok(checkpoint)
+    }
+
+    /// Moves the checkpoint.
+    pub fn save_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), RunError> {
+        write(&self.root.join("checkpoint.json"), checkpoint)
+    }
+
+    /// The record with the greatest number.
+    pub fn last_epoch(&self) -> Result<Option<EpochRecord>, RunError> {
+        match self.epochs()?.last() {
+            Some(epoch) => read(&self.epoch_path(*epoch)),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes an epoch's record.
+    pub fn save_epoch(&self, record: &EpochRecord) -> Result<(), RunError> {
+        write(&self.epoch_path(record.epoch), record)
+    }
+
+    /// Removes the records that are no longer needed once `done` has finished.
+    pub fn compact(&self, done: u64) -> Result<(), RunError> {
+        for epoch in self.epochs()?.into_iter().filter(|e| e + KEPT <= done) {
+            let path = self.epoch_path(epoch);
+            fs::remove_file(&path).map_err(|e| storage("remove", &path, &e))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a record of an epoch that will never run.
+    pub fn forget(&self, epoch: u64) -> Result<(), RunError> {
+        let path = self.epoch_path(epoch);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(storage("remove", &path, &e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The records of the last epochs, oldest first; for `flowc status`.
+    pub fn history(&self) -> Result<Vec<EpochRecord>, RunError> {
+        let records = self.epochs()?.into_iter().map(|epoch| read(&self.epoch_path(epoch)));
+        Ok(records.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// Where operators and ordered sinks may put what memory does not hold.
+    pub fn scratch(&self) -> PathBuf {
+        self.root.clone()
+    }
+
+    fn epoch_path(&self, epoch: u64) -> PathBuf {
+        self.root.join("epochs").join(format!("{epoch}.json"))
+    }
+
+    fn epochs(&self) -> Result<Vec<u64>, RunError> {
+        let directory = self.root.join("epochs");
+        let entries = fs::read_dir(&directory).map_err(|e| storage("list", &directory, &e))?;
+        let mut numbers = vec![];
+        for entry in entries {
+            let name = entry.map_err(|e| storage("list", &directory, &e))?.file_name();
+            numbers.extend(name.to_str().and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse::<u64>().ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(storage("read", path, &e)),
+    };
+    let damaged = |why: String| {
+        RunError::world("R0405", format!("the state file `{}` cannot be used: {why}", path.display()))
+            .help("restore it from a backup, or start again with --full-refresh and another --state directory")
+    };
+    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(format) if format == u64::from(FORMAT) => {}
+        Some(format) => return Err(damaged(format!("its format is {format}, this flowc reads {FORMAT}"))),
+        None => return Err(damaged("it has no format number".into())),
+    }
+    serde_json::from_value(value).map(Some).map_err(|e| damaged(e.to_string()))
+}
+
+/// Writes a file whole or not at all: into a temporary file beside it, synced, renamed, and the directory synced.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent)?;
+    file.write_all(bytes)?;
+    // Unit tests do not lose power, and they write thousands of such files.
+    if !cfg!(test) {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path).map_err(|e| e.error)?;
+    if cfg!(test) { Ok(()) } else { File::open(parent)?.sync_all() }
+}
+
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), RunError> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| {
+        RunError::world("R0501", format!("the state directory: cannot write `{}`: {e}", path.display()))
+    })?;
+    write_atomically(path, &text).map_err(|e| storage("write", path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(epoch: u64) -> EpochRecord {
+        EpochRecord {
+            format: FORMAT,
+            epoch,
+            started: 1,
+            sinks: vec!["s".into()],
+            replace: vec![],
+            sources: IndexMap::new(),
+            tables: IndexMap::new(),
+            scans: vec![],
+            report: None,
+        }
+    }
+
+    #[test]
+    fn one_run_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateDir::open(dir.path()).unwrap();
+        assert_eq!(StateDir::open(dir.path()).unwrap_err().code, "R0404");
+        drop(first);
+        StateDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn records_come_back_and_old_ones_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        assert_eq!(state.last_epoch().unwrap(), None);
+        for epoch in [1, 2, 9, 10, 40] {
+            state.save_epoch(&record(epoch)).unwrap();
+        }
+        assert_eq!(state.last_epoch().unwrap(), Some(record(40)));
+        state.compact(40).unwrap();
+        let left: Vec<u64> = state.history().unwrap().iter().map(|r| r.epoch).collect();
+        assert_eq!(left, [9, 10, 40]);
+    }
+
+    #[test]
+    fn damaged_or_foreign_state_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let checkpoint = state.checkpoint("p").unwrap();
+        state.save_checkpoint(&checkpoint).unwrap();
+        assert_eq!(state.checkpoint("p").unwrap(), checkpoint);
+        assert_eq!(state.checkpoint("q").unwrap_err().code, "R0403");
+        fs::write(dir.path().join("checkpoint.json"), r#"{"format": 2}"#).unwrap();
+        assert_eq!(state.checkpoint("p").unwrap_err().code, "R0405");
+        fs::write(dir.path().join("checkpoint.json"), "{").unwrap();
+        assert_eq!(state.checkpoint("p").unwrap_err().code, "R0405");
+    }
+}
