@@ -38,7 +38,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         MATH,
         &["ceil(x: decimal) -> decimal", "ceil(x: long) -> long", "ceil(x: double) -> long"],
         "The least integer that is not less.",
-        &[("ceil(-0.1)", "-0"), ("ceil(5.2)", "6"), ("ceil(5.2d)", "6d")],
+        &[("ceil(-0.1)", "-0"), ("ceil(5.2)", "6"), ("ceil(5.2d)", "6.0d")],
         |call, args| to_whole(call, &args[0], f64::ceil, 1),
     )
     .typed(whole_type)

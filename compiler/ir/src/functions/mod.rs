@@ -5,12 +5,23 @@
 pub mod arithmetic;
 mod array;
 pub mod comparison;
+mod conditional;
+mod date_parts;
+mod datetime;
 pub mod decimal;
+#[cfg(test)]
+mod examples;
+mod hash;
+mod json;
+mod map;
 mod math;
 pub(crate) mod operand;
+mod pattern;
 mod reference;
+pub(crate) mod regex;
 mod signature;
 mod string;
+mod substring;
 mod table;
 
 pub use reference::{Completion, completions, reference_markdown};
@@ -91,7 +102,7 @@ pub struct Function {
     /// Its overloads, the cheapest to convert to wins and of equal ones the first, for example
     /// `substring(text: string, start: integer, length: integer) -> string`. Single capital letters are type variables (`N` numeric, `I` integer,
     /// `O` orderable, others any), `decimal` and `struct` stand for any decimal and any struct (each operand its own; at least one operand must be
-    /// a decimal, integers go along), `T?` marks what may be null whatever the operands, `...` behind the last parameter lets it be
+    /// a decimal, integers go along), `any` for anything, each operand its own, `T?` marks what may be null whatever the operands, `...` behind the last parameter lets it be
     /// repeated, `= 1` shows that it may be left out.
     pub signatures: &'static [&'static str],
     /// One sentence, then details.

@@ -10,6 +10,7 @@ enum Pattern {
     Exact(DataType),
     Decimal,
     Struct,
+    Any,
     Variable(char),
     Array(Box<NullablePattern>),
     Map(Box<Pattern>, Box<NullablePattern>),
@@ -81,6 +82,7 @@ impl Reader<'_> {
             }
             "decimal" => Pattern::Decimal,
             "struct" => Pattern::Struct,
+            "any" => Pattern::Any,
             "boolean" => Pattern::Exact(DataType::Boolean),
             "byte" => Pattern::Exact(DataType::Byte),
             "short" => Pattern::Exact(DataType::Short),
@@ -181,7 +183,17 @@ impl Bindings {
                 self.bind(key, k, false) && self.bind(&value.pattern, &v.data, v.nullable && !value.nullable)
             }
             (Pattern::Array(_) | Pattern::Map(..), _) => false,
-            (Pattern::Exact(_) | Pattern::Decimal | Pattern::Struct, _) => true,
+            (Pattern::Exact(_) | Pattern::Decimal | Pattern::Struct | Pattern::Any, _) => true,
+        }
+    }
+
+    /// Whether all variables of a pattern are bound.
+    fn knows(&self, pattern: &Pattern) -> bool {
+        match pattern {
+            Pattern::Variable(v) => self.0.contains_key(v),
+            Pattern::Array(item) => self.knows(&item.pattern),
+            Pattern::Map(key, value) => self.knows(key) && self.knows(&value.pattern),
+            _ => true,
         }
     }
 
@@ -203,6 +215,7 @@ impl Bindings {
                 Some(_) => return None,
                 None => Type::new(DataType::Struct(vec![])),
             },
+            Pattern::Any => Type::new(arg.cloned().unwrap_or(DataType::Null)),
             Pattern::Variable(v) => match self.0.get(v) {
                 Some(t) if t.data != DataType::Null => t.clone(),
                 bound => {
@@ -211,14 +224,23 @@ impl Bindings {
                 }
             },
             Pattern::Array(item) => {
-                let mut element = self.resolve(&item.pattern, None)?;
-                element.nullable |= item.nullable;
+                let own = match arg {
+                    Some(DataType::Array(own)) => Some(own),
+                    _ => None,
+                };
+                let mut element = self.resolve(&item.pattern, own.map(|t| &t.data))?;
+                element.nullable |= item.nullable || own.is_some_and(|t| t.nullable);
                 Type::new(DataType::Array(Box::new(element)))
             }
             Pattern::Map(key, value) => {
-                let (key, mut v) = (self.resolve(key, None)?, self.resolve(&value.pattern, None)?);
-                v.nullable |= value.nullable;
-                Type::new(DataType::Map(Box::new(key.data), Box::new(v)))
+                let (own_key, own) = match arg {
+                    Some(DataType::Map(k, v)) => (Some(&**k), Some(v)),
+                    _ => (None, None),
+                };
+                let key = self.resolve(key, own_key)?;
+                let mut item = self.resolve(&value.pattern, own.map(|t| &t.data))?;
+                item.nullable |= value.nullable || own.is_some_and(|t| t.nullable);
+                Type::new(DataType::Map(Box::new(key.data), Box::new(item)))
             }
         })
     }
@@ -301,8 +323,11 @@ fn fit(function: &Function, signature: &Signature, args: &[Type]) -> Result<Fit,
         parameters.push(Type { data: target, nullable: arg.nullable });
     }
     let mut result = bindings.resolve(&signature.result.pattern, None).ok_or(0usize)?;
-    if let Some(data) = function.result_type.and_then(|rule| rule(&parameters)) {
-        result.data = data;
+    match function.result_type.map(|rule| rule(&parameters)) {
+        Some(Some(data)) => result.data = data,
+        // The rule alone knows what the variables of the result stand for.
+        Some(None) if !bindings.knows(&signature.result.pattern) => return Err(0),
+        _ => {}
     }
     result.nullable = signature.result.nullable
         || !custom && args.iter().any(|a| a.nullable)
@@ -344,6 +369,7 @@ fn instantiate(pattern: &Pattern, variable: &DataType, turn: usize, palette: &[D
         Pattern::Decimal => pick(|d| matches!(d, DataType::Decimal { .. }))?,
         Pattern::Struct => pick(|d| matches!(d, DataType::Struct(_)))?,
         Pattern::Variable(v) => allowed(*v, variable).then(|| variable.clone())?,
+        Pattern::Any => palette.get(turn % palette.len())?.clone(),
         Pattern::Array(item) => DataType::Array(nested(item)?),
         Pattern::Map(_, value) => DataType::Map(Box::new(DataType::String), nested(value)?),
     })
@@ -423,6 +449,7 @@ fn text_of(pattern: &Pattern) -> String {
         Pattern::Exact(data) => data.to_string(),
         Pattern::Decimal => "decimal".to_string(),
         Pattern::Struct => "struct".to_string(),
+        Pattern::Any => "any".to_string(),
         Pattern::Variable(v) => v.to_string(),
         Pattern::Array(item) => format!("array<{}>", nullable(item)),
         Pattern::Map(key, value) => format!("map<{}, {}>", text_of(key), nullable(value)),

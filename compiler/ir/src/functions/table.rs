@@ -13,6 +13,15 @@ fn table() -> &'static (Vec<Function>, BTreeMap<&'static str, usize>) {
             super::comparison::FUNCTIONS,
             super::math::FUNCTIONS,
             super::string::FUNCTIONS,
+            super::substring::FUNCTIONS,
+            super::regex::FUNCTIONS,
+            super::date_parts::FUNCTIONS,
+            super::datetime::FUNCTIONS,
+            super::conditional::FUNCTIONS,
+            super::hash::FUNCTIONS,
+            super::json::FUNCTIONS,
+            super::array::FUNCTIONS,
+            super::map::FUNCTIONS,
         ];
         let mut all: Vec<Function> = topics.concat();
         all.sort_by_key(|f| (f.category, f.name));
