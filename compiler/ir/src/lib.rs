@@ -18,6 +18,7 @@ pub mod interpret;
 pub mod plan;
 #[cfg(any(test, feature = "testgen"))]
 pub mod testgen;
+pub mod text;
 pub mod types;
 pub mod value;
 pub mod verify;

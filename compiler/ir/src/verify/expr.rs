@@ -1,7 +1,7 @@
 //! The laws of expressions and programs.
 
 use super::{Findings, Law};
-use crate::cast::castable;
+use crate::cast::{cast_can_fail, castable};
 use crate::expr::{CastFailure, Expr, ExprKind, LocalId, Program, ProgramStep};
 use crate::functions::resolve;
 use crate::types::{DataType, Schema, Type};
@@ -202,7 +202,7 @@ fn cast(f: &mut Findings, e: &Expr, value: &Expr, on_failure: CastFailure) {
     if on_failure == CastFailure::Never {
         f.check(Law::CastType, from.widens_to(to), || format!("{from} does not widen to {to}"));
     }
-    null(f, e, value.ty.nullable || on_failure == CastFailure::Null);
+    null(f, e, value.ty.nullable || on_failure == CastFailure::Null && cast_can_fail(from, to));
 }
 
 /// Whether the value is one of the type.

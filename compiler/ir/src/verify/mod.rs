@@ -11,7 +11,8 @@
 //! - *Branches*: both branches of an `if`, all operands of a coalesce, the body of a `Let` and the operand of a `try` have the data type of the whole.
 //! - *Null*: an expression that may be null has a nullable type.
 //! - *Operands*: and, or and coalesce have operands.
-//! - *CastType*: a conversion exists; one that never fails is a widening; one that yields null instead is nullable.
+//! - *CastType*: a conversion exists; one that never fails is a widening; one that can fail and then
+//!   yields null is nullable.
 //! - *Nested*: a field exists in its struct and has its data type; structs and arrays are built of values of the fields' and elements' types.
 //!
 //! # Laws of programs
@@ -32,7 +33,7 @@
 mod expr;
 mod graph;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::expr::Program;
 use crate::plan::Plan;

@@ -67,7 +67,7 @@ fn identity(schema: &Schema) -> Program {
 }
 
 /// scan → transform → lookup → explode → union → sort → limit → aggregate → sink
-fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     let (schema, table) = (columns(), Schema::new(vec![Field::new("id", long()), Field::new("site", long())]));
     let mut wide = schema.clone();
     wide.fields.push(Field::new("device.site", long()));

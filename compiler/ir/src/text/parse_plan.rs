@@ -1,0 +1,228 @@
+//! Text to graphs and plans.
+
+use super::parse_expr::program;
+use super::print_plan::implied_columns;
+use super::reader::{Parsed, Reader};
+use super::value;
+use crate::aggregates::AggregateFunction;
+use crate::expr::{Origin, Program};
+use crate::graph::*;
+use crate::plan::{Connector, Plan, SinkMode, SinkSpec, SourceSpec, TableSpec};
+use crate::types::{Field, Schema};
+
+fn numbers(r: &mut Reader<'_>) -> Parsed<Vec<usize>> {
+    r.expect("[")?;
+    r.list("]", Reader::number)
+}
+
+pub(super) fn graph(r: &mut Reader<'_>) -> Parsed<Graph> {
+    r.expect_word("graph")?;
+    r.expect("{")?;
+    let mut graph = Graph::default();
+    while !r.eat("}") {
+        if r.number::<usize>()? != graph.nodes.len() {
+            return r.fail(format!("the next node is {}", graph.nodes.len()));
+        }
+        r.expect(":")?;
+        let node = self::node(r, &graph)?;
+        graph.nodes.push(node);
+    }
+    Ok(graph)
+}
+
+/// An operator whose parts are still to come.
+enum Head {
+    Whole(Operator),
+    Transform,
+    Lookup(TableId),
+    Aggregate,
+    Sort,
+    Explode(usize),
+}
+
+fn head(r: &mut Reader<'_>) -> Parsed<Head> {
+    Ok(match r.word()? {
+        "source" => Head::Whole(Operator::Source(SourceId(r.number()?))),
+        "scan" => Head::Whole(Operator::TableScan(TableId(r.number()?))),
+        "transform" => Head::Transform,
+        "lookup" => Head::Lookup(TableId(r.number()?)),
+        "aggregate" => Head::Aggregate,
+        "sort" => Head::Sort,
+        "limit" => Head::Whole(Operator::Limit(r.number()?)),
+        "union" => Head::Whole(Operator::Union),
+        "explode" => Head::Explode(r.number()?),
+        "sink" => Head::Whole(Operator::Sink(SinkId(r.number()?))),
+        other => return r.fail(format!("`{other}` is no operator")),
+    })
+}
+
+fn node(r: &mut Reader<'_>, graph: &Graph) -> Parsed<Node> {
+    let head = head(r)?;
+    let inputs: Vec<NodeId> = match r.eat("<-") {
+        true => {
+            r.expect("[")?;
+            r.list("]", |r| r.number().map(NodeId))?
+        }
+        false => vec![],
+    };
+    let label = r.string()?;
+    let bounded = r.eat_word("bounded");
+    let mut kind = Kind::Append;
+    if r.eat_word("changing") {
+        r.expect("(")?;
+        kind = Kind::Changing { key: r.list(")", Reader::name)? };
+    }
+    let origin = r.origin()?;
+    let written = if r.eat_word("columns") { Some(r.schema()?) } else { None };
+    let known = inputs.iter().map(|i| graph.nodes.get(i.0 as usize));
+    let known: Vec<&Schema> = known.map_while(|n| n.map(|n| &n.schema)).collect();
+    let operator = match head {
+        Head::Whole(operator) => operator,
+        Head::Transform => Operator::Transform(program(r, known.first().copied())?),
+        Head::Lookup(table) => Operator::Lookup(lookup(r, table)?),
+        Head::Aggregate => Operator::Aggregate(aggregate(r)?),
+        Head::Sort => Operator::Sort(sort(r)?),
+        Head::Explode(column) => Operator::Explode { column, element: element(r)? },
+    };
+    let Some(schema) = written.or_else(|| implied_columns(&operator, &known)) else {
+        return r.fail("expected `columns`");
+    };
+    Ok(Node { operator, inputs, schema, kind, bounded, label, origin })
+}
+
+fn element(r: &mut Reader<'_>) -> Parsed<Field> {
+    r.expect_word("element")?;
+    r.field()
+}
+
+fn lookup(r: &mut Reader<'_>, table: TableId) -> Parsed<Lookup> {
+    let kind = match r.word()? {
+        "inner" => LookupKind::Inner,
+        "left" => LookupKind::Left,
+        "semi" => LookupKind::Semi,
+        "anti" => LookupKind::Anti,
+        other => return r.fail(format!("`{other}` is no kind of lookup")),
+    };
+    r.expect_word("keys")?;
+    let stream_keys = numbers(r)?;
+    r.expect("==")?;
+    let table_keys = numbers(r)?;
+    r.expect_word("output")?;
+    let output = numbers(r)?;
+    r.expect_word("prepare")?;
+    let prepare = program(r, None)?;
+    let residual = if r.eat_word("residual") { Some(program(r, None)?) } else { None };
+    Ok(Lookup { table, kind, prepare, stream_keys, table_keys, residual, output })
+}
+
+fn aggregate(r: &mut Reader<'_>) -> Parsed<Aggregate> {
+    r.expect_word("keys")?;
+    let mut aggregate = Aggregate { keys: numbers(r)?, aggregates: vec![] };
+    while let Some(function) = AggregateFunction::find(r.peek_word()) {
+        r.word()?;
+        let args = numbers(r)?;
+        let mut constants = vec![];
+        if r.eat_word("constants") {
+            r.expect("[")?;
+            constants = r.list("]", |r| value::parse(r).map(|(v, _)| v))?;
+        }
+        let filter = if r.eat_word("filter") { Some(r.number()?) } else { None };
+        r.expect(":")?;
+        let ty = r.ty()?;
+        aggregate.aggregates.push(AggregateCall { function, args, constants, filter, ty, origin: r.origin()? });
+    }
+    Ok(aggregate)
+}
+
+fn sort(r: &mut Reader<'_>) -> Parsed<Vec<SortColumn>> {
+    let mut columns = vec![];
+    while r.eat_word("by") {
+        let column = r.number()?;
+        let descending = r.eat_word("desc");
+        columns.push(SortColumn { column, descending, nulls_first: r.eat_word("nulls_first") });
+    }
+    Ok(columns)
+}
+
+pub(super) fn plan(r: &mut Reader<'_>) -> Parsed<Plan> {
+    r.expect_word("plan")?;
+    let pipeline = r.string()?;
+    let (mut sources, mut tables, mut sinks) = (vec![], vec![], vec![]);
+    loop {
+        match r.peek_word() {
+            "source" => sources.push(source(r)?),
+            "table" => tables.push(table(r)?),
+            "sink" => sinks.push(sink(r)?),
+            _ => return Ok(Plan { pipeline, sources, tables, sinks, graph: graph(r)? }),
+        }
+    }
+}
+
+/// What every declaration begins with.
+fn declared(r: &mut Reader<'_>) -> Parsed<(String, Connector)> {
+    r.word()?;
+    Ok((r.string()?, r.json()?))
+}
+
+fn columns(r: &mut Reader<'_>) -> Parsed<Schema> {
+    r.expect_word("columns")?;
+    r.schema()
+}
+
+fn predicate(r: &mut Reader<'_>, columns: &Schema) -> Parsed<Option<Program>> {
+    if r.eat_word("predicate") { program(r, Some(columns)).map(Some) } else { Ok(None) }
+}
+
+fn source(r: &mut Reader<'_>) -> Parsed<SourceSpec> {
+    let (name, connector) = declared(r)?;
+    let origin = r.origin()?;
+    let schema = columns(r)?;
+    let start = if r.eat_word("start") { Some(r.json()?) } else { None };
+    let predicate = predicate(r, &schema)?;
+    Ok(SourceSpec { name, connector, schema, predicate, start, origin })
+}
+
+fn table(r: &mut Reader<'_>) -> Parsed<TableSpec> {
+    let (name, connector) = declared(r)?;
+    let origin = r.origin()?;
+    let schema = columns(r)?;
+    let version = if r.eat_word("version") { Some(r.json()?) } else { None };
+    let predicate = predicate(r, &schema)?;
+    Ok(TableSpec { name, connector, schema, predicate, version, origin })
+}
+
+/// A clause whose value is JSON; its type's default where it is left out.
+fn clause<T: serde::de::DeserializeOwned + Default>(r: &mut Reader<'_>, word: &str) -> Parsed<T> {
+    if r.eat_word(word) { r.json() } else { Ok(T::default()) }
+}
+
+fn sink(r: &mut Reader<'_>) -> Parsed<SinkSpec> {
+    let (name, connector) = declared(r)?;
+    r.expect("<-")?;
+    let input = NodeId(r.number()?);
+    let mode = match r.word()? {
+        "append" => SinkMode::Append,
+        "overwrite" => SinkMode::Overwrite,
+        other => return r.fail(format!("`{other}` is no mode")),
+    };
+    let whole = r.eat_word("whole");
+    let evolve = r.eat_word("evolve");
+    let origin: Origin = r.origin()?;
+    let schema = columns(r)?;
+    Ok(SinkSpec {
+        name,
+        connector,
+        mode,
+        whole,
+        schema,
+        partition_by: clause(r, "partition_by")?,
+        generated: clause(r, "generated")?,
+        constraints: clause(r, "constraints")?,
+        enforced: clause(r, "enforced")?,
+        properties: clause(r, "properties")?,
+        description: clause(r, "description")?,
+        evolve,
+        input,
+        origin,
+    })
+}

@@ -1,0 +1,216 @@
+//! Graphs and plans to text. Connectors and the other plain data of a plan are written as JSON, as they are in `plan.json`.
+
+use super::name::{quote, string};
+use super::print_expr::Printer;
+use super::value;
+use crate::graph::{Aggregate, Graph, Kind, Lookup, LookupKind, Node, Operator};
+use crate::plan::{Plan, SinkMode, SinkSpec, SourceSpec, TableSpec};
+use crate::types::{DataType, Schema};
+use serde::Serialize;
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data with string keys is always JSON")
+}
+
+/// What a node's columns are, where they follow from its operator and inputs.
+pub(super) fn implied_columns(operator: &Operator, inputs: &[&Schema]) -> Option<Schema> {
+    let input = inputs.first().copied();
+    match operator {
+        Operator::Transform(program) => Some(program.output_schema()),
+        Operator::Sort(_) | Operator::Limit(_) | Operator::Union | Operator::Sink(_) => input.cloned(),
+        Operator::Explode { element, .. } => input.map(|input| {
+            let mut columns = input.clone();
+            columns.fields.push(element.clone());
+            columns
+        }),
+        Operator::Source(_) | Operator::TableScan(_) | Operator::Lookup(_) | Operator::Aggregate(_) => None,
+    }
+}
+
+pub(super) fn graph(p: &mut Printer, graph: &Graph) {
+    p.line(0);
+    p.push("graph {");
+    for (id, node) in graph.iter() {
+        p.line(1);
+        p.push(format!("{}: ", id.0));
+        let inputs = node.inputs.iter().map(|i| graph.nodes.get(i.0 as usize).filter(|_| i.0 < id.0));
+        // A node that reads what does not come before it is printed in full.
+        let inputs: Vec<&Schema> = inputs.map_while(|n| n.map(|n| &n.schema)).collect();
+        self::node(p, node, &inputs);
+    }
+    p.line(0);
+    p.push("}");
+}
+
+fn numbers<T: ToString>(numbers: impl IntoIterator<Item = T>) -> String {
+    format!("[{}]", numbers.into_iter().map(|n| n.to_string()).collect::<Vec<_>>().join(", "))
+}
+
+fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
+    p.push(match &node.operator {
+        Operator::Source(id) => format!("source {}", id.0),
+        Operator::TableScan(id) => format!("scan {}", id.0),
+        Operator::Transform(_) => "transform".to_string(),
+        Operator::Lookup(lookup) => format!("lookup {}", lookup.table.0),
+        Operator::Aggregate(_) => "aggregate".to_string(),
+        Operator::Sort(_) => "sort".to_string(),
+        Operator::Limit(count) => format!("limit {count}"),
+        Operator::Union => "union".to_string(),
+        Operator::Explode { column, .. } => format!("explode {column}"),
+        Operator::Sink(id) => format!("sink {}", id.0),
+    });
+    if !node.inputs.is_empty() {
+        p.push(format!(" <- {}", numbers(node.inputs.iter().map(|i| i.0))));
+    }
+    p.push(format!(" {}", string(&node.label)));
+    if node.bounded {
+        p.push(" bounded");
+    }
+    if let Kind::Changing { key } = &node.kind {
+        p.push(format!(" changing({})", key.iter().map(|k| quote(k)).collect::<Vec<_>>().join(", ")));
+    }
+    p.origin(node.origin, " ");
+    if implied_columns(&node.operator, inputs).as_ref() != Some(&node.schema) {
+        p.line(2);
+        p.push("columns ");
+        p.schema(&node.schema);
+    }
+    match &node.operator {
+        Operator::Transform(program) => {
+            p.line(2);
+            let known = inputs.first().is_some_and(|input| **input == program.input);
+            p.program(program, (!known).then_some(&program.input), 2);
+        }
+        Operator::Lookup(lookup) => self::lookup(p, lookup),
+        Operator::Aggregate(aggregate) => self::aggregate(p, aggregate),
+        Operator::Sort(columns) => {
+            for key in columns {
+                p.line(2);
+                p.push(format!("by {}", key.column));
+                p.push(if key.descending { " desc" } else { "" });
+                p.push(if key.nulls_first { " nulls_first" } else { "" });
+            }
+        }
+        Operator::Explode { element, .. } => {
+            p.line(2);
+            p.push("element ");
+            p.field(element);
+        }
+        _ => {}
+    }
+}
+
+fn lookup(p: &mut Printer, lookup: &Lookup) {
+    p.line(2);
+    let kind = match lookup.kind {
+        LookupKind::Inner => "inner",
+        LookupKind::Left => "left",
+        LookupKind::Semi => "semi",
+        LookupKind::Anti => "anti",
+    };
+    let (ours, theirs) = (numbers(&lookup.stream_keys), numbers(&lookup.table_keys));
+    p.push(format!("{kind} keys {ours} == {theirs} output {}", numbers(&lookup.output)));
+    p.line(2);
+    p.push("prepare ");
+    p.program(&lookup.prepare, Some(&lookup.prepare.input), 2);
+    if let Some(residual) = &lookup.residual {
+        p.line(2);
+        p.push("residual ");
+        p.program(residual, Some(&residual.input), 2);
+    }
+}
+
+fn aggregate(p: &mut Printer, aggregate: &Aggregate) {
+    p.line(2);
+    p.push(format!("keys {}", numbers(&aggregate.keys)));
+    for call in &aggregate.aggregates {
+        p.line(2);
+        p.push(format!("{} {}", call.function.info().name, numbers(&call.args)));
+        if !call.constants.is_empty() {
+            p.push(format!(" constants {}", numbers(call.constants.iter().map(|v| value::print(v, &DataType::Null)))));
+        }
+        if let Some(filter) = call.filter {
+            p.push(format!(" filter {filter}"));
+        }
+        p.push(" : ");
+        p.ty(&call.ty);
+        p.origin(call.origin, " ");
+    }
+}
+
+pub(super) fn plan(p: &mut Printer, plan: &Plan) {
+    p.push(format!("plan {}", string(&plan.pipeline)));
+    for spec in &plan.sources {
+        source(p, spec);
+    }
+    for spec in &plan.tables {
+        table(p, spec);
+    }
+    for spec in &plan.sinks {
+        sink(p, spec);
+    }
+    graph(p, &plan.graph);
+}
+
+fn source(p: &mut Printer, spec: &SourceSpec) {
+    p.line(0);
+    p.push(format!("source {} {}", string(&spec.name), json(&spec.connector)));
+    p.origin(spec.origin, " ");
+    columns(p, &spec.schema);
+    if let Some(start) = &spec.start {
+        p.line(1);
+        p.push(format!("start {}", json(start)));
+    }
+    predicate(p, spec.predicate.as_ref(), &spec.schema);
+}
+
+fn table(p: &mut Printer, spec: &TableSpec) {
+    p.line(0);
+    p.push(format!("table {} {}", string(&spec.name), json(&spec.connector)));
+    p.origin(spec.origin, " ");
+    columns(p, &spec.schema);
+    if let Some(version) = &spec.version {
+        p.line(1);
+        p.push(format!("version {}", json(version)));
+    }
+    predicate(p, spec.predicate.as_ref(), &spec.schema);
+}
+
+fn columns(p: &mut Printer, schema: &Schema) {
+    p.line(1);
+    p.push("columns ");
+    p.schema(schema);
+}
+
+fn predicate(p: &mut Printer, predicate: Option<&crate::expr::Program>, columns: &Schema) {
+    if let Some(program) = predicate {
+        p.line(1);
+        p.push("predicate ");
+        p.program(program, (program.input != *columns).then_some(&program.input), 1);
+    }
+}
+
+fn sink(p: &mut Printer, spec: &SinkSpec) {
+    p.line(0);
+    p.push(format!("sink {} {} <- {}", string(&spec.name), json(&spec.connector), spec.input.0));
+    p.push(match spec.mode {
+        SinkMode::Append => " append",
+        SinkMode::Overwrite => " overwrite",
+    });
+    p.push(if spec.whole { " whole" } else { "" });
+    p.push(if spec.evolve { " evolve" } else { "" });
+    p.origin(spec.origin, " ");
+    columns(p, &spec.schema);
+    let mut clause = |word: &str, empty: bool, text: String| {
+        if !empty {
+            p.line(1);
+            p.push(format!("{word} {text}"));
+        }
+    };
+    clause("partition_by", spec.partition_by.is_empty(), json(&spec.partition_by));
+    clause("generated", spec.generated.is_empty(), json(&spec.generated));
+    clause("constraints", spec.constraints.is_empty(), json(&spec.constraints));
+    clause("enforced", spec.enforced.is_empty(), json(&spec.enforced));
+    clause("properties", spec.properties.is_empty(), json(&spec.properties));
+    clause("description", spec.description.is_none(), json(&spec.description));
+}
