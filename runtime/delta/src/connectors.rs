@@ -1,0 +1,63 @@
+//! Makes Delta sources, tables and sinks for the runtime; leaves other connectors to the next one.
+
+use crate::lookup::DeltaTable;
+use crate::source::{self, DeltaSource};
+use crate::storage::Storage;
+use async_trait::async_trait;
+use flowc_ir::plan::{Connector, SinkSpec, SourceSpec, TableSpec};
+use flowc_runtime::{Connectors, LookupTable, RunError, Sink, Source};
+use std::fmt;
+use std::sync::Arc;
+
+/// The connectors of Delta, in front of others.
+pub struct DeltaConnectors {
+    inner: Arc<dyn Connectors>,
+}
+
+impl fmt::Debug for DeltaConnectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeltaConnectors")
+    }
+}
+
+impl DeltaConnectors {
+    /// Asks `inner` for everything that is not a Delta table.
+    pub fn new(inner: Arc<dyn Connectors>) -> Self {
+        DeltaConnectors { inner }
+    }
+}
+
+fn storage(location: &str, origin: flowc_ir::Origin) -> Result<Storage, RunError> {
+    Storage::open(location).map_err(|e| e.reading(location).at(origin))
+}
+
+#[async_trait]
+impl Connectors for DeltaConnectors {
+    async fn source(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, RunError> {
+        match &spec.connector {
+            Connector::Delta { location } => Ok(Arc::new(DeltaSource::open(spec, storage(location, spec.origin)?).await?)),
+            _ => self.inner.source(spec).await,
+        }
+    }
+
+    async fn table(&self, spec: &TableSpec) -> Result<Arc<dyn LookupTable>, RunError> {
+        match &spec.connector {
+            Connector::Delta { location } => Ok(Arc::new(DeltaTable::open(spec, storage(location, spec.origin)?).await?)),
+            _ => self.inner.table(spec).await,
+        }
+    }
+
+    async fn sink(&self, spec: &SinkSpec) -> Result<Arc<dyn Sink>, RunError> {
+        self.inner.sink(spec).await
+    }
+}
+
+/// How many files a source's table has now, and how many of them its predicate leaves; none for other connectors.
+pub async fn prune_report(spec: &SourceSpec) -> Result<Option<(usize, usize)>, RunError> {
+    match &spec.connector {
+        Connector::Delta { location } => {
+            source::prune_report(spec, &storage(location, spec.origin)?).await.map(Some)
+        }
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,196 @@
+//! What is known of a file's columns: its partition values, the statistics in the log, and those of Parquet row groups. Knows how they are written and
+//! where they cannot be trusted.
+
+use crate::log::Add;
+use crate::partition::{self, parse_value};
+use crate::prune::{Facts, Range};
+use flowc_ir::{DataType, Type, Value};
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::schema::types::SchemaDescriptor;
+use serde_json::Value as Json;
+
+/// Where a column of the program lies in the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// As the program names and types it.
+    pub field: flowc_ir::Field,
+    /// As the table has it.
+    pub table: crate::schema::DeltaField,
+    /// Whether it is a partition column.
+    pub partition: bool,
+}
+
+/// What the log says of a file.
+pub struct FileFacts<'a> {
+    columns: &'a [Column],
+    add: &'a Add,
+    stats: Json,
+}
+
+impl<'a> FileFacts<'a> {
+    /// Reads the file's statistics.
+    pub fn new(columns: &'a [Column], add: &'a Add) -> Self {
+        let stats = add.stats.as_deref().and_then(|s| serde_json::from_str(s).ok()).unwrap_or(Json::Null);
+        FileFacts { columns, add, stats }
+    }
+
+    fn stat(&self, kind: &str, path: &[&str]) -> Option<&Json> {
+        path.iter().try_fold(self.stats.get(kind)?, |at, name| at.get(name))
+    }
+}
+
+impl Facts for FileFacts<'_> {
+    fn range(&self, path: &[usize], ty: &Type) -> Option<Range> {
+        let column = self.columns.get(*path.first()?)?;
+        if column.partition {
+            let text = self.add.partition_values.get(column.table.physical()).and_then(Option::as_deref);
+            return partition::parse(text, &ty.data).ok().map(Range::constant);
+        }
+        let names = physical_names(column, &path[1..])?;
+        let rows = self.stats.get("numRecords").and_then(Json::as_u64);
+        let nulls = self.stat("nullCount", &names).and_then(Json::as_u64);
+        let max = self.stat("maxValues", &names).and_then(|v| bound(v, &ty.data)).map(rounded_up);
+        Some(Range {
+            min: self.stat("minValues", &names).and_then(|v| bound(v, &ty.data)),
+            max: upper(max),
+            nulls: ty.nullable && nulls != Some(0),
+            values: rows.is_none() || nulls.is_none() || nulls < rows,
+        })
+    }
+}
+
+/// The physical names on the way to a field of a column.
+fn physical_names<'a>(column: &'a Column, path: &[usize]) -> Option<Vec<&'a str>> {
+    let mut names = vec![column.table.physical()];
+    let (mut wanted, mut table) = (&column.field.ty.data, &column.table.ty);
+    for index in path {
+        let (DataType::Struct(fields), crate::schema::DeltaType::Struct(declared)) = (wanted, table) else { return None };
+        let field = fields.get(*index)?;
+        let found = declared.iter().find(|f| f.name == field.name)?;
+        names.push(found.physical());
+        (wanted, table) = (&field.ty.data, &found.ty);
+    }
+    Some(names)
+}
+
+/// A bound in a file's statistics.
+fn bound(json: &Json, data: &DataType) -> Option<Value> {
+    match json {
+        Json::String(text) => match data {
+            DataType::Binary => None,
+            _ => parse_value(text, data),
+        },
+        Json::Number(number) if data.is_numeric() => parse_value(&number.to_string(), data),
+        Json::Bool(value) if *data == DataType::Boolean => Some(Value::Boolean(*value)),
+        _ => None,
+    }
+}
+
+/// Writers cut timestamps to milliseconds: the greatest may be almost one more.
+fn rounded_up(value: Value) -> Value {
+    let up = |v: i64| if v.rem_euclid(1_000) == 0 { v.saturating_add(999) } else { v };
+    match value {
+        Value::Timestamp(v) => Value::Timestamp(up(v)),
+        Value::TimestampNtz(v) => Value::TimestampNtz(up(v)),
+        other => other,
+    }
+}
+
+/// Many writers leave NaN out of their statistics; for flowc it is the greatest value. So floats have no upper bound.
+fn upper(max: Option<Value>) -> Option<Value> {
+    max.filter(|v| !matches!(v, Value::Float(_) | Value::Double(_)))
+}
+
+/// What a Parquet row group says of itself; top-level columns only.
+pub struct RowGroupFacts {
+    ranges: Vec<Option<Range>>,
+}
+
+impl RowGroupFacts {
+    /// Reads the row group's statistics for these columns. `positions`: the root column in the file of each.
+    pub fn new(
+        columns: &[Column],
+        positions: &[Option<usize>],
+        group: &RowGroupMetaData,
+        parquet: &SchemaDescriptor,
+        arrow: &arrow::datatypes::Schema,
+    ) -> Self {
+        let range = |(column, position): (&Column, &Option<usize>)| {
+            let field = arrow.field((*position)?);
+            row_group_range(column, field.name(), group, parquet, arrow)
+        };
+        RowGroupFacts { ranges: columns.iter().zip(positions).map(range).collect() }
+    }
+}
+
+fn row_group_range(
+    column: &Column,
+    name: &str,
+    group: &RowGroupMetaData,
+    parquet: &SchemaDescriptor,
+    arrow: &arrow::datatypes::Schema,
+) -> Option<Range> {
+    let converter = StatisticsConverter::try_new(name, arrow, parquet).ok()?;
+    let statistics = group.column(converter.parquet_column_index()?).statistics()?;
+    let (data, held) = (&column.field.ty.data, converter.arrow_field().data_type());
+    // Old writers ordered texts and decimals by signed bytes; a file with other types than the table is converted first.
+    let trusted = !statistics.is_min_max_deprecated() && flowc_ir::arrow_types::to_arrow(data) == *held;
+    let value = |array: arrow::error::Result<arrow::array::ArrayRef>| {
+        partition::value_at(&array.ok()?, 0).filter(|v| !v.is_null())
+    };
+    let mins = converter.row_group_mins([group]).map_err(|e| arrow::error::ArrowError::ParquetError(e.to_string()));
+    let maxes = converter.row_group_maxes([group]).map_err(|e| arrow::error::ArrowError::ParquetError(e.to_string()));
+    let nulls = statistics.null_count_opt();
+    Some(Range {
+        min: value(mins).filter(|_| trusted),
+        max: upper(value(maxes)).filter(|_| trusted),
+        nulls: column.field.ty.nullable && nulls != Some(0),
+        values: nulls.is_none_or(|n| n < group.num_rows().max(0) as u64),
+    })
+}
+
+impl Facts for RowGroupFacts {
+    fn range(&self, path: &[usize], _: &Type) -> Option<Range> {
+        match path {
+            [column] => self.ranges.get(*column)?.clone(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::DeltaField;
+    use flowc_ir::Field;
+
+    fn range(stats: &str, data: DataType) -> Range {
+        let field = Field::new("x", Type::nullable(data));
+        let table = DeltaField::from_flowc(&field).expect("Delta's type");
+        let columns = [Column { table, field: field.clone(), partition: false }];
+        let add: Add = serde_json::from_value(serde_json::json!({ "path": "f", "size": 1, "stats": stats })).expect("an add");
+        FileFacts::new(&columns, &add).range(&[0], &field.ty).expect("known column")
+    }
+
+    #[test]
+    fn statistics_are_read_by_type() {
+        let decimal = DataType::Decimal { precision: 38, scale: 2 };
+        let stats = r#"{"numRecords":3,"minValues":{"x":-1.5},"maxValues":{"x":12345678901234567890123456789012345.25},"nullCount":{"x":0}}"#;
+        let decimal = range(stats, decimal);
+        assert_eq!(decimal.min, Some(Value::Decimal(-150)));
+        assert_eq!(decimal.max, Some(Value::Decimal(1234567890123456789012345678901234525)));
+        assert!(!decimal.nulls && decimal.values);
+        let time = range(r#"{"minValues":{"x":"1969-12-31T23:59:59.999Z"},"maxValues":{"x":"1970-01-01T00:00:00.001Z"}}"#, DataType::Timestamp);
+        assert_eq!((time.min, time.max), (Some(Value::Timestamp(-1_000)), Some(Value::Timestamp(1_999))));
+        assert!(time.nulls && time.values);
+        let double = range(r#"{"numRecords":2,"minValues":{"x":1},"maxValues":{"x":2.5},"nullCount":{"x":2}}"#, DataType::Double);
+        assert_eq!((double.min, double.max, double.values), (Some(Value::Double(1.0)), None, false));
+    }
+
+    #[test]
+    fn no_statistics_say_nothing() {
+        let unknown = range("not json", DataType::Long);
+        assert_eq!(unknown, Range { min: None, max: None, nulls: true, values: true });
+    }
+}

@@ -1,0 +1,312 @@
+//! Reads data files: which of them, in which parts, and their rows as batches of the program's columns. Shared by sources, lookup tables and `show`.
+//! Knows one version of a table's schema; nothing of positions.
+
+use crate::codes;
+use crate::convert;
+use crate::facts::{Column, FileFacts, RowGroupFacts};
+use crate::log::features::Features;
+use crate::log::{Add, Snapshot, actions::DeletionVector, deletion};
+use crate::partition;
+use crate::prune::may_match;
+use crate::schema;
+use crate::storage::{Storage, StorageError, one_line};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::{DataType as A, Field as AField, FieldRef, Schema as ASchema, SchemaRef, TimeUnit};
+use deltalake::logstore::object_store;
+use flowc_ir::arrow_types::to_arrow_schema;
+use flowc_ir::{Program, Schema, Value};
+use flowc_runtime::{BatchStream, RunError, Split};
+use futures::{StreamExt, TryStreamExt};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
+use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::ProjectionMask;
+use parquet::basic::Type as Physical;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Files of more rows than this are cut at row groups.
+const LARGE_FILE_ROWS: u64 = 2_000_000;
+/// And of more bytes than this, where the number of rows is not known.
+const LARGE_FILE_BYTES: i64 = 256 << 20;
+/// A part of a large file ends with the row group that reaches this many rows.
+const SPLIT_ROWS: i64 = 1_000_000;
+
+/// A split: a file, or some row groups of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Part {
+    add: Add,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    row_groups: Option<Range<usize>>,
+}
+
+/// How to read the data files of a table.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    storage: Storage,
+    what: String,
+    columns: Arc<Vec<Column>>,
+    schema: SchemaRef,
+    predicate: Option<Arc<Program>>,
+    by_id: bool,
+}
+
+/// An opened file.
+struct Opened {
+    reader: ParquetObjectReader,
+    metadata: ArrowReaderMetadata,
+    /// The root column in the file of each column.
+    positions: Vec<Option<usize>>,
+}
+
+impl Scan {
+    /// Reads `wanted` columns of the table as it is at a version. `what` names it in messages.
+    pub fn new(
+        storage: &Storage,
+        what: &str,
+        snapshot: &Snapshot,
+        wanted: &Schema,
+        predicate: Option<&Program>,
+    ) -> Result<Scan, RunError> {
+        let metadata = &snapshot.metadata;
+        let fields = schema::parse(&metadata.schema_string).map_err(|e| e.reading(what))?;
+        let features = Features::of(&snapshot.protocol, metadata, &fields);
+        if !features.unreadable.is_empty() {
+            return Err(unreadable(what, &features.unreadable));
+        }
+        let column = |field: &flowc_ir::Field| {
+            let found = fields.iter().find(|f| f.name == field.name);
+            let table = found.cloned().ok_or_else(|| changed(what, snapshot.version, &format!("it has no column `{}`", field.name)))?;
+            let declared = table.to_flowc().map_err(|e| changed(what, snapshot.version, &format!("`{}` has the type {}", e.column, e.ty)))?;
+            if !declared.ty.widens_to(&field.ty) {
+                let why = format!("`{}` is {} there, {} in the program", field.name, declared.ty, field.ty);
+                return Err(changed(what, snapshot.version, &why));
+            }
+            let partition = metadata.partition_columns.contains(&field.name);
+            Ok(Column { field: field.clone(), table, partition })
+        };
+        Ok(Scan {
+            storage: storage.clone(),
+            what: what.to_string(),
+            columns: Arc::new(wanted.fields.iter().map(column).collect::<Result<_, _>>()?),
+            schema: to_arrow_schema(wanted),
+            predicate: predicate.cloned().map(Arc::new),
+            by_id: metadata.property("delta.columnMapping.mode") == Some("id"),
+        })
+    }
+
+    /// Whether a file can hold a row that the predicate lets through.
+    pub fn keeps(&self, add: &Add) -> bool {
+        self.predicate.as_ref().is_none_or(|p| may_match(p, &FileFacts::new(&self.columns, add)))
+    }
+
+    /// The splits of files, in their order; files that the predicate rules out are left out.
+    pub async fn splits(&self, files: &[Arc<Add>]) -> Result<Vec<Split>, RunError> {
+        let mut splits = vec![];
+        for add in files.iter().filter(|f| self.keeps(f)) {
+            let rows = add.physical_rows();
+            if rows.map_or(add.size > LARGE_FILE_BYTES, |r| r > LARGE_FILE_ROWS) {
+                self.cut(add, &mut splits).await?;
+            } else {
+                splits.push(split(Part { add: add.as_ref().clone(), row_groups: None }, add.rows()));
+            }
+        }
+        Ok(splits)
+    }
+
+    /// Cuts a large file at row groups.
+    async fn cut(&self, add: &Add, splits: &mut Vec<Split>) -> Result<(), RunError> {
+        let opened = self.open(add).await?;
+        let groups = opened.metadata.metadata().row_groups();
+        let (mut start, mut rows) = (0, 0);
+        for (i, group) in groups.iter().enumerate() {
+            rows += group.num_rows();
+            if rows >= SPLIT_ROWS || i + 1 == groups.len() {
+                let known = add.deletion_vector.is_none().then_some(rows.max(0) as u64);
+                splits.push(split(Part { add: add.clone(), row_groups: Some(start..i + 1) }, known));
+                (start, rows) = (i + 1, 0);
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&self, add: &Add) -> Result<Opened, RunError> {
+        let (store, path) = self.storage.resolve(&add.path).map_err(|e| e.reading(&self.what))?;
+        let size = u64::try_from(add.size).map_err(|_| self.bad(&add.path, "the log gives it a negative size"))?;
+        let mut reader = ParquetObjectReader::new(store, path).with_file_size(size);
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::load_async(&mut reader, options).await;
+        let metadata = metadata.and_then(microseconds).map_err(|e| self.parquet_error(&add.path, e))?;
+        let fields = metadata.schema().fields();
+        let position = |c: &Column| if c.partition { None } else { convert::position(fields, &c.table, self.by_id) };
+        let positions = self.columns.iter().map(position).collect();
+        Ok(Opened { reader, metadata, positions })
+    }
+
+    /// Reads a split.
+    pub async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+        let part: Part = serde_json::from_value(split.detail.clone())
+            .map_err(|e| RunError::world(codes::BAD_POSITION, format!("{}: split {}: {e}", self.what, split.text)))?;
+        let add = part.add;
+        let opened = self.open(&add).await?;
+        let groups = self.row_groups(&opened, part.row_groups);
+        let mut builder =
+            ParquetRecordBatchStreamBuilder::new_with_metadata(opened.reader.clone(), opened.metadata.clone())
+                .with_batch_size(batch_rows.max(1));
+        if let Some(vector) = &add.deletion_vector {
+            builder = builder.with_row_selection(self.selection(vector, &opened, &groups).await?);
+        }
+        let roots: Vec<usize> = opened.positions.iter().flatten().copied().collect();
+        let mask = ProjectionMask::roots(opened.metadata.parquet_schema(), roots.clone());
+        let stream = builder.with_row_groups(groups).with_projection(mask).build();
+        let stream = stream.map_err(|e| self.parquet_error(&add.path, e))?;
+        // The projection keeps the file's order of columns, each once.
+        let mut order = roots;
+        order.sort_unstable();
+        order.dedup();
+        let places = opened.positions.iter().map(|p| p.and_then(|p| order.binary_search(&p).ok())).collect();
+        let shape = Shape { scan: self.clone(), places, partitions: self.partitions(&add)? };
+        let path = add.path.clone();
+        let (scan, error_path) = (self.clone(), path.clone());
+        let batches = stream.map_err(move |e| scan.parquet_error(&error_path, e));
+        let batches = batches.and_then(move |batch| std::future::ready(shape.batch(&path, &batch)));
+        Ok(batches.try_filter(|b| std::future::ready(b.num_rows() > 0)).boxed())
+    }
+
+    /// The row groups of a part that can hold a row that the predicate lets through.
+    fn row_groups(&self, opened: &Opened, part: Option<Range<usize>>) -> Vec<usize> {
+        let metadata = opened.metadata.metadata();
+        let all = part.unwrap_or(0..metadata.num_row_groups());
+        let keeps = |index: &usize| {
+            let Some(predicate) = &self.predicate else { return true };
+            let group = metadata.row_group(*index);
+            let (parquet, arrow) = (opened.metadata.parquet_schema(), opened.metadata.schema());
+            may_match(predicate, &RowGroupFacts::new(&self.columns, &opened.positions, group, parquet, arrow))
+        };
+        all.filter(|i| *i < metadata.num_row_groups()).filter(keeps).collect()
+    }
+
+    /// The rows of these row groups that are not deleted.
+    async fn selection(&self, vector: &DeletionVector, opened: &Opened, groups: &[usize]) -> Result<RowSelection, RunError> {
+        let deleted = deletion::read(&self.storage, vector).await.map_err(|e| e.reading(&self.what))?;
+        let all = opened.metadata.metadata().row_groups();
+        let starts = all.iter().scan(0u64, |next, group| {
+            let start = *next;
+            *next += group.num_rows().max(0) as u64;
+            Some(start..*next)
+        });
+        let starts: Vec<Range<u64>> = starts.collect();
+        let (mut ranges, mut offset) = (vec![], 0);
+        for rows in groups.iter().map(|g| starts[*g].clone()) {
+            let length = (rows.end - rows.start) as usize;
+            ranges.extend(deletion::kept(&deleted, rows).into_iter().map(|r| r.start + offset..r.end + offset));
+            offset += length;
+        }
+        Ok(RowSelection::from_consecutive_ranges(ranges.into_iter(), offset))
+    }
+
+    fn partitions(&self, add: &Add) -> Result<Vec<Value>, RunError> {
+        let value = |column: &Column| {
+            if !column.partition {
+                return Ok(Value::Null);
+            }
+            let text = add.partition_values.get(column.table.physical()).and_then(Option::as_deref);
+            let why = |e| self.bad(&add.path, &format!("partition column `{}`: {e}", column.field.name));
+            partition::parse(text, &column.field.ty.data).map_err(why)
+        };
+        self.columns.iter().map(value).collect()
+    }
+
+    fn bad(&self, path: &str, why: &str) -> RunError {
+        RunError::world(codes::BAD_FILE, format!("{}: data file {path}: {why}", self.what))
+            .help("the file was written by something that did not keep to the table's schema; rewrite or remove it")
+    }
+
+    fn parquet_error(&self, path: &str, error: parquet::errors::ParquetError) -> RunError {
+        if let parquet::errors::ParquetError::External(inner) = &error
+            && let Some(store) = inner.downcast_ref::<object_store::Error>()
+        {
+            if matches!(store, object_store::Error::NotFound { .. }) {
+                return RunError::world(codes::FILE_GONE, format!("{}: data file {path} is gone", self.what)).help(
+                    "the table was vacuumed past the version that is read; start again from a version that still has its files",
+                );
+            }
+            return StorageError::Failed(one_line(store)).reading(&self.what);
+        }
+        self.bad(path, &one_line(&error))
+    }
+}
+
+/// How the batches of one file become batches of the program.
+struct Shape {
+    scan: Scan,
+    /// The column in the file's (projected) batches of each column.
+    places: Vec<Option<usize>>,
+    /// The value of each partition column.
+    partitions: Vec<Value>,
+}
+
+impl Shape {
+    fn batch(&self, path: &str, batch: &RecordBatch) -> Result<RecordBatch, RunError> {
+        let rows = batch.num_rows();
+        let mut columns: Vec<ArrayRef> = vec![];
+        for (i, column) in self.scan.columns.iter().enumerate() {
+            let data = &column.field.ty.data;
+            let why = |e: String| self.scan.bad(path, &format!("column `{}`: {e}", column.field.name));
+            columns.push(if column.partition {
+                partition::constant(&self.partitions[i], data, rows).ok_or_else(|| why(format!("no partition value of type {data}")))?
+            } else {
+                match self.places[i] {
+                    Some(place) => convert::convert(batch.column(place), data, &column.table.ty, self.scan.by_id).map_err(why)?,
+                    None => new_null_array(self.scan.schema.field(i).data_type(), rows),
+                }
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(self.scan.schema.clone(), columns, &options)
+            .map_err(|e| self.scan.bad(path, &e.to_string()))
+    }
+}
+
+fn split(part: Part, rows: Option<u64>) -> Split {
+    let text = match &part.row_groups {
+        Some(groups) => format!("{} row groups {}..{}", part.add.path, groups.start, groups.end),
+        None => part.add.path.clone(),
+    };
+    Split { detail: serde_json::to_value(&part).unwrap_or_default(), text, rows }
+}
+
+/// Timestamps of the old kind (96 bits) are nanoseconds for Arrow, which end in 2262; as microseconds they go further.
+fn microseconds(metadata: ArrowReaderMetadata) -> parquet::errors::Result<ArrowReaderMetadata> {
+    let parquet = metadata.parquet_schema();
+    if parquet.columns().iter().all(|c| c.physical_type() != Physical::INT96) {
+        return Ok(metadata);
+    }
+    let fields: Vec<FieldRef> = metadata.schema().fields().iter().map(in_microseconds).collect();
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let options = options.with_schema(Arc::new(ASchema::new(fields)));
+    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
+}
+
+fn in_microseconds(field: &FieldRef) -> FieldRef {
+    let ty = match field.data_type() {
+        A::Timestamp(TimeUnit::Nanosecond, None) => A::Timestamp(TimeUnit::Microsecond, None),
+        A::Struct(fields) => A::Struct(fields.iter().map(in_microseconds).collect()),
+        A::List(item) => A::List(in_microseconds(item)),
+        A::Map(entries, sorted) => A::Map(in_microseconds(entries), *sorted),
+        other => other.clone(),
+    };
+    Arc::new(AField::new(field.name(), ty, field.is_nullable()).with_metadata(field.metadata().clone()))
+}
+
+/// A table with features that flowc cannot read.
+pub fn unreadable(what: &str, features: &[String]) -> RunError {
+    RunError::data(codes::UNREADABLE, format!("{what} uses features of the Delta protocol that flowc cannot read: {}", features.join(", ")))
+        .help("read it with the engine that wrote it, or have that engine drop the features (ALTER TABLE … DROP FEATURE)")
+}
+
+/// A table that is not what the program was compiled against.
+pub fn changed(what: &str, version: u64, why: &str) -> RunError {
+    RunError::data(codes::SOURCE_CHANGED, format!("{what}, version {version}, is not what the program was compiled against: {why}"))
+        .help("check the program against the table as it is now, then run it again")
+}

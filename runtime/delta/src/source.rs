@@ -1,0 +1,320 @@
+//! A Delta table as a stream of rows: the snapshot at the first run, then what each commit adds. Knows positions and commits; reading files is
+//! [`crate::scan`]'s matter.
+
+use crate::catalog;
+use crate::codes;
+use crate::log::commits::{Listing, commit_path, read_commit};
+use crate::log::{Add, Commit, Snapshot};
+use crate::scan::{Scan, changed};
+use crate::schema;
+use crate::storage::{Storage, StorageError};
+use async_trait::async_trait;
+use deltalake::logstore::object_store::ObjectStoreExt;
+use flowc_ir::plan::{SourceSpec, VersionSpec};
+use flowc_runtime::{BatchStream, EpochLimits, Position, RunError, Source, SourceRange, Split};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How far a table has been read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct At {
+    /// The version that has been read, or is being read.
+    version: u64,
+    /// So many of its files have been read; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<usize>,
+    /// Whether the version is read whole, as the first one is, and not only what it added.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    snapshot: bool,
+    /// Where the first range began: the range that ends here can be read again without looking for its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<u64>,
+    /// Which table it is.
+    table: String,
+}
+
+/// A Delta table as a source.
+#[derive(Debug)]
+pub struct DeltaSource {
+    spec: SourceSpec,
+    storage: Storage,
+    scan: Scan,
+    table: String,
+    opened: Snapshot,
+    /// Files of versions that were looked at lately, so that `splits` need not read the log again.
+    seen: Mutex<BTreeMap<(u64, bool), Arc<Vec<Arc<Add>>>>>,
+}
+
+impl DeltaSource {
+    /// Opens the table; its newest version must have the columns that the program reads.
+    pub async fn open(spec: &SourceSpec, storage: Storage) -> Result<DeltaSource, RunError> {
+        let what = format!("source `{}` ({})", spec.name, storage.location());
+        let opened = Snapshot::load(&storage, None).await.map_err(|e| e.reading(&what).at(spec.origin))?;
+        let scan = Scan::new(&storage, &what, &opened, &spec.schema, spec.predicate.as_ref()).map_err(|e| e.at(spec.origin))?;
+        let table = opened.metadata.id.clone();
+        Ok(DeltaSource { spec: spec.clone(), storage, scan, table, opened, seen: Mutex::default() })
+    }
+
+    fn what(&self) -> String {
+        format!("source `{}` ({})", self.spec.name, self.storage.location())
+    }
+
+    fn failed(&self, error: StorageError) -> RunError {
+        error.reading(&self.what()).at(self.spec.origin)
+    }
+
+    fn position(&self, position: &Position) -> Result<At, RunError> {
+        let at: At = serde_json::from_value(position.0.clone()).map_err(|e| {
+            RunError::data(codes::BAD_POSITION, format!("{}: the recorded position {} is not understood: {e}", self.what(), position.0))
+                .help("the state belongs to another source of this name; run with --full-refresh, or rename the source")
+                .at(self.spec.origin)
+        })?;
+        if at.table != self.table {
+            let message = format!("{} is another table than the one that was read before (id {}, was {})", self.what(), self.table, at.table);
+            return Err(RunError::data(codes::TABLE_REPLACED, message)
+                .help("it was replaced; run with --full-refresh to process the new table from its beginning")
+                .at(self.spec.origin));
+        }
+        Ok(at)
+    }
+
+    /// What to read first, when nothing has been read.
+    async fn beginning(&self) -> Result<At, RunError> {
+        let Some(start) = self.spec.start else {
+            let version = Snapshot::load(&self.storage, None).await.map_err(|e| self.failed(e))?;
+            let (version, table) = (self.remember(version), self.table.clone());
+            return Ok(At { version, file: Some(0), snapshot: true, begun: None, table });
+        };
+        let version = Snapshot::first_from(&self.storage, start).await.map_err(|e| self.failed(e))?;
+        let listing = Listing::read(&self.storage, 0).await.map_err(|e| self.failed(e))?;
+        let (oldest, newest) = (listing.commits.keys().next().copied(), listing.newest().unwrap_or(0));
+        let exists = listing.commits.contains_key(&version);
+        // A time, or a version, that has not come yet is waited for; one that is gone cannot be.
+        if !exists && (version <= newest || matches!(start, VersionSpec::Number(v) if v > newest + 1)) {
+            let error = StorageError::NoSuchVersion { oldest: oldest.unwrap_or(newest), newest };
+            return Err(self.failed(error));
+        }
+        Ok(self.at(version, Some(0), false))
+    }
+
+    fn at(&self, version: u64, file: Option<usize>, snapshot: bool) -> At {
+        At { version, file, snapshot, begun: None, table: self.table.clone() }
+    }
+
+    fn remember(&self, snapshot: Snapshot) -> u64 {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert((snapshot.version, true), Arc::new(snapshot.ordered_files()));
+        snapshot.version
+    }
+
+    /// The files of a version: all that it has, or those that it added.
+    async fn files(&self, version: u64, whole: bool) -> Result<Option<Arc<Vec<Arc<Add>>>>, RunError> {
+        if let Some(files) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&(version, whole)) {
+            return Ok(Some(files.clone()));
+        }
+        let files = if whole {
+            Snapshot::load(&self.storage, Some(version)).await.map_err(|e| self.failed(e))?.ordered_files()
+        } else {
+            match read_commit(&self.storage, version).await.map_err(|e| self.failed(e))? {
+                Some(commit) => self.added(commit)?,
+                None => return Ok(None),
+            }
+        };
+        let files = Arc::new(files);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        while seen.len() >= 64 {
+            seen.pop_first();
+        }
+        seen.insert((version, whole), files.clone());
+        Ok(Some(files))
+    }
+
+    /// The files that a commit added, or why its rows are not simply added.
+    fn added(&self, commit: Commit) -> Result<Vec<Arc<Add>>, RunError> {
+        if commit.version > 0 {
+            self.same_table(&commit)?;
+        }
+        if commit.removes.iter().any(|r| r.data_change) {
+            let message = format!("{}: {} updated or deleted rows", self.what(), commit.describe());
+            return Err(RunError::data(codes::ROWS_CHANGED, message)
+                .help("declare the source with `changes` to follow updates and deletes, or begin behind that commit: `start version N`")
+                .at(self.spec.origin));
+        }
+        Ok(commit.adds.into_iter().filter(|a| a.data_change).map(Arc::new).collect())
+    }
+
+    /// A commit may add columns and set properties; what the program reads must stay what it is.
+    fn same_table(&self, commit: &Commit) -> Result<(), RunError> {
+        let metadata = commit.metadata.as_ref().unwrap_or(&self.opened.metadata);
+        let protocol = commit.protocol.as_ref().unwrap_or(&self.opened.protocol);
+        if commit.metadata.is_none() && commit.protocol.is_none() {
+            return Ok(());
+        }
+        let at = |error: RunError| error.at(self.spec.origin);
+        let why = |text: &str| at(changed(&self.what(), commit.version, &format!("{text} since {}", commit.describe())));
+        if metadata.id != self.table {
+            return Err(why("it is another table"));
+        }
+        let mut then = self.opened.clone();
+        (then.version, then.metadata, then.protocol) = (commit.version, metadata.clone(), protocol.clone());
+        // Columns that came later than this commit are null in its files.
+        let fields = schema::parse(&then.metadata.schema_string).map_err(|e| self.failed(e))?;
+        let mut wanted = self.spec.schema.clone();
+        wanted.fields.retain(|f| fields.iter().any(|t| t.name == f.name) || !f.ty.nullable);
+        Scan::new(&self.storage, &self.what(), &then, &wanted, None).map_err(at)?;
+        let partitioned = |m: &crate::log::Metadata| m.partition_columns.clone();
+        if partitioned(&self.opened.metadata) != partitioned(metadata) {
+            return Err(why("it is partitioned by other columns"));
+        }
+        Ok(())
+    }
+
+    /// What to say when the version after the last one read is not there: nothing is new, or the log was cleaned.
+    async fn nothing_after(&self, version: u64) -> Result<(), RunError> {
+        match self.storage.store().head(&commit_path(version)).await.map_err(StorageError::from) {
+            Ok(_) => return Ok(()),
+            Err(StorageError::Missing(_)) => {}
+            Err(other) => return Err(self.failed(other)),
+        }
+        let listing = Listing::read(&self.storage, 0).await.map_err(|e| self.failed(e))?;
+        let newest = listing.newest().ok_or_else(|| self.failed(StorageError::NoTable))?;
+        if newest == version || newest + 1 == version {
+            return Ok(());
+        }
+        if newest < version {
+            let message = format!("{}: version {version} was read before, but the newest is {newest}: the table was replaced or restored", self.what());
+            return Err(RunError::data(codes::TABLE_REPLACED, message)
+                .help("run with --full-refresh to process it from its beginning")
+                .at(self.spec.origin));
+        }
+        let message = format!("{}: versions {} to {newest} have not been read, but the log no longer has version {}", self.what(), version + 1, version + 1);
+        Err(RunError::data(codes::LOG_CLEANED, message)
+            .help("run more often than the table's log is cleaned (delta.logRetentionDuration), and now with --full-refresh, or `start version N` with a version that is there")
+            .at(self.spec.origin))
+    }
+
+    fn range(&self, from: Option<&Position>, first: &At, to: &At, taken: &Taken) -> SourceRange {
+        let versions = if first.version == to.version { format!("version {}", to.version) } else { format!("version {}..{}", first.version, to.version) };
+        let of = if to.snapshot { " (snapshot)" } else { "" };
+        let files = if taken.files == 1 { "1 file".to_string() } else { format!("{} files", taken.files) };
+        SourceRange {
+            from: from.cloned(),
+            to: Position(serde_json::to_value(to).unwrap_or_default()),
+            text: format!("{versions}{of}, {files}"),
+            rows: taken.rows,
+            bytes: Some(taken.bytes),
+        }
+    }
+}
+
+/// What a range has taken so far.
+struct Taken {
+    files: u64,
+    bytes: u64,
+    rows: Option<u64>,
+}
+
+impl Taken {
+    fn add(&mut self, file: &Add) {
+        self.files += 1;
+        self.bytes += file.size.max(0) as u64;
+        self.rows = self.rows.zip(file.rows()).map(|(a, b)| a + b);
+    }
+
+    /// Whether one more file would be too much. At least one is always taken.
+    fn full(&self, next: &Add, limits: &EpochLimits) -> bool {
+        let over = |limit: Option<u64>, value: u64| limit.is_some_and(|l| value > l);
+        self.files > 0
+            && (over(limits.files, self.files + 1)
+                || over(limits.bytes, self.bytes + next.size.max(0) as u64)
+                || over(limits.rows, self.rows.unwrap_or(0) + next.rows().unwrap_or(0)))
+    }
+}
+
+/// Where reading goes on behind a position: a version, how many of its files are done, and whether it is read whole.
+fn after(at: &At) -> (u64, usize, bool) {
+    match at.file {
+        Some(file) => (at.version, file, at.snapshot),
+        None => (at.version + 1, 0, false),
+    }
+}
+
+#[async_trait]
+impl Source for DeltaSource {
+    async fn next_range(&self, from: Option<&Position>, limits: EpochLimits) -> Result<Option<SourceRange>, RunError> {
+        let start = match from {
+            Some(position) => self.position(position)?,
+            None => self.beginning().await?,
+        };
+        let (mut version, mut done, mut whole) = after(&start);
+        let first = self.at(version, Some(done), whole);
+        let mut taken = Taken { files: 0, bytes: 0, rows: Some(0) };
+        let mut last: Option<At> = None;
+        'versions: while let Some(files) = self.files(version, whole).await? {
+            for (i, file) in files.iter().enumerate().skip(done) {
+                if taken.full(file, &limits) {
+                    if i > 0 {
+                        last = Some(self.at(version, Some(i), whole));
+                    }
+                    break 'versions;
+                }
+                taken.add(file);
+            }
+            last = Some(self.at(version, None, whole));
+            if whole {
+                break;
+            }
+            (version, done, whole) = (version + 1, 0, false);
+        }
+        match last {
+            // An empty snapshot, or commits that add no rows, are not work; the position stays where it is and they are passed over again.
+            Some(mut to) if taken.files > 0 => {
+                to.begun = from.is_none().then_some(first.version);
+                Ok(Some(self.range(from, &first, &to, &taken)))
+            }
+            Some(_) => Ok(None),
+            None => {
+                let read = start.file.map_or(Some(start.version), |_| start.version.checked_sub(1));
+                if let Some(read) = read {
+                    self.nothing_after(read).await?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    async fn splits(&self, range: &SourceRange) -> Result<Vec<Split>, RunError> {
+        let to = self.position(&range.to)?;
+        let from = match &range.from {
+            Some(position) => self.position(position)?,
+            None => {
+                let message = || format!("{}: the recorded range has no beginning", self.what());
+                let begun = to.begun.ok_or_else(|| RunError::data(codes::BAD_POSITION, message()).at(self.spec.origin))?;
+                self.at(begun, Some(0), to.snapshot)
+            }
+        };
+        let (mut version, mut done, mut whole) = after(&from);
+        let mut files = vec![];
+        while version <= to.version {
+            let gone = || self.failed(StorageError::Damaged(format!("version {version}, part of the recorded range, is no longer there")));
+            let all = self.files(version, whole).await?.ok_or_else(gone)?;
+            let end = if version == to.version { to.file.unwrap_or(all.len()) } else { all.len() };
+            files.extend(all.get(done..end).unwrap_or_default().iter().cloned());
+            (version, done, whole) = (version + 1, 0, false);
+        }
+        self.scan.splits(&files).await.map_err(|e| e.at(self.spec.origin))
+    }
+
+    async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+        self.scan.read(split, batch_rows).await.map_err(|e| e.at(self.spec.origin))
+    }
+}
+
+/// How many files the table has now, and how many of them the source's predicate leaves: for `explain`.
+pub async fn prune_report(spec: &SourceSpec, storage: &Storage) -> Result<(usize, usize), RunError> {
+    let what = format!("source `{}` ({})", spec.name, storage.location());
+    let snapshot = catalog::load(storage, None).await.map_err(|e| e.reading(&what))?;
+    let scan = Scan::new(storage, &what, &snapshot, &spec.schema, spec.predicate.as_ref())?;
+    Ok((snapshot.files.len(), snapshot.files.values().filter(|f| scan.keeps(f)).count()))
+}
