@@ -1,6 +1,7 @@
 //! Makes Delta sources, tables and sinks for the runtime; leaves other connectors to the next one.
 
 use crate::lookup::DeltaTable;
+use crate::sink::DeltaSink;
 use crate::source::{self, DeltaSource};
 use crate::storage::Storage;
 use async_trait::async_trait;
@@ -48,7 +49,10 @@ impl Connectors for DeltaConnectors {
     }
 
     async fn sink(&self, spec: &SinkSpec) -> Result<Arc<dyn Sink>, RunError> {
-        self.inner.sink(spec).await
+        match &spec.connector {
+            Connector::Delta { location } => Ok(Arc::new(DeltaSink::new(spec, storage(location, spec.origin)?))),
+            _ => self.inner.sink(spec).await,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::schema::{DeltaField, DeltaType};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType as A, Field as AField, Fields};
+use arrow::datatypes::{DataType as A, Fields};
 use flowc_ir::DataType;
 use flowc_ir::arrow_types::{from_arrow, to_arrow};
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
@@ -87,19 +87,11 @@ fn convert_primitive(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, St
     cast_with_options(array, &wanted, &options).map_err(|e| e.to_string())
 }
 
-/// The column of a batch that goes to a file: of the table's type, which may be wider than the flow's.
-pub fn widen(array: &ArrayRef, target: &AField) -> Result<ArrayRef, String> {
-    if array.data_type() == target.data_type() {
-        return Ok(array.clone());
-    }
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, target.data_type(), &options).map_err(|e| e.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::schema::from_flowc;
+    use arrow::datatypes::Field as AField;
     use arrow::array::{Int16Array, Int32Array, StringArray, TimestampNanosecondArray};
     use flowc_ir::{Field, Schema, Type};
 

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::datatypes::DataType as A;
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime};
 use flowc_ir::arrow_types::to_arrow;
 use flowc_ir::{DataType, Value};
 
@@ -30,7 +30,7 @@ pub fn parse_value(text: &str, data: &DataType) -> Option<Value> {
         DataType::Double => Value::Double(parse_float(text)?),
         DataType::Decimal { precision, scale } => Value::Decimal(parse_decimal(text, *precision, *scale)?),
         DataType::String => Value::String(text.to_string()),
-        DataType::Binary => Value::Binary(text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<_>>()?),
+        DataType::Binary => Value::Binary(text.as_bytes().to_vec()),
         DataType::Date => Value::Date(parse_date(text)?),
         DataType::Timestamp => Value::Timestamp(parse_timestamp(text)?),
         DataType::TimestampNtz => Value::TimestampNtz(parse_timestamp(text)?),
@@ -98,10 +98,21 @@ pub fn parse_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     Some(sign * if text.is_empty() { 0 } else { text.parse::<i128>().ok()? })
 }
 
-/// The log's string for a value; none for null, and for the empty string, which the log cannot tell from null.
-pub fn serialize(value: &Value, data: &DataType) -> Option<String> {
-    let text = match value {
-        Value::Null => return None,
+/// The log's string for a value; none for null, and for the empty string, which the log cannot tell from null. The error says why the log cannot hold
+/// the value.
+pub fn serialize(value: &Value, data: &DataType) -> Result<Option<String>, String> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let text = text_of(value, data).ok_or_else(|| match value {
+        Value::Binary(_) => "the log holds partition values as text, and these bytes are not UTF-8".to_string(),
+        other => format!("the log has no text for the {data} {other:?}"),
+    })?;
+    Ok((!text.is_empty()).then_some(text))
+}
+
+fn text_of(value: &Value, data: &DataType) -> Option<String> {
+    Some(match value {
         Value::Boolean(v) => v.to_string(),
         Value::Byte(v) => v.to_string(),
         Value::Short(v) => v.to_string(),
@@ -114,13 +125,25 @@ pub fn serialize(value: &Value, data: &DataType) -> Option<String> {
             _ => return None,
         },
         Value::String(v) => v.clone(),
-        Value::Binary(v) => v.iter().map(|b| char::from(*b)).collect(),
-        Value::Date(v) => NaiveDate::from_num_days_from_ce_opt(v.checked_add(719_163)?)?.to_string(),
-        Value::Timestamp(v) => DateTime::from_timestamp_micros(*v)?.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-        Value::TimestampNtz(v) => DateTime::from_timestamp_micros(*v)?.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+        Value::Binary(v) => String::from_utf8(v.clone()).ok()?,
+        Value::Date(v) => {
+            let date = NaiveDate::from_num_days_from_ce_opt(v.checked_add(719_163)?)?;
+            plain_year(date.year()).then(|| date.to_string())?
+        }
+        Value::Timestamp(v) => time_text(*v, "%Y-%m-%dT%H:%M:%S%.6fZ")?,
+        Value::TimestampNtz(v) => time_text(*v, "%Y-%m-%d %H:%M:%S%.6f")?,
         _ => return None,
-    };
-    (!text.is_empty()).then_some(text)
+    })
+}
+
+/// Years that readers know how to parse: of four digits.
+fn plain_year(year: i32) -> bool {
+    (0..=9999).contains(&year)
+}
+
+fn time_text(micros: i64, format: &str) -> Option<String> {
+    let time = DateTime::from_timestamp_micros(micros)?;
+    plain_year(time.year()).then(|| time.format(format).to_string())
 }
 
 fn float_text(value: f64, text: String) -> String {
@@ -237,7 +260,7 @@ mod tests {
     use super::*;
 
     fn round_trip(value: Value, data: DataType, text: &str) {
-        assert_eq!(serialize(&value, &data).as_deref(), Some(text));
+        assert_eq!(serialize(&value, &data), Ok(Some(text.to_string())));
         assert_eq!(parse(Some(text), &data), Ok(value.clone()));
         let column = constant(&value, &data, 3).expect("a column");
         assert_eq!(value_at(&column, 2), Some(value));
@@ -254,7 +277,7 @@ mod tests {
         round_trip(Value::Double(1e300), DataType::Double, &1e300f64.to_string());
         round_trip(Value::Decimal(-5), DataType::Decimal { precision: 38, scale: 3 }, "-0.005");
         round_trip(Value::String("a/b=ü ".into()), DataType::String, "a/b=ü ");
-        round_trip(Value::Binary(vec![1, 0xff]), DataType::Binary, "\u{1}ÿ");
+        round_trip(Value::Binary("\u{1}ÿ".into()), DataType::Binary, "\u{1}ÿ");
         round_trip(Value::Date(-1), DataType::Date, "1969-12-31");
         round_trip(Value::Timestamp(-1), DataType::Timestamp, "1969-12-31T23:59:59.999999Z");
         round_trip(Value::TimestampNtz(1_500_000), DataType::TimestampNtz, "1970-01-01 00:00:01.500000");
@@ -265,7 +288,9 @@ mod tests {
         for text in [None, Some(""), Some(NULL_FOLDER)] {
             assert_eq!(parse(text, &DataType::String), Ok(Value::Null));
         }
-        assert_eq!(serialize(&Value::String(String::new()), &DataType::String), None);
+        assert_eq!(serialize(&Value::String(String::new()), &DataType::String), Ok(None));
+        assert!(serialize(&Value::Binary(vec![0xff]), &DataType::Binary).expect_err("not UTF-8").contains("UTF-8"));
+        assert!(serialize(&Value::Date(i32::MAX), &DataType::Date).is_err());
         assert!(parse(Some("x"), &DataType::Long).is_err());
     }
 

@@ -3,6 +3,7 @@
 
 use crate::codes;
 use crate::convert;
+use crate::file_reader::FileReader;
 use crate::facts::{Column, FileFacts, RowGroupFacts};
 use crate::log::features::Features;
 use crate::log::{Add, Snapshot, actions::DeletionVector, deletion};
@@ -18,7 +19,7 @@ use flowc_ir::{Program, Schema, Value};
 use flowc_runtime::{BatchStream, RunError, Split};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::ProjectionMask;
 use parquet::basic::Type as Physical;
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ pub struct Scan {
 
 /// An opened file.
 struct Opened {
-    reader: ParquetObjectReader,
+    reader: FileReader,
     metadata: ArrowReaderMetadata,
     /// The root column in the file of each column.
     positions: Vec<Option<usize>>,
@@ -133,7 +134,7 @@ impl Scan {
     async fn open(&self, add: &Add) -> Result<Opened, RunError> {
         let (store, path) = self.storage.resolve(&add.path).map_err(|e| e.reading(&self.what))?;
         let size = u64::try_from(add.size).map_err(|_| self.bad(&add.path, "the log gives it a negative size"))?;
-        let mut reader = ParquetObjectReader::new(store, path).with_file_size(size);
+        let mut reader = FileReader::new(store, path, size);
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load_async(&mut reader, options).await;
         let metadata = metadata.and_then(microseconds).map_err(|e| self.parquet_error(&add.path, e))?;

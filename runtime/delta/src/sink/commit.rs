@@ -1,0 +1,220 @@
+//! Commits an epoch: its files and its transaction in one version, put if absent, behind whatever others committed meanwhile. Knows the log;
+//! [`super::conflict`] decides.
+
+use super::conflict::{Decision, decide};
+use super::target::{Target, describe};
+use super::writer::remove;
+use super::{Head, now_millis};
+use crate::codes;
+use crate::log::commits::read_commit;
+use crate::log::{Add, Commit, Snapshot, Txn};
+use crate::storage::{Storage, StorageError, one_line};
+use async_trait::async_trait;
+use deltalake::kernel::transaction::TransactionError;
+use deltalake::logstore::CommitOrBytes;
+use flowc_ir::plan::{SinkMode, SinkSpec};
+use flowc_runtime::{Committed, EpochId, RunError, SinkEpoch, SinkWriter, Written};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use uuid::Uuid;
+
+/// How often other writers may be faster before the epoch gives up.
+const ATTEMPTS: usize = 50;
+
+/// An epoch of a Delta sink.
+pub struct DeltaEpoch {
+    pub(super) spec: Arc<SinkSpec>,
+    pub(super) storage: Storage,
+    pub(super) sizes: super::Sizes,
+    pub(super) id: EpochId,
+    /// The table that the epoch's checks were made against; none: it is created.
+    pub(super) base: Option<Arc<Snapshot>>,
+    pub(super) target: Arc<Target>,
+    pub(super) head: Head,
+    pub(super) workers: AtomicUsize,
+}
+
+/// What came of an attempt to write a version.
+enum Attempt {
+    Won,
+    Lost,
+}
+
+/// What the commits of others leave to do.
+enum Next {
+    /// Commit on top of this table.
+    Again(Option<Arc<Snapshot>>, Arc<Target>),
+    /// The epoch is in the table as this version; written by this attempt or not.
+    Done(u64, bool),
+}
+
+impl DeltaEpoch {
+    fn epoch(&self) -> i64 {
+        i64::try_from(self.id.epoch).unwrap_or(i64::MAX)
+    }
+
+    /// The lines of the commit.
+    fn body(&self, base: Option<&Snapshot>, target: &Target, adds: &[Add], attempt: &str) -> Vec<u8> {
+        let now = now_millis();
+        let overwrite = self.spec.mode == SinkMode::Overwrite;
+        let removes: Vec<_> = match base {
+            Some(base) if overwrite => base.files.values().map(|f| f.removal(now, true)).collect(),
+            _ => vec![],
+        };
+        let rows: u64 = adds.iter().filter_map(Add::physical_rows).sum();
+        let bytes: i64 = adds.iter().map(|a| a.size).sum();
+        let mut metrics = json!({ "numFiles": adds.len().to_string(), "numOutputRows": rows.to_string(), "numOutputBytes": bytes.to_string() });
+        if overwrite {
+            metrics["numRemovedFiles"] = removes.len().to_string().into();
+        }
+        let partition_by = serde_json::to_string(&target.partition_by).unwrap_or_default();
+        let mode = if overwrite { "Overwrite" } else { "Append" };
+        let info = json!({
+            "timestamp": now,
+            "operation": if base.is_none() { "CREATE TABLE AS SELECT" } else { "WRITE" },
+            "operationParameters": { "mode": mode, "partitionBy": partition_by, "application": self.id.application, "epoch": self.id.epoch.to_string() },
+            "operationMetrics": metrics,
+            "isBlindAppend": !overwrite,
+            "engineInfo": concat!("flowc/", env!("CARGO_PKG_VERSION")),
+            "txnId": attempt,
+        });
+        let txn = Txn { app_id: self.id.application.clone(), version: self.epoch(), last_updated: Some(now) };
+        let mut lines = vec![json!({ "commitInfo": info })];
+        lines.extend(target.protocol.as_ref().map(|p| json!({ "protocol": p })));
+        lines.extend(target.metadata.as_ref().map(|m| json!({ "metaData": m })));
+        lines.push(json!({ "txn": txn }));
+        lines.extend(removes.iter().map(|r| json!({ "remove": r })));
+        lines.extend(adds.iter().map(|a| json!({ "add": a })));
+        let text: Vec<String> = lines.iter().map(Json::to_string).collect();
+        text.join("\n").into_bytes()
+    }
+
+    /// Writes a version if it is absent.
+    async fn attempt(&self, version: u64, body: Vec<u8>, attempt: Uuid) -> Result<Attempt, RunError> {
+        let written = self.storage.log_store().write_commit_entry(version, CommitOrBytes::LogBytes(body.into()), attempt).await;
+        let error = match written {
+            Ok(()) => return Ok(Attempt::Won),
+            Err(TransactionError::VersionAlreadyExists(_)) => return Ok(Attempt::Lost),
+            Err(error) => one_line(&error),
+        };
+        // The answer may have been lost after the file was written: the log tells.
+        match read_commit(&self.storage, version).await {
+            Ok(Some(_)) => Ok(Attempt::Lost),
+            Ok(None) => Err(self.failed(StorageError::Failed(error))),
+            Err(second) => {
+                let message = format!("{}, epoch {}, version {version}: {error}; then the log could not be read: {second}", describe(&self.spec), self.id.epoch);
+                Err(RunError::world(codes::UNKNOWN_OUTCOME, message)
+                    .help("run again: the epoch is looked for in the table and not written twice")
+                    .at(self.spec.origin))
+            }
+        }
+    }
+
+    fn failed(&self, error: StorageError) -> RunError {
+        error.writing(&describe(&self.spec)).at(self.spec.origin)
+    }
+
+    /// Reads the commits that came first and decides what they mean.
+    async fn behind(&self, base: Option<Arc<Snapshot>>, target: Arc<Target>, attempt: &str) -> Result<Next, RunError> {
+        let Some(base) = base else { return self.behind_creation(target, attempt).await };
+        let mut snapshot = base.as_ref().clone();
+        while let Some(commit) = read_commit(&self.storage, snapshot.version + 1).await.map_err(|e| self.failed(e))? {
+            if commit.transaction_id() == Some(attempt) {
+                return Ok(Next::Done(commit.version, true));
+            }
+            match decide(&self.spec.mode, &self.id.application, self.epoch(), &commit) {
+                Decision::Retry => snapshot.apply(commit),
+                Decision::Already => return Ok(Next::Done(commit.version, false)),
+                Decision::Conflict(code, reason) => return Err(self.conflict(code, &commit, &reason)),
+            }
+        }
+        Ok(Next::Again(Some(Arc::new(snapshot)), target))
+    }
+
+    /// The table was to be created, and another writer did it first: this one's rows may still fit.
+    async fn behind_creation(&self, target: Arc<Target>, attempt: &str) -> Result<Next, RunError> {
+        let first = read_commit(&self.storage, 0).await.map_err(|e| self.failed(e))?;
+        if first.as_ref().and_then(Commit::transaction_id) == Some(attempt) {
+            return Ok(Next::Done(0, true));
+        }
+        let snapshot = Snapshot::load(&self.storage, None).await.map_err(|e| self.failed(e))?;
+        if snapshot.transaction(&self.id.application).is_some_and(|v| v >= self.epoch()) {
+            return Ok(Next::Done(snapshot.version, false));
+        }
+        let now = Target::existing(&self.spec, &snapshot)?;
+        let holds_rows = self.spec.mode == SinkMode::Overwrite && !snapshot.files.is_empty();
+        if !now.same_files(&target) || now.metadata.is_some() || holds_rows {
+            let commit = first.unwrap_or_default();
+            return Err(self.conflict(codes::METADATA_CONFLICT, &commit, "another writer created the table meanwhile, not as this program does"));
+        }
+        Ok(Next::Again(Some(Arc::new(snapshot)), Arc::new(now)))
+    }
+
+    fn conflict(&self, code: &'static str, commit: &Commit, reason: &str) -> RunError {
+        let message = format!("{}, epoch {}: {reason}", describe(&self.spec), self.id.epoch);
+        RunError::world(code, message)
+            .help(format!("nothing of the epoch was committed; look at version {} of the table, then run again", commit.version))
+            .at(self.spec.origin)
+    }
+
+    async fn committed(&self, version: u64, adds: &[Add], target: &Target, mine: bool) -> Committed {
+        if !mine {
+            remove(&self.storage, adds).await;
+            return Committed { version: Some(version), already: true, ..Committed::default() };
+        }
+        self.head.checkpoint(&self.storage, version, target).await;
+        Committed {
+            version: Some(version),
+            rows: adds.iter().filter_map(Add::physical_rows).sum(),
+            files: adds.len() as u64,
+            bytes: adds.iter().map(|a| a.size.max(0) as u64).sum(),
+            already: false,
+        }
+    }
+}
+
+#[async_trait]
+impl SinkEpoch for DeltaEpoch {
+    async fn writer(&self) -> Result<Box<dyn SinkWriter>, RunError> {
+        let worker = self.workers.fetch_add(1, Ordering::Relaxed);
+        let (spec, storage, target) = (self.spec.clone(), self.storage.clone(), self.target.clone());
+        Ok(Box::new(super::DeltaWriter::new(spec, storage, target, self.sizes, worker)))
+    }
+
+    async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError> {
+        let adds = adds(&written).map_err(|e| self.failed(StorageError::Failed(e)))?;
+        let (mut base, mut target) = (self.base.clone(), self.target.clone());
+        if let Some(base) = &base
+            && base.transaction(&self.id.application).is_some_and(|v| v >= self.epoch())
+        {
+            return Ok(self.committed(base.version, &adds, &target, false).await);
+        }
+        let attempt = Uuid::new_v4();
+        let name = attempt.to_string();
+        for _ in 0..ATTEMPTS {
+            let version = base.as_ref().map_or(0, |b| b.version + 1);
+            let body = self.body(base.as_deref(), &target, &adds, &name);
+            if let Attempt::Won = self.attempt(version, body, attempt).await? {
+                return Ok(self.committed(version, &adds, &target, true).await);
+            }
+            match self.behind(base, target.clone(), &name).await? {
+                Next::Again(next_base, next_target) => (base, target) = (next_base, next_target),
+                Next::Done(version, mine) => return Ok(self.committed(version, &adds, &target, mine).await),
+            }
+        }
+        let message = format!("{}, epoch {}: other writers committed first {ATTEMPTS} times", describe(&self.spec), self.id.epoch);
+        Err(RunError::world(codes::TOO_MANY_CONFLICTS, message).help("run again when fewer others write to the table").at(self.spec.origin))
+    }
+
+    async fn abort(&self, written: Vec<Written>) {
+        if let Ok(adds) = adds(&written) {
+            remove(&self.storage, &adds).await;
+        }
+    }
+}
+
+fn adds(written: &[Written]) -> Result<Vec<Add>, String> {
+    let all = written.iter().flat_map(|w| &w.detail);
+    all.map(|json| serde_json::from_value(json.clone()).map_err(|e| e.to_string())).collect()
+}

@@ -1,0 +1,138 @@
+//! Delta tables as sinks: exactly one commit an epoch, with the epoch's transaction in it. A table that does not exist is created by the first epoch's
+//! commit. Invariant: an epoch is visible if and only if its commit exists.
+
+pub mod commit;
+pub mod conflict;
+pub mod stats;
+pub mod target;
+pub mod writer;
+
+pub use commit::DeltaEpoch;
+pub use target::Target;
+pub use writer::{DeltaWriter, Sizes};
+
+use crate::log::Snapshot;
+use crate::log::commits::{commit_path, read_commit};
+use crate::storage::{Storage, StorageError};
+use async_trait::async_trait;
+use deltalake::logstore::object_store::ObjectStoreExt;
+use flowc_ir::plan::SinkSpec;
+use flowc_runtime::{EpochId, RunError, Sink, SinkEpoch};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The log's clock, in milliseconds. Decides nothing.
+pub(crate) fn now_millis() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The newest state of the table that this sink has seen; carried forward instead of read again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Head(Arc<Mutex<Option<Arc<Snapshot>>>>);
+
+impl Head {
+    /// The table as it is now; none if there is none.
+    async fn now(&self, storage: &Storage) -> Result<Option<Arc<Snapshot>>, StorageError> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let fresh = match seen {
+            Some(seen) => self.forward(storage, seen).await?,
+            None => None,
+        };
+        let fresh = match fresh {
+            Some(fresh) => Some(fresh),
+            None => match Snapshot::load(storage, None).await {
+                Ok(snapshot) => Some(Arc::new(snapshot)),
+                Err(StorageError::NoTable) => None,
+                Err(other) => return Err(other),
+            },
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        Ok(fresh)
+    }
+
+    /// The state, with the commits since; none if the log no longer has the version that it rests on: then a missing next version proves nothing.
+    async fn forward(&self, storage: &Storage, seen: Arc<Snapshot>) -> Result<Option<Arc<Snapshot>>, StorageError> {
+        match storage.store().head(&commit_path(seen.version)).await.map_err(StorageError::from) {
+            Ok(_) => {}
+            Err(StorageError::Missing(_)) => return Ok(None),
+            Err(other) => return Err(other),
+        }
+        let mut snapshot: Option<Snapshot> = None;
+        loop {
+            let version = snapshot.as_ref().map_or(seen.version, |s| s.version);
+            match read_commit(storage, version + 1).await? {
+                Some(commit) => snapshot.get_or_insert_with(|| seen.as_ref().clone()).apply(commit),
+                None => break,
+            }
+        }
+        Ok(Some(snapshot.map_or(seen, Arc::new)))
+    }
+
+    /// Writes a checkpoint if the version is one that gets one. The table is right without it, so that it may fail.
+    async fn checkpoint(&self, storage: &Storage, version: u64, target: &Target) {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let metadata = target.metadata.as_ref().or(seen.as_ref().map(|s| &s.metadata));
+        let interval = metadata.and_then(|m| m.property("delta.checkpointInterval")?.parse().ok()).unwrap_or(10u64);
+        if version == 0 || interval == 0 || version % interval != 0 {
+            return;
+        }
+        let mut table = deltalake::DeltaTable::new(storage.log_store().clone());
+        if table.load_version(version).await.is_ok() {
+            let _ = deltalake::checkpoints::create_checkpoint(&table, None).await;
+        }
+    }
+}
+
+/// A Delta table as a sink.
+#[derive(Debug)]
+pub struct DeltaSink {
+    spec: Arc<SinkSpec>,
+    storage: Storage,
+    sizes: Sizes,
+    head: Head,
+}
+
+impl DeltaSink {
+    /// Nothing is read yet.
+    pub fn new(spec: &SinkSpec, storage: Storage) -> Self {
+        DeltaSink::with_sizes(spec, storage, Sizes::default())
+    }
+
+    /// With other sizes of files than the usual ones.
+    pub fn with_sizes(spec: &SinkSpec, storage: Storage, sizes: Sizes) -> Self {
+        DeltaSink { spec: Arc::new(spec.clone()), storage, sizes, head: Head::default() }
+    }
+
+    async fn now(&self) -> Result<Option<Arc<Snapshot>>, RunError> {
+        let failed = |e: StorageError| e.writing(&target::describe(&self.spec)).at(self.spec.origin);
+        self.head.now(&self.storage).await.map_err(failed)
+    }
+}
+
+#[async_trait]
+impl Sink for DeltaSink {
+    async fn committed(&self, application: &str) -> Result<Option<u64>, RunError> {
+        let version = self.now().await?.and_then(|s| s.transaction(application));
+        Ok(version.and_then(|v| u64::try_from(v).ok()))
+    }
+
+    async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError> {
+        let base = self.now().await?;
+        let target = match &base {
+            Some(snapshot) => Target::existing(&self.spec, snapshot)?,
+            None => Target::new(&self.spec, uuid::Uuid::new_v4().to_string(), now_millis())?,
+        };
+        Ok(Box::new(DeltaEpoch {
+            spec: self.spec.clone(),
+            storage: self.storage.clone(),
+            sizes: self.sizes,
+            id,
+            base,
+            target: Arc::new(target),
+            head: self.head.clone(),
+            workers: AtomicUsize::new(0),
+        }))
+    }
+}

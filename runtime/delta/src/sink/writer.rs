@@ -1,0 +1,296 @@
+//! Writes one worker's rows into Parquet files, one open file a partition. The files have unique names and are part of nothing until they are committed.
+//! Knows Parquet and partitions; nothing of the log.
+
+use super::stats::{FileStats, plain};
+use super::target::{Target, describe};
+use crate::codes;
+use crate::convert::convert;
+use crate::log::Add;
+use crate::partition;
+use crate::storage::{Storage, StorageError, one_line, percent_decode, percent_encode};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::SchemaRef;
+use arrow::row::{RowConverter, SortField};
+use async_trait::async_trait;
+use deltalake::logstore::object_store::buffered::BufWriter;
+use deltalake::logstore::object_store::path::Path;
+use deltalake::logstore::object_store::{self, ObjectStoreExt};
+use flowc_ir::arrow_types::to_arrow_field;
+use flowc_ir::plan::SinkSpec;
+use flowc_runtime::{RunError, SinkWriter, Written};
+use indexmap::IndexMap;
+use parquet::arrow::async_writer::AsyncArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Sizes that bound memory and files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// A file ends when it has about so many bytes.
+    pub file_bytes: usize,
+    /// A row group ends when it has about so many bytes, or a million rows.
+    pub row_group_bytes: usize,
+    /// Open files of one worker.
+    pub open_files: usize,
+    /// Bytes of one worker in files that are open.
+    pub open_bytes: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Sizes { file_bytes: 128 << 20, row_group_bytes: 32 << 20, open_files: 64, open_bytes: 192 << 20 }
+    }
+}
+
+/// An upload starts in parts when a file has more bytes than this.
+const UPLOAD_BYTES: usize = 5 << 20;
+const ROW_GROUP_ROWS: usize = 1 << 20;
+
+/// The partition values of a file, as the log has them.
+type PartitionKey = Vec<Option<String>>;
+
+struct OpenFile {
+    writer: AsyncArrowWriter<BufWriter>,
+    path: String,
+    stats: FileStats,
+    used: u64,
+}
+
+/// The rows of one worker.
+pub struct DeltaWriter {
+    spec: Arc<SinkSpec>,
+    storage: Storage,
+    target: Arc<Target>,
+    sizes: Sizes,
+    worker: usize,
+    schema: SchemaRef,
+    open: IndexMap<PartitionKey, OpenFile>,
+    /// Paths of files that were begun, to remove them if the work is given up.
+    begun: Vec<String>,
+    adds: Vec<Add>,
+    clock: u64,
+}
+
+impl DeltaWriter {
+    /// Writes for a target. `worker` tells the files of several writers apart, for people.
+    pub fn new(spec: Arc<SinkSpec>, storage: Storage, target: Arc<Target>, sizes: Sizes, worker: usize) -> Self {
+        let data = target.columns.iter().filter(|(f, ..)| !target.partition_by.contains(&f.name));
+        let schema = plain(data.map(|(f, ..)| to_arrow_field(f)));
+        let (open, begun, adds) = (IndexMap::new(), vec![], vec![]);
+        DeltaWriter { spec, storage, target, sizes, worker, schema, open, begun, adds, clock: 0 }
+    }
+
+    fn failed(&self, error: ParquetError) -> RunError {
+        let what = describe(&self.spec);
+        if let ParquetError::External(inner) = &error
+            && let Some(store) = inner.downcast_ref::<object_store::Error>()
+        {
+            return StorageError::Failed(one_line(store)).writing(&what).at(self.spec.origin);
+        }
+        StorageError::Failed(one_line(&error)).writing(&what).at(self.spec.origin)
+    }
+
+    /// The batch's columns with the table's types: those of partitions, and those that go into the file.
+    fn columns(&self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, RecordBatch), RunError> {
+        let mut data = vec![];
+        let mut partitions: IndexMap<&str, ArrayRef> = IndexMap::new();
+        for (field, table, position) in &self.target.columns {
+            let column = convert(batch.column(*position), &field.ty.data, table, false).map_err(|e| {
+                let message = format!("{}: column `{}`: {e}", describe(&self.spec), field.name);
+                RunError::data(codes::TARGET_SCHEMA, message).at(self.spec.origin)
+            })?;
+            if self.target.partition_by.contains(&field.name) {
+                partitions.insert(&field.name, column);
+            } else {
+                data.push(column);
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let data = RecordBatch::try_new_with_options(self.schema.clone(), data, &options).map_err(|e| {
+            RunError::data(codes::TARGET_SCHEMA, format!("{}: {e}", describe(&self.spec))).at(self.spec.origin)
+        })?;
+        // A partition column that the program does not have is null in its rows.
+        let null = || arrow::array::new_null_array(&arrow::datatypes::DataType::Null, batch.num_rows());
+        let by = self.target.partition_by.iter().map(|name| partitions.get(name.as_str()).cloned().unwrap_or_else(null));
+        Ok((by.collect(), data))
+    }
+
+    /// The rows of each partition, partitions in the order of their first rows.
+    fn groups(&self, by: &[ArrayRef], rows: usize) -> Result<Vec<(PartitionKey, Vec<u32>)>, RunError> {
+        let failed = |e: arrow::error::ArrowError| self.failed(ParquetError::from(e));
+        let fields = by.iter().map(|c| SortField::new(c.data_type().clone())).collect();
+        let encoded = RowConverter::new(fields).and_then(|c| c.convert_columns(by)).map_err(failed)?;
+        let mut groups: IndexMap<&[u8], Vec<u32>> = IndexMap::new();
+        for row in 0..rows {
+            groups.entry(encoded.row(row).data()).or_default().push(row as u32);
+        }
+        // Values that the log writes alike (the empty string and null) are one partition.
+        let mut merged: IndexMap<PartitionKey, Vec<u32>> = IndexMap::new();
+        for rows in groups.into_values() {
+            merged.entry(self.key(by, rows[0] as usize)?).or_default().extend(rows);
+        }
+        Ok(merged.into_iter().collect())
+    }
+
+    fn key(&self, by: &[ArrayRef], row: usize) -> Result<PartitionKey, RunError> {
+        let value = |(name, column): (&String, &ArrayRef)| {
+            let Some((field, ..)) = self.target.columns.iter().find(|(f, ..)| f.name == *name) else { return Ok(None) };
+            let value = partition::value_at(column, row).ok_or_else(|| format!("{} cannot be a partition", field.ty));
+            value.and_then(|v| partition::serialize(&v, &field.ty.data)).map_err(|why| {
+                let message = format!("{}: partition column `{name}`: {why}", describe(&self.spec));
+                RunError::data(codes::BAD_PARTITION_VALUE, message)
+                    .help("partition by another column, or by an expression of this one")
+                    .at(self.spec.origin)
+            })
+        };
+        self.target.partition_by.iter().zip(by).map(value).collect()
+    }
+
+    async fn write_partition(&mut self, key: PartitionKey, batch: &RecordBatch) -> Result<(), RunError> {
+        self.clock += 1;
+        if !self.open.contains_key(&key) {
+            let file = self.begin(&key)?;
+            self.open.insert(key.clone(), file);
+        }
+        let (clock, sizes) = (self.clock, self.sizes);
+        let Some(file) = self.open.get_mut(&key) else { return Ok(()) };
+        file.used = clock;
+        file.stats.update(batch);
+        let mut result = file.writer.write(batch).await;
+        if result.is_ok() && file.writer.in_progress_size() >= sizes.row_group_bytes {
+            result = file.writer.flush().await;
+        }
+        let full = file.writer.bytes_written() + file.writer.in_progress_size() >= sizes.file_bytes;
+        result.map_err(|e| self.failed(e))?;
+        if full {
+            self.end(&key).await?;
+        }
+        self.bound_memory().await
+    }
+
+    /// Ends files until what is open fits: the largest where bytes are too many, the one that was longest unused where files are.
+    async fn bound_memory(&mut self) -> Result<(), RunError> {
+        loop {
+            let bytes: usize = self.open.values().map(|f| f.writer.memory_size()).sum();
+            let victim = if bytes > self.sizes.open_bytes {
+                self.open.iter().max_by_key(|(_, f)| f.writer.memory_size())
+            } else if self.open.len() > self.sizes.open_files {
+                self.open.iter().min_by_key(|(_, f)| f.used)
+            } else {
+                None
+            };
+            let victim = victim.map(|(key, _)| key.clone());
+            match victim {
+                Some(key) => self.end(&key).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn begin(&mut self, key: &PartitionKey) -> Result<OpenFile, RunError> {
+        let mut path = String::new();
+        for (column, value) in self.target.partition_by.iter().zip(key) {
+            path.push_str(&partition::folder(column, value.as_deref()));
+            path.push('/');
+        }
+        path.push_str(&format!("part-{:05}-{}-c{:03}.zstd.parquet", self.worker, Uuid::new_v4(), self.begun.len()));
+        let object = Path::parse(&path).map_err(|e| self.failed(ParquetError::External(Box::new(e))))?;
+        self.begun.push(path.clone());
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_created_by(format!("flowc {}", env!("CARGO_PKG_VERSION")))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .build();
+        let upload = BufWriter::with_capacity(self.storage.store(), object, UPLOAD_BYTES);
+        let writer = AsyncArrowWriter::try_new(upload, self.schema.clone(), Some(properties));
+        let writer = writer.map_err(|e| self.failed(e))?;
+        Ok(OpenFile { writer, path, stats: FileStats::new(&self.schema, self.target.indexed), used: self.clock })
+    }
+
+    async fn end(&mut self, key: &PartitionKey) -> Result<(), RunError> {
+        let Some(mut file) = self.open.shift_remove(key) else { return Ok(()) };
+        file.writer.finish().await.map_err(|e| self.failed(e))?;
+        self.adds.push(Add {
+            path: percent_encode(&file.path),
+            partition_values: self.target.partition_by.iter().cloned().zip(key.iter().cloned()).collect(),
+            size: file.writer.bytes_written() as i64,
+            modification_time: super::now_millis(),
+            data_change: true,
+            stats: Some(file.stats.to_json()),
+            stats_parsed: None,
+            tags: None,
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SinkWriter for DeltaWriter {
+    async fn write(&mut self, batch: &RecordBatch) -> Result<(), RunError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let (by, data) = self.columns(batch)?;
+        if by.is_empty() {
+            return self.write_partition(vec![], &data).await;
+        }
+        let groups = self.groups(&by, batch.num_rows())?;
+        if let [(key, _)] = groups.as_slice() {
+            return self.write_partition(key.clone(), &data).await;
+        }
+        for (key, rows) in groups {
+            let (count, indices) = (rows.len(), UInt32Array::from(rows));
+            let columns = data.columns().iter().map(|c| take(c, &indices, None)).collect::<Result<Vec<_>, _>>();
+            let options = RecordBatchOptions::new().with_row_count(Some(count));
+            let part = columns.and_then(|c| RecordBatch::try_new_with_options(self.schema.clone(), c, &options));
+            let part = part.map_err(|e| self.failed(ParquetError::from(e)))?;
+            self.write_partition(key, &part).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<Written, RunError> {
+        let keys: Vec<PartitionKey> = self.open.keys().cloned().collect();
+        for key in keys {
+            if let Err(error) = self.end(&key).await {
+                self.abort().await;
+                return Err(error);
+            }
+        }
+        let rows = self.adds.iter().filter_map(Add::physical_rows).sum();
+        let bytes = self.adds.iter().map(|a| a.size.max(0) as u64).sum();
+        let files = self.adds.len() as u64;
+        let detail = self.adds.iter().map(|a| serde_json::to_value(a).unwrap_or_default()).collect();
+        Ok(Written { detail, rows, files, bytes })
+    }
+
+    async fn abort(mut self: Box<Self>) {
+        // Unfinished uploads are dropped with their writers.
+        self.open.clear();
+        let store = self.storage.store();
+        for path in &self.begun {
+            if let Ok(path) = Path::parse(path) {
+                // What cannot be removed is part of no table, and goes with the next vacuum.
+                let _ = store.delete(&path).await;
+            }
+        }
+    }
+}
+
+/// Removes files that were written and will not be committed, as far as possible.
+pub async fn remove(storage: &Storage, adds: &[Add]) {
+    let store = storage.store();
+    for add in adds {
+        if let Ok(path) = Path::parse(percent_decode(&add.path)) {
+            let _ = store.delete(&path).await;
+        }
+    }
+}

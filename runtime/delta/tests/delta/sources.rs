@@ -1,0 +1,185 @@
+//! Sources: ranges, limits, and what stops them.
+
+use crate::common::*;
+use deltalake::logstore::object_store::ObjectStoreExt;
+use flowc_delta::log::{Snapshot, commits::commit_path};
+use flowc_delta::{DeltaSink, DeltaSource, Storage};
+use flowc_ir::plan::{SinkMode, SinkSpec, SourceSpec, VersionSpec};
+use flowc_ir::{DataType, Schema};
+use flowc_runtime::{EpochLimits, Position, RunError, Source};
+
+async fn open(storage: &Storage) -> DeltaSource {
+    DeltaSource::open(&source_spec(numbers_schema()), storage.clone()).await.expect("opens")
+}
+
+async fn next(source: &DeltaSource, from: Option<&Position>) -> Result<Option<flowc_runtime::SourceRange>, RunError> {
+    source.next_range(from, EpochLimits::NONE).await
+}
+
+/// Appends ids as a further version.
+async fn add(storage: &Storage, ids: std::ops::Range<i64>, application: &str) {
+    append(storage, &numbers_schema(), application, &[numbers(ids, Some("a"))]).await;
+}
+
+async fn put(storage: &Storage, version: u64, lines: &str) {
+    storage.store().put(&commit_path(version), lines.to_string().into()).await.expect("writes");
+}
+
+fn ids(rows: &[arrow::array::RecordBatch]) -> Vec<String> {
+    texts(rows).iter().map(|r| r.split(' ').next().unwrap_or_default().to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_first_and_then_what_is_added() {
+    let storage = memory();
+    add(&storage, 0..3, "a").await;
+    add(&storage, 3..5, "b").await;
+    let source = open(&storage).await;
+    let first = next(&source, None).await.expect("reads").expect("rows");
+    assert_eq!((first.text.as_str(), first.rows), ("version 1 (snapshot), 2 files", Some(5)));
+    assert_eq!(ids(&range_rows(&source, &first).await), ["0", "1", "2", "3", "4"]);
+    assert_eq!(next(&source, Some(&first.to)).await.expect("reads"), None);
+    add(&storage, 5..6, "c").await;
+    add(&storage, 6..8, "d").await;
+    let second = next(&source, Some(&first.to)).await.expect("reads").expect("rows");
+    assert_eq!(second.text, "version 2..3, 2 files");
+    // Another process reads the recorded range again and finds the same.
+    let again = open(&storage).await;
+    assert_eq!(ids(&range_rows(&again, &second).await), ["5", "6", "7"]);
+    assert_eq!(ids(&range_rows(&again, &first).await).len(), 5);
+}
+
+#[tokio::test]
+async fn limits_cut_snapshots_and_versions_between_files() {
+    let storage = memory();
+    for (i, name) in ["a", "b", "c"].into_iter().enumerate() {
+        add(&storage, i as i64 * 2..i as i64 * 2 + 2, name).await;
+    }
+    let source = open(&storage).await;
+    for limits in [EpochLimits { files: Some(1), ..EpochLimits::NONE }, EpochLimits { rows: Some(3), ..EpochLimits::NONE }, EpochLimits { bytes: Some(1), ..EpochLimits::NONE }] {
+        let (mut from, mut seen, mut ranges) = (None, vec![], 0);
+        while let Some(range) = source.next_range(from.as_ref(), limits).await.expect("reads") {
+            seen.extend(ids(&range_rows(&open(&storage).await, &range).await));
+            (from, ranges) = (Some(range.to), ranges + 1);
+        }
+        assert_eq!((ranges, seen.len()), (3, 6));
+    }
+}
+
+#[tokio::test]
+async fn a_start_version_is_included() {
+    let storage = memory();
+    add(&storage, 0..2, "a").await;
+    add(&storage, 2..4, "b").await;
+    add(&storage, 4..6, "c").await;
+    let with = |start| SourceSpec { start: Some(start), ..source_spec(numbers_schema()) };
+    let source = DeltaSource::open(&with(VersionSpec::Number(1)), storage.clone()).await.expect("opens");
+    let range = next(&source, None).await.expect("reads").expect("rows");
+    assert_eq!(ids(&range_rows(&source, &range).await), ["2", "3", "4", "5"]);
+    let limited = EpochLimits { files: Some(1), ..EpochLimits::NONE };
+    let range = source.next_range(None, limited).await.expect("reads").expect("rows");
+    assert_eq!(ids(&range_rows(&source, &range).await), ["2", "3"]);
+    let waiting = DeltaSource::open(&with(VersionSpec::Number(3)), storage.clone()).await.expect("opens");
+    assert_eq!(next(&waiting, None).await.expect("reads"), None);
+    add(&storage, 6..7, "d").await;
+    let range = next(&waiting, None).await.expect("reads").expect("rows");
+    assert_eq!(ids(&range_rows(&waiting, &range).await), ["6"]);
+    let never = DeltaSource::open(&with(VersionSpec::Number(9)), storage.clone()).await.expect("opens");
+    assert_eq!(next(&never, None).await.expect_err("no such version").code, "R0222");
+    let old = DeltaSource::open(&with(VersionSpec::Timestamp(0)), storage).await.expect("opens");
+    let range = next(&old, None).await.expect("reads").expect("rows");
+    assert_eq!(ids(&range_rows(&old, &range).await).len(), 7);
+}
+
+#[tokio::test]
+async fn updates_and_deletes_stop_it_and_compaction_does_not() {
+    let storage = memory();
+    add(&storage, 0..3, "a").await;
+    let source = open(&storage).await;
+    let first = next(&source, None).await.expect("reads").expect("rows");
+    put(&storage, 1, r#"{"commitInfo":{"operation":"OPTIMIZE","timestamp":0}}
+{"remove":{"path":"x","dataChange":false}}
+{"add":{"path":"y","partitionValues":{},"size":1,"modificationTime":0,"dataChange":false}}"#).await;
+    assert_eq!(next(&source, Some(&first.to)).await.expect("reads"), None);
+    add(&storage, 3..4, "b").await;
+    let second = next(&source, Some(&first.to)).await.expect("reads").expect("rows");
+    assert_eq!(ids(&range_rows(&source, &second).await), ["3"]);
+    put(&storage, 3, r#"{"commitInfo":{"operation":"DELETE","timestamp":1767225600000}}
+{"remove":{"path":"x","dataChange":true}}"#).await;
+    let error = next(&source, Some(&second.to)).await.expect_err("rows were deleted");
+    assert_eq!(error.code, "R0223");
+    assert!(error.message.contains("version 3 (DELETE at 2026-01-01 00:00:00 UTC)"), "{}", error.message);
+    assert!(error.help.expect("help").contains("`changes`"));
+}
+
+#[tokio::test]
+async fn added_columns_are_fine_and_changed_ones_are_not() {
+    let storage = memory();
+    add(&storage, 0..3, "a").await;
+    let source = open(&storage).await;
+    let first = next(&source, None).await.expect("reads").expect("rows");
+    let wide = Schema::new([numbers_schema().fields, vec![column("more", DataType::Date)]].concat());
+    let spec = SinkSpec { evolve: true, ..sink_spec(wide.clone(), &[]) };
+    let empty = arrow::array::RecordBatch::new_empty(flowc_ir::arrow_types::to_arrow_schema(&wide));
+    run_epoch(&DeltaSink::new(&spec, storage.clone()), 1, &[vec![empty]]).await.expect("commits");
+    add(&storage, 3..4, "b").await;
+    let second = next(&source, Some(&first.to)).await.expect("reads").expect("rows");
+    assert_eq!(ids(&range_rows(&source, &second).await), ["3"]);
+
+    let mut metadata = Snapshot::load(&storage, None).await.expect("loads").metadata;
+    metadata.schema_string = metadata.schema_string.replace("\"long\"", "\"string\"");
+    put(&storage, 3, &serde_json::json!({ "metaData": metadata }).to_string()).await;
+    let error = next(&source, Some(&second.to)).await.expect_err("id is a string now");
+    assert_eq!(error.code, "R0225");
+    assert!(error.message.contains("`id` is string there, long in the program"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn versions_that_are_gone_and_tables_that_were_replaced() {
+    let storage = memory();
+    for (i, name) in ["a", "b", "c"].into_iter().enumerate() {
+        add(&storage, i as i64..i as i64 + 1, name).await;
+    }
+    let source = open(&storage).await;
+    let mut first = next(&source, None).await.expect("reads").expect("rows");
+    first.to.0["version"] = 0.into();
+    let snapshot = Snapshot::load(&storage, None).await.expect("loads");
+    for version in 0..2 {
+        storage.store().delete(&commit_path(version)).await.expect("deletes");
+    }
+    let error = next(&source, Some(&first.to)).await.expect_err("version 1 is gone");
+    assert_eq!(error.code, "R0224");
+    assert!(error.message.contains("versions 1 to 2"), "{}", error.message);
+    assert_eq!(snapshot.version, 2);
+
+    first.to.0["table"] = "another".into();
+    assert_eq!(next(&source, Some(&first.to)).await.expect_err("another table").code, "R0228");
+    let nonsense = Position(serde_json::json!({ "files": [] }));
+    assert_eq!(next(&source, Some(&nonsense)).await.expect_err("not a position").code, "R0229");
+}
+
+#[tokio::test]
+async fn a_vacuumed_file_is_named() {
+    let storage = memory();
+    add(&storage, 0..3, "a").await;
+    let source = open(&storage).await;
+    let range = next(&source, None).await.expect("reads").expect("rows");
+    let file = Snapshot::load(&storage, None).await.expect("loads").ordered_files()[0].path.clone();
+    storage.store().delete(&file.as_str().into()).await.expect("deletes");
+    let split = source.splits(&range).await.expect("splits").remove(0);
+    let error = source.read(&split, 10).await.err().expect("it is gone");
+    assert_eq!(error.code, "R0230");
+    assert!(error.message.contains(&file), "{}", error.message);
+}
+
+#[tokio::test]
+async fn an_overwritten_source_names_the_commit() {
+    let storage = memory();
+    add(&storage, 0..3, "a").await;
+    let source = open(&storage).await;
+    let first = next(&source, None).await.expect("reads").expect("rows");
+    let spec = SinkSpec { mode: SinkMode::Overwrite, ..sink_spec(numbers_schema(), &[]) };
+    run_epoch(&DeltaSink::new(&spec, storage.clone()), 1, &[vec![numbers(5..6, None)]]).await.expect("commits");
+    let error = next(&source, Some(&first.to)).await.expect_err("rows were removed");
+    assert!(error.message.contains("version 1 (WRITE"), "{}", error.message);
+}
