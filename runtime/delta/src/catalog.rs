@@ -37,7 +37,8 @@ impl DeltaCatalog {
 fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
             Ok(runtime.block_on(work))
         });
         thread.join().unwrap_or_else(|_| Err("reading the table failed unexpectedly".into()))

@@ -36,14 +36,18 @@ fn storage(location: &str, origin: flowc_ir::Origin) -> Result<Storage, RunError
 impl Connectors for DeltaConnectors {
     async fn source(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, RunError> {
         match &spec.connector {
-            Connector::Delta { location } => Ok(Arc::new(DeltaSource::open(spec, storage(location, spec.origin)?).await?)),
+            Connector::Delta { location } => {
+                Ok(Arc::new(DeltaSource::open(spec, storage(location, spec.origin)?).await?))
+            }
             _ => self.inner.source(spec).await,
         }
     }
 
     async fn table(&self, spec: &TableSpec) -> Result<Arc<dyn LookupTable>, RunError> {
         match &spec.connector {
-            Connector::Delta { location } => Ok(Arc::new(DeltaTable::open(spec, storage(location, spec.origin)?).await?)),
+            Connector::Delta { location } => {
+                Ok(Arc::new(DeltaTable::open(spec, storage(location, spec.origin)?).await?))
+            }
             _ => self.inner.table(spec).await,
         }
     }
@@ -59,9 +63,7 @@ impl Connectors for DeltaConnectors {
 /// How many files a source's table has now, and how many of them its predicate leaves; none for other connectors.
 pub async fn prune_report(spec: &SourceSpec) -> Result<Option<(usize, usize)>, RunError> {
     match &spec.connector {
-        Connector::Delta { location } => {
-            source::prune_report(spec, &storage(location, spec.origin)?).await.map(Some)
-        }
+        Connector::Delta { location } => source::prune_report(spec, &storage(location, spec.origin)?).await.map(Some),
         _ => Ok(None),
     }
 }

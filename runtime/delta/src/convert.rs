@@ -45,7 +45,8 @@ pub fn convert(array: &ArrayRef, target: &DataType, table: &DeltaType, by_id: bo
 }
 
 fn convert_struct(array: &ArrayRef, target: &DataType, table: &[DeltaField], by_id: bool) -> Result<ArrayRef, String> {
-    let (DataType::Struct(wanted), A::Struct(out), Some(rows)) = (target, to_arrow(target), array.as_struct_opt()) else {
+    let (DataType::Struct(wanted), A::Struct(out), Some(rows)) = (target, to_arrow(target), array.as_struct_opt())
+    else {
         return Err(mismatch(array, target));
     };
     let mut columns = vec![];
@@ -91,8 +92,8 @@ fn convert_primitive(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, St
 mod tests {
     use super::*;
     use crate::schema::from_flowc;
-    use arrow::datatypes::Field as AField;
     use arrow::array::{Int16Array, Int32Array, StringArray, TimestampNanosecondArray};
+    use arrow::datatypes::Field as AField;
     use flowc_ir::{Field, Schema, Type};
 
     #[test]
@@ -105,7 +106,8 @@ mod tests {
         let big: ArrayRef = Arc::new(Int32Array::from(vec![300]));
         assert!(convert(&big, &DataType::Byte, &DeltaType::Primitive(DataType::Byte), false).is_err());
         let old: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![-1_000]));
-        let out = convert(&old, &DataType::Timestamp, &DeltaType::Primitive(DataType::Timestamp), false).expect("casts");
+        let out =
+            convert(&old, &DataType::Timestamp, &DeltaType::Primitive(DataType::Timestamp), false).expect("casts");
         assert_eq!(crate::partition::value_at(&out, 0), Some(flowc_ir::Value::Timestamp(-1)));
     }
 

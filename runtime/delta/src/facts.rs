@@ -65,7 +65,9 @@ fn physical_names<'a>(column: &'a Column, path: &[usize]) -> Option<Vec<&'a str>
     let mut names = vec![column.table.physical()];
     let (mut wanted, mut table) = (&column.field.ty.data, &column.table.ty);
     for index in path {
-        let (DataType::Struct(fields), crate::schema::DeltaType::Struct(declared)) = (wanted, table) else { return None };
+        let (DataType::Struct(fields), crate::schema::DeltaType::Struct(declared)) = (wanted, table) else {
+            return None;
+        };
         let field = fields.get(*index)?;
         let found = declared.iter().find(|f| f.name == field.name)?;
         names.push(found.physical());
@@ -169,7 +171,8 @@ mod tests {
         let field = Field::new("x", Type::nullable(data));
         let table = DeltaField::from_flowc(&field).expect("Delta's type");
         let columns = [Column { table, field: field.clone(), partition: false }];
-        let add: Add = serde_json::from_value(serde_json::json!({ "path": "f", "size": 1, "stats": stats })).expect("an add");
+        let add: Add =
+            serde_json::from_value(serde_json::json!({ "path": "f", "size": 1, "stats": stats })).expect("an add");
         FileFacts::new(&columns, &add).range(&[0], &field.ty).expect("known column")
     }
 
@@ -181,10 +184,16 @@ mod tests {
         assert_eq!(decimal.min, Some(Value::Decimal(-150)));
         assert_eq!(decimal.max, Some(Value::Decimal(1234567890123456789012345678901234525)));
         assert!(!decimal.nulls && decimal.values);
-        let time = range(r#"{"minValues":{"x":"1969-12-31T23:59:59.999Z"},"maxValues":{"x":"1970-01-01T00:00:00.001Z"}}"#, DataType::Timestamp);
+        let time = range(
+            r#"{"minValues":{"x":"1969-12-31T23:59:59.999Z"},"maxValues":{"x":"1970-01-01T00:00:00.001Z"}}"#,
+            DataType::Timestamp,
+        );
         assert_eq!((time.min, time.max), (Some(Value::Timestamp(-1_000)), Some(Value::Timestamp(1_999))));
         assert!(time.nulls && time.values);
-        let double = range(r#"{"numRecords":2,"minValues":{"x":1},"maxValues":{"x":2.5},"nullCount":{"x":2}}"#, DataType::Double);
+        let double = range(
+            r#"{"numRecords":2,"minValues":{"x":1},"maxValues":{"x":2.5},"nullCount":{"x":2}}"#,
+            DataType::Double,
+        );
         assert_eq!((double.min, double.max, double.values), (Some(Value::Double(1.0)), None, false));
     }
 

@@ -72,11 +72,15 @@ impl LookupTable for DeltaTable {
 
     async fn splits(&self, version: &Position) -> Result<Vec<Split>, RunError> {
         let pinned: Pinned = serde_json::from_value(version.0.clone()).map_err(|e| {
-            let message = format!("table `{}`: the recorded version {} is not understood: {e}", self.spec.name, version.0);
+            let message =
+                format!("table `{}`: the recorded version {} is not understood: {e}", self.spec.name, version.0);
             RunError::data(codes::BAD_POSITION, message).at(self.spec.origin)
         })?;
         let snapshot = self.snapshot(pinned.version).await?;
-        scan(&self.spec, &self.storage, &snapshot)?.splits(&snapshot.ordered_files()).await.map_err(|e| e.at(self.spec.origin))
+        scan(&self.spec, &self.storage, &snapshot)?
+            .splits(&snapshot.ordered_files())
+            .await
+            .map_err(|e| e.at(self.spec.origin))
     }
 
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {

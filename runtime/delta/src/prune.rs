@@ -165,7 +165,13 @@ fn within(range: &Range, value: &Value) -> bool {
 fn compare(function: &str, a: &Range, b: &Range, failure: bool) -> Option<Outcome> {
     // Whether some value of `x` may be less than (or equal to) some value of `y`.
     let may_be = |x: &Range, y: &Range, or_equal: bool| match (&x.min, &y.max) {
-        (Some(min), Some(max)) => if or_equal { min.compare(max).is_le() } else { min.compare(max).is_lt() },
+        (Some(min), Some(max)) => {
+            if or_equal {
+                min.compare(max).is_le()
+            } else {
+                min.compare(max).is_lt()
+            }
+        }
         _ => true,
     };
     let overlap = may_be(a, b, true) && may_be(b, a, true);
@@ -239,7 +245,9 @@ fn widen(value: &Value, from: &DataType, to: &DataType) -> Option<Value> {
             Some(Value::Decimal(i128::from(v).checked_mul(10i128.checked_pow(u32::from(*scale))?)?))
         }
         (None, Value::Float(v), DataType::Double) => Some(Value::Double(f64::from(*v))),
-        (None, Value::Date(v), DataType::Timestamp) => Some(Value::Timestamp(i64::from(*v).checked_mul(86_400_000_000)?)),
+        (None, Value::Date(v), DataType::Timestamp) => {
+            Some(Value::Timestamp(i64::from(*v).checked_mul(86_400_000_000)?))
+        }
         (None, Value::Decimal(v), DataType::Decimal { scale: t, .. }) => {
             let DataType::Decimal { scale: s, .. } = from else { return None };
             Some(Value::Decimal(v.checked_mul(10i128.checked_pow(u32::from(t.checked_sub(*s)?))?)?))
@@ -358,7 +366,13 @@ mod tests {
         let local = || expr(ExprKind::Local(LocalId(1)), DataType::Double);
         let number = |v| expr(ExprKind::Literal(Value::Double(v)), DataType::Double);
         let body = |low, high| {
-            expr(ExprKind::And(vec![call("greater_equal", local(), number(low)), call("less_equal", local(), number(high))]), DataType::Boolean)
+            expr(
+                ExprKind::And(vec![
+                    call("greater_equal", local(), number(low)),
+                    call("less_equal", local(), number(high)),
+                ]),
+                DataType::Boolean,
+            )
         };
         let between = |low, high| {
             let (value, body) = (Box::new(wide.clone()), Box::new(body(low, high)));

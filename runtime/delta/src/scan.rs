@@ -3,8 +3,8 @@
 
 use crate::codes;
 use crate::convert;
-use crate::file_reader::FileReader;
 use crate::facts::{Column, FileFacts, RowGroupFacts};
+use crate::file_reader::FileReader;
 use crate::log::features::Features;
 use crate::log::{Add, Snapshot, actions::DeletionVector, deletion};
 use crate::partition;
@@ -18,9 +18,9 @@ use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::{Program, Schema, Value};
 use flowc_runtime::{BatchStream, RunError, Split};
 use futures::{StreamExt, TryStreamExt};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::ProjectionMask;
 use parquet::basic::Type as Physical;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -77,8 +77,12 @@ impl Scan {
         }
         let column = |field: &flowc_ir::Field| {
             let found = fields.iter().find(|f| f.name == field.name);
-            let table = found.cloned().ok_or_else(|| changed(what, snapshot.version, &format!("it has no column `{}`", field.name)))?;
-            let declared = table.to_flowc().map_err(|e| changed(what, snapshot.version, &format!("`{}` has the type {}", e.column, e.ty)))?;
+            let table = found
+                .cloned()
+                .ok_or_else(|| changed(what, snapshot.version, &format!("it has no column `{}`", field.name)))?;
+            let declared = table
+                .to_flowc()
+                .map_err(|e| changed(what, snapshot.version, &format!("`{}` has the type {}", e.column, e.ty)))?;
             if !declared.ty.widens_to(&field.ty) {
                 let why = format!("`{}` is {} there, {} in the program", field.name, declared.ty, field.ty);
                 return Err(changed(what, snapshot.version, &why));
@@ -188,7 +192,12 @@ impl Scan {
     }
 
     /// The rows of these row groups that are not deleted.
-    async fn selection(&self, vector: &DeletionVector, opened: &Opened, groups: &[usize]) -> Result<RowSelection, RunError> {
+    async fn selection(
+        &self,
+        vector: &DeletionVector,
+        opened: &Opened,
+        groups: &[usize],
+    ) -> Result<RowSelection, RunError> {
         let deleted = deletion::read(&self.storage, vector).await.map_err(|e| e.reading(&self.what))?;
         let all = opened.metadata.metadata().row_groups();
         let starts = all.iter().scan(0u64, |next, group| {
@@ -255,10 +264,13 @@ impl Shape {
             let data = &column.field.ty.data;
             let why = |e: String| self.scan.bad(path, &format!("column `{}`: {e}", column.field.name));
             columns.push(if column.partition {
-                partition::constant(&self.partitions[i], data, rows).ok_or_else(|| why(format!("no partition value of type {data}")))?
+                partition::constant(&self.partitions[i], data, rows)
+                    .ok_or_else(|| why(format!("no partition value of type {data}")))?
             } else {
                 match self.places[i] {
-                    Some(place) => convert::convert(batch.column(place), data, &column.table.ty, self.scan.by_id).map_err(why)?,
+                    Some(place) => {
+                        convert::convert(batch.column(place), data, &column.table.ty, self.scan.by_id).map_err(why)?
+                    }
                     None => new_null_array(self.scan.schema.field(i).data_type(), rows),
                 }
             });
@@ -302,12 +314,18 @@ fn in_microseconds(field: &FieldRef) -> FieldRef {
 
 /// A table with features that flowc cannot read.
 pub fn unreadable(what: &str, features: &[String]) -> RunError {
-    RunError::data(codes::UNREADABLE, format!("{what} uses features of the Delta protocol that flowc cannot read: {}", features.join(", ")))
-        .help("read it with the engine that wrote it, or have that engine drop the features (ALTER TABLE … DROP FEATURE)")
+    RunError::data(
+        codes::UNREADABLE,
+        format!("{what} uses features of the Delta protocol that flowc cannot read: {}", features.join(", ")),
+    )
+    .help("read it with the engine that wrote it, or have that engine drop the features (ALTER TABLE … DROP FEATURE)")
 }
 
 /// A table that is not what the program was compiled against.
 pub fn changed(what: &str, version: u64, why: &str) -> RunError {
-    RunError::data(codes::SOURCE_CHANGED, format!("{what}, version {version}, is not what the program was compiled against: {why}"))
-        .help("check the program against the table as it is now, then run it again")
+    RunError::data(
+        codes::SOURCE_CHANGED,
+        format!("{what}, version {version}, is not what the program was compiled against: {why}"),
+    )
+    .help("check the program against the table as it is now, then run it again")
 }

@@ -147,7 +147,9 @@ impl DeltaType {
 
     fn to_json(&self) -> Json {
         match self {
-            DeltaType::Primitive(DataType::Decimal { precision, scale }) => json!(format!("decimal({precision},{scale})")),
+            DeltaType::Primitive(DataType::Decimal { precision, scale }) => {
+                json!(format!("decimal({precision},{scale})"))
+            }
             DeltaType::Primitive(data) => json!(data.to_string()),
             DeltaType::Unknown(name) => json!(name),
             DeltaType::Array(element, nullable) => {
@@ -274,7 +276,10 @@ mod tests {
         for (i, data) in primitives.into_iter().enumerate() {
             fields.push(Field::new(format!("p{i}"), Type { data, nullable: i % 2 == 0 }));
         }
-        let nested = DataType::Struct(vec![Field::new("a b", Type::nullable(DataType::Array(Box::new(Type::new(DataType::Long)))))]);
+        let nested = DataType::Struct(vec![Field::new(
+            "a b",
+            Type::nullable(DataType::Array(Box::new(Type::new(DataType::Long)))),
+        )]);
         fields.push(Field {
             comment: Some("what it \"is\"".into()),
             ..Field::new("m", Type::new(DataType::Map(Box::new(DataType::String), Box::new(Type::nullable(nested)))))

@@ -34,6 +34,9 @@ struct At {
     table: String,
 }
 
+/// The files of a version, in the order in which they are read.
+type Files = Arc<Vec<Arc<Add>>>;
+
 /// A Delta table as a source.
 #[derive(Debug)]
 pub struct DeltaSource {
@@ -43,7 +46,7 @@ pub struct DeltaSource {
     table: String,
     opened: Snapshot,
     /// Files of versions that were looked at lately, so that `splits` need not read the log again.
-    seen: Mutex<BTreeMap<(u64, bool), Arc<Vec<Arc<Add>>>>>,
+    seen: Mutex<BTreeMap<(u64, bool), Files>>,
 }
 
 impl DeltaSource {
@@ -51,7 +54,8 @@ impl DeltaSource {
     pub async fn open(spec: &SourceSpec, storage: Storage) -> Result<DeltaSource, RunError> {
         let what = format!("source `{}` ({})", spec.name, storage.location());
         let opened = Snapshot::load(&storage, None).await.map_err(|e| e.reading(&what).at(spec.origin))?;
-        let scan = Scan::new(&storage, &what, &opened, &spec.schema, spec.predicate.as_ref()).map_err(|e| e.at(spec.origin))?;
+        let scan = Scan::new(&storage, &what, &opened, &spec.schema, spec.predicate.as_ref())
+            .map_err(|e| e.at(spec.origin))?;
         let table = opened.metadata.id.clone();
         Ok(DeltaSource { spec: spec.clone(), storage, scan, table, opened, seen: Mutex::default() })
     }
@@ -66,12 +70,20 @@ impl DeltaSource {
 
     fn position(&self, position: &Position) -> Result<At, RunError> {
         let at: At = serde_json::from_value(position.0.clone()).map_err(|e| {
-            RunError::data(codes::BAD_POSITION, format!("{}: the recorded position {} is not understood: {e}", self.what(), position.0))
-                .help("the state belongs to another source of this name; run with --full-refresh, or rename the source")
-                .at(self.spec.origin)
+            RunError::data(
+                codes::BAD_POSITION,
+                format!("{}: the recorded position {} is not understood: {e}", self.what(), position.0),
+            )
+            .help("the state belongs to another source of this name; run with --full-refresh, or rename the source")
+            .at(self.spec.origin)
         })?;
         if at.table != self.table {
-            let message = format!("{} is another table than the one that was read before (id {}, was {})", self.what(), self.table, at.table);
+            let message = format!(
+                "{} is another table than the one that was read before (id {}, was {})",
+                self.what(),
+                self.table,
+                at.table
+            );
             return Err(RunError::data(codes::TABLE_REPLACED, message)
                 .help("it was replaced; run with --full-refresh to process the new table from its beginning")
                 .at(self.spec.origin));
@@ -109,7 +121,7 @@ impl DeltaSource {
     }
 
     /// The files of a version: all that it has, or those that it added.
-    async fn files(&self, version: u64, whole: bool) -> Result<Option<Arc<Vec<Arc<Add>>>>, RunError> {
+    async fn files(&self, version: u64, whole: bool) -> Result<Option<Files>, RunError> {
         if let Some(files) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&(version, whole)) {
             return Ok(Some(files.clone()));
         }
@@ -152,7 +164,8 @@ impl DeltaSource {
             return Ok(());
         }
         let at = |error: RunError| error.at(self.spec.origin);
-        let why = |text: &str| at(changed(&self.what(), commit.version, &format!("{text} since {}", commit.describe())));
+        let why =
+            |text: &str| at(changed(&self.what(), commit.version, &format!("{text} since {}", commit.describe())));
         if metadata.id != self.table {
             return Err(why("it is another table"));
         }
@@ -183,19 +196,31 @@ impl DeltaSource {
             return Ok(());
         }
         if newest < version {
-            let message = format!("{}: version {version} was read before, but the newest is {newest}: the table was replaced or restored", self.what());
+            let message = format!(
+                "{}: version {version} was read before, but the newest is {newest}: the table was replaced or restored",
+                self.what()
+            );
             return Err(RunError::data(codes::TABLE_REPLACED, message)
                 .help("run with --full-refresh to process it from its beginning")
                 .at(self.spec.origin));
         }
-        let message = format!("{}: versions {} to {newest} have not been read, but the log no longer has version {}", self.what(), version + 1, version + 1);
+        let message = format!(
+            "{}: versions {} to {newest} have not been read, but the log no longer has version {}",
+            self.what(),
+            version + 1,
+            version + 1
+        );
         Err(RunError::data(codes::LOG_CLEANED, message)
             .help("run more often than the table's log is cleaned (delta.logRetentionDuration), and now with --full-refresh, or `start version N` with a version that is there")
             .at(self.spec.origin))
     }
 
     fn range(&self, from: Option<&Position>, first: &At, to: &At, taken: &Taken) -> SourceRange {
-        let versions = if first.version == to.version { format!("version {}", to.version) } else { format!("version {}..{}", first.version, to.version) };
+        let versions = if first.version == to.version {
+            format!("version {}", to.version)
+        } else {
+            format!("version {}..{}", first.version, to.version)
+        };
         let of = if to.snapshot { " (snapshot)" } else { "" };
         let files = if taken.files == 1 { "1 file".to_string() } else { format!("{} files", taken.files) };
         SourceRange {
@@ -290,14 +315,19 @@ impl Source for DeltaSource {
             Some(position) => self.position(position)?,
             None => {
                 let message = || format!("{}: the recorded range has no beginning", self.what());
-                let begun = to.begun.ok_or_else(|| RunError::data(codes::BAD_POSITION, message()).at(self.spec.origin))?;
+                let begun =
+                    to.begun.ok_or_else(|| RunError::data(codes::BAD_POSITION, message()).at(self.spec.origin))?;
                 self.at(begun, Some(0), to.snapshot)
             }
         };
         let (mut version, mut done, mut whole) = after(&from);
         let mut files = vec![];
         while version <= to.version {
-            let gone = || self.failed(StorageError::Damaged(format!("version {version}, part of the recorded range, is no longer there")));
+            let gone = || {
+                self.failed(StorageError::Damaged(format!(
+                    "version {version}, part of the recorded range, is no longer there"
+                )))
+            };
             let all = self.files(version, whole).await?.ok_or_else(gone)?;
             let end = if version == to.version { to.file.unwrap_or(all.len()) } else { all.len() };
             files.extend(all.get(done..end).unwrap_or_default().iter().cloned());

@@ -29,11 +29,8 @@ pub async fn read(storage: &Storage, files: &[Path]) -> Result<Vec<Line>, Storag
 async fn read_file(storage: &Storage, path: &Path) -> Result<Vec<Line>, StorageError> {
     let bytes = storage.get(path).await?;
     let damaged = |why: String| StorageError::Damaged(format!("checkpoint file {path}: {why}"));
-    let text = if path.as_ref().ends_with(".json") {
-        bytes
-    } else {
-        to_json(bytes).map_err(|e| damaged(one_line(&e)))?
-    };
+    let text =
+        if path.as_ref().ends_with(".json") { bytes } else { to_json(bytes).map_err(|e| damaged(one_line(&e)))? };
     let lines = text.split(|b| *b == b'\n').filter(|l| !l.iter().all(u8::is_ascii_whitespace));
     lines.map(|line| parse(line).map_err(|e| damaged(e.to_string()))).collect()
 }

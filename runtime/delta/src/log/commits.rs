@@ -139,7 +139,9 @@ mod tests {
             parse_name(&format!("{v}.checkpoint.0000000001.0000000003.parquet")),
             Some(LogFile::CheckpointPart(12, 1, 3))
         );
-        for other in ["_last_checkpoint", "00000000000000000012.crc", "x.json", "00000000000000000012.13.compacted.json"] {
+        for other in
+            ["_last_checkpoint", "00000000000000000012.crc", "x.json", "00000000000000000012.13.compacted.json"]
+        {
             assert_eq!(parse_name(other), None, "{other}");
         }
     }

@@ -74,7 +74,8 @@ fn parse(bytes: &[u8]) -> Option<RoaringTreemap> {
 
 /// Base85 as ZeroMQ's RFC 32 has it: five characters are four bytes.
 fn z85(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u64> = text.bytes().map(|b| ALPHABET.iter().position(|a| *a == b).map(|p| p as u64)).collect::<Option<_>>()?;
+    let digits: Vec<u64> =
+        text.bytes().map(|b| ALPHABET.iter().position(|a| *a == b).map(|p| p as u64)).collect::<Option<_>>()?;
     let groups = digits.chunks_exact(5);
     if !groups.remainder().is_empty() {
         return None;

@@ -27,8 +27,15 @@ const IMPLIED: &[(u32, &str)] = &[
 
 /// Reader features whose tables flowc reads correctly: it applies deletion vectors, maps columns by name or id, converts widened types, and reads
 /// checkpoints of both versions; the others ask nothing of a reader.
-const READABLE: &[&str] =
-    &["columnMapping", "deletionVectors", "timestampNtz", "typeWidening", "typeWidening-preview", "v2Checkpoint", "vacuumProtocolCheck"];
+const READABLE: &[&str] = &[
+    "columnMapping",
+    "deletionVectors",
+    "timestampNtz",
+    "typeWidening",
+    "typeWidening-preview",
+    "v2Checkpoint",
+    "vacuumProtocolCheck",
+];
 
 impl Features {
     /// What the protocol asks for, given the schema (none if flowc cannot understand it) and the properties.
@@ -94,9 +101,9 @@ fn writable(feature: &str, metadata: &Metadata, schema: &[DeltaField]) -> bool {
 
 /// The constraints that hold of every row that is written: CHECK constraints by name, and column invariants as `invariant of COLUMN`.
 pub fn constraints(metadata: &Metadata, schema: &[DeltaField]) -> Vec<(String, String)> {
-    let checks = metadata.properties().filter_map(|(key, value)| {
-        Some((key.strip_prefix("delta.constraints.")?.to_string(), value.to_string()))
-    });
+    let checks = metadata
+        .properties()
+        .filter_map(|(key, value)| Some((key.strip_prefix("delta.constraints.")?.to_string(), value.to_string())));
     let mut all: Vec<(String, String)> = checks.collect();
     for field in schema {
         field.invariants("", &mut all);
@@ -107,7 +114,8 @@ pub fn constraints(metadata: &Metadata, schema: &[DeltaField]) -> Vec<(String, S
 
 /// The generated columns: name and expression.
 pub fn generated(schema: &[DeltaField]) -> Vec<(String, String)> {
-    let expression = |f: &DeltaField| Some((f.name.clone(), f.metadata.get("delta.generationExpression")?.as_str()?.to_string()));
+    let expression =
+        |f: &DeltaField| Some((f.name.clone(), f.metadata.get("delta.generationExpression")?.as_str()?.to_string()));
     schema.iter().filter_map(expression).collect()
 }
 
@@ -138,7 +146,8 @@ mod tests {
 
     #[test]
     fn unknown_features_are_refused_by_name() {
-        let protocol = protocol(3, 7, &["deletionVectors", "variantType"], &["deletionVectors", "variantType", "rowTracking"]);
+        let protocol =
+            protocol(3, 7, &["deletionVectors", "variantType"], &["deletionVectors", "variantType", "rowTracking"]);
         let features = Features::of(&protocol, &Metadata::default(), &[]);
         assert_eq!(features.unreadable, ["variantType"]);
         assert_eq!(features.unwritable, ["rowTracking", "variantType"]);

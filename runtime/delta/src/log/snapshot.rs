@@ -119,11 +119,8 @@ impl Snapshot {
             None => 0,
         };
         for version in first..=target {
-            let commit = if listing.commits.contains_key(&version) {
-                read_commit(storage, version).await?
-            } else {
-                None
-            };
+            let commit =
+                if listing.commits.contains_key(&version) { read_commit(storage, version).await? } else { None };
             match commit {
                 Some(commit) => replay.commit(commit),
                 None => return Err(missing(storage, listing, version, target).await),

@@ -92,7 +92,8 @@ impl DeltaEpoch {
 
     /// Writes a version if it is absent.
     async fn attempt(&self, version: u64, body: Vec<u8>, attempt: Uuid) -> Result<Attempt, RunError> {
-        let written = self.storage.log_store().write_commit_entry(version, CommitOrBytes::LogBytes(body.into()), attempt).await;
+        let written =
+            self.storage.log_store().write_commit_entry(version, CommitOrBytes::LogBytes(body.into()), attempt).await;
         let error = match written {
             Ok(()) => return Ok(Attempt::Won),
             Err(TransactionError::VersionAlreadyExists(_)) => return Ok(Attempt::Lost),
@@ -103,7 +104,11 @@ impl DeltaEpoch {
             Ok(Some(_)) => Ok(Attempt::Lost),
             Ok(None) => Err(self.failed(StorageError::Failed(error))),
             Err(second) => {
-                let message = format!("{}, epoch {}, version {version}: {error}; then the log could not be read: {second}", describe(&self.spec), self.id.epoch);
+                let message = format!(
+                    "{}, epoch {}, version {version}: {error}; then the log could not be read: {second}",
+                    describe(&self.spec),
+                    self.id.epoch
+                );
                 Err(RunError::world(codes::UNKNOWN_OUTCOME, message)
                     .help("run again: the epoch is looked for in the table and not written twice")
                     .at(self.spec.origin))
@@ -146,7 +151,11 @@ impl DeltaEpoch {
         let holds_rows = self.spec.mode == SinkMode::Overwrite && !snapshot.files.is_empty();
         if !now.same_files(&target) || now.metadata.is_some() || holds_rows {
             let commit = first.unwrap_or_default();
-            return Err(self.conflict(codes::METADATA_CONFLICT, &commit, "another writer created the table meanwhile, not as this program does"));
+            return Err(self.conflict(
+                codes::METADATA_CONFLICT,
+                &commit,
+                "another writer created the table meanwhile, not as this program does",
+            ));
         }
         Ok(Next::Again(Some(Arc::new(snapshot)), Arc::new(now)))
     }
@@ -154,7 +163,10 @@ impl DeltaEpoch {
     fn conflict(&self, code: &'static str, commit: &Commit, reason: &str) -> RunError {
         let message = format!("{}, epoch {}: {reason}", describe(&self.spec), self.id.epoch);
         RunError::world(code, message)
-            .help(format!("nothing of the epoch was committed; look at version {} of the table, then run again", commit.version))
+            .help(format!(
+                "nothing of the epoch was committed; look at version {} of the table, then run again",
+                commit.version
+            ))
             .at(self.spec.origin)
     }
 
@@ -203,8 +215,14 @@ impl SinkEpoch for DeltaEpoch {
                 Next::Done(version, mine) => return Ok(self.committed(version, &adds, &target, mine).await),
             }
         }
-        let message = format!("{}, epoch {}: other writers committed first {ATTEMPTS} times", describe(&self.spec), self.id.epoch);
-        Err(RunError::world(codes::TOO_MANY_CONFLICTS, message).help("run again when fewer others write to the table").at(self.spec.origin))
+        let message = format!(
+            "{}, epoch {}: other writers committed first {ATTEMPTS} times",
+            describe(&self.spec),
+            self.id.epoch
+        );
+        Err(RunError::world(codes::TOO_MANY_CONFLICTS, message)
+            .help("run again when fewer others write to the table")
+            .at(self.spec.origin))
     }
 
     async fn abort(&self, written: Vec<Written>) {

@@ -75,7 +75,7 @@ impl Head {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let metadata = target.metadata.as_ref().or(seen.as_ref().map(|s| &s.metadata));
         let interval = metadata.and_then(|m| m.property("delta.checkpointInterval")?.parse().ok()).unwrap_or(10u64);
-        if version == 0 || interval == 0 || version % interval != 0 {
+        if version == 0 || interval == 0 || !version.is_multiple_of(interval) {
             return;
         }
         let mut table = deltalake::DeltaTable::new(storage.log_store().clone());

@@ -107,8 +107,11 @@ impl Leaf {
         let Some(array) = self.column(batch) else { return };
         self.nulls += array.null_count() as u64;
         let (low, high) = match array.data_type() {
-            DataType::Float32 => self.floats(array.as_primitive::<Float32Type>().iter().flatten().map(|v| (f64::from(v), Value::Float(v)))),
-            DataType::Float64 => self.floats(array.as_primitive::<Float64Type>().iter().flatten().map(|v| (v, Value::Double(v)))),
+            DataType::Float32 => self
+                .floats(array.as_primitive::<Float32Type>().iter().flatten().map(|v| (f64::from(v), Value::Float(v)))),
+            DataType::Float64 => {
+                self.floats(array.as_primitive::<Float64Type>().iter().flatten().map(|v| (v, Value::Double(v))))
+            }
             DataType::Utf8 => {
                 let text = array.as_string::<i32>();
                 let value = |v: Option<&str>| v.map(|v| Value::String(v.to_string()));
@@ -123,7 +126,8 @@ impl Leaf {
     }
 
     fn floats(&mut self, values: impl Iterator<Item = (f64, Value)>) -> (Option<Value>, Option<Value>) {
-        let (mut low, mut high): (Option<(f64, Value)>, Option<(f64, Value)>) = (None, None);
+        let mut low: Option<(f64, Value)> = None;
+        let mut high: Option<(f64, Value)> = None;
         for (number, value) in values {
             if number.is_nan() {
                 self.nan = true;
@@ -161,7 +165,8 @@ fn primitive_bounds(array: &ArrayRef) -> (Option<Value>, Option<Value>) {
         ($type:ty) => {{
             let values = array.as_primitive::<$type>();
             let wrap = |v: Option<<$type as ArrowPrimitiveType>::Native>| {
-                let one = arrow::array::PrimitiveArray::<$type>::from_iter_values(v).with_data_type(array.data_type().clone());
+                let one = arrow::array::PrimitiveArray::<$type>::from_iter_values(v)
+                    .with_data_type(array.data_type().clone());
                 (one.len() == 1).then(|| value_at(&one, 0)).flatten()
             };
             (wrap(min(values)), wrap(max(values)))
@@ -250,7 +255,8 @@ mod tests {
     use arrow::array::*;
 
     fn stats(columns: Vec<(&str, ArrayRef)>) -> Json {
-        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).expect("a batch");
+        let batch =
+            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).expect("a batch");
         let mut stats = FileStats::new(&batch.schema(), 32);
         stats.update(&batch);
         stats.update(&batch.slice(0, 0));

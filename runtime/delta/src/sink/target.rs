@@ -43,17 +43,26 @@ impl Target {
                 .help("write to another table, or have the engine that made it drop the features (ALTER TABLE … DROP FEATURE)")));
         }
         if spec.mode == SinkMode::Overwrite && metadata.enabled("delta.appendOnly") {
-            return Err(at(RunError::data(codes::APPEND_ONLY, format!("{what} has the property delta.appendOnly: its rows cannot be overwritten"))
-                .help("use `mode append`, or unset the property")));
+            return Err(at(RunError::data(
+                codes::APPEND_ONLY,
+                format!("{what} has the property delta.appendOnly: its rows cannot be overwritten"),
+            )
+            .help("use `mode append`, or unset the property")));
         }
         enforced(spec, metadata, &fields).map_err(at)?;
         if !spec.partition_by.is_empty() && spec.partition_by != metadata.partition_columns {
             let by = metadata.partition_columns.join(", ");
-            return Err(mismatch(spec, &format!("it is partitioned by ({by}), the program partitions by ({})", spec.partition_by.join(", "))));
+            return Err(mismatch(
+                spec,
+                &format!("it is partitioned by ({by}), the program partitions by ({})", spec.partition_by.join(", ")),
+            ));
         }
         let grown = merge_fields(&mut fields, &spec.schema.fields, spec.evolve, "").map_err(|e| mismatch(spec, &e))?;
         if grown && new_features(&snapshot.protocol, &fields) {
-            return Err(mismatch(spec, "a column of type timestamp_ntz would be its first, and that changes the table's protocol"));
+            return Err(mismatch(
+                spec,
+                "a column of type timestamp_ntz would be its first, and that changes the table's protocol",
+            ));
         }
         let text = schema::to_text(&fields);
         let changed = grown.then(|| Metadata { schema_string: text, ..metadata.clone() });
@@ -99,7 +108,10 @@ impl Target {
         let protocol = protocol(spec, &metadata, &fields).map_err(at)?;
         let features = Features::of(&protocol, &metadata, &fields);
         if let Some(feature) = features.unwritable.first() {
-            return Err(at(bad_property(spec, &format!("it asks for the feature {feature}, which flowc cannot write"))));
+            return Err(at(bad_property(
+                spec,
+                &format!("it asks for the feature {feature}, which flowc cannot write"),
+            )));
         }
         Ok(Target {
             columns: columns(spec, &fields)?,
@@ -135,8 +147,14 @@ fn enforced(spec: &SinkSpec, metadata: &Metadata, fields: &[DeltaField]) -> Resu
         if known().any(|(n, s)| n.eq_ignore_ascii_case(&name) && s.trim() == sql.trim()) {
             continue;
         }
-        let was = known().find(|(n, _)| n.eq_ignore_ascii_case(&name)).map(|(_, s)| format!(" (the program knows it as `{s}`)"));
-        let message = format!("{} has `{name}`: `{sql}`, which the program was not compiled against{}", describe(spec), was.unwrap_or_default());
+        let was = known()
+            .find(|(n, _)| n.eq_ignore_ascii_case(&name))
+            .map(|(_, s)| format!(" (the program knows it as `{s}`)"));
+        let message = format!(
+            "{} has `{name}`: `{sql}`, which the program was not compiled against{}",
+            describe(spec),
+            was.unwrap_or_default()
+        );
         return Err(RunError::data(codes::TARGET_CHANGED, message)
             .help("check the program against the table as it is now, then run it again; nothing was committed"));
     }
@@ -167,22 +185,29 @@ fn merge_fields(table: &mut Vec<DeltaField>, program: &[Field], evolve: bool, pa
     }
     let missing = table.iter().find(|f| !f.nullable && !program.iter().any(|p| p.name == f.name));
     match missing {
-        Some(field) => Err(format!("the table's column `{path}{}` is NOT NULL, and the program has no such column", field.name)),
+        Some(field) => {
+            Err(format!("the table's column `{path}{}` is NOT NULL, and the program has no such column", field.name))
+        }
         None => Ok(grown),
     }
 }
 
 fn merge_type(table: &mut DeltaType, program: &DataType, evolve: bool, path: &str) -> Result<bool, String> {
     match (&mut *table, program) {
-        (DeltaType::Struct(fields), DataType::Struct(wanted)) => merge_fields(fields, wanted, evolve, &format!("{path}.")),
+        (DeltaType::Struct(fields), DataType::Struct(wanted)) => {
+            merge_fields(fields, wanted, evolve, &format!("{path}."))
+        }
         (DeltaType::Array(element, nullable), DataType::Array(item)) if *nullable || !item.nullable => {
             merge_type(element, &item.data, evolve, &format!("{path}.element"))
         }
         (DeltaType::Map(key, value, nullable), DataType::Map(k, v)) if *nullable || !v.nullable => {
-            Ok(merge_type(key, k, false, &format!("{path}.key"))? | merge_type(value, &v.data, evolve, &format!("{path}.value"))?)
+            Ok(merge_type(key, k, false, &format!("{path}.key"))?
+                | merge_type(value, &v.data, evolve, &format!("{path}.value"))?)
         }
         (DeltaType::Primitive(held), wanted) if wanted.widens_to(held) => Ok(false),
-        (DeltaType::Primitive(held), wanted) => Err(format!("`{path}` is {held} in the table, {wanted} in the program")),
+        (DeltaType::Primitive(held), wanted) => {
+            Err(format!("`{path}` is {held} in the table, {wanted} in the program"))
+        }
         (_, wanted) => Err(format!("`{path}` has another type in the table than {wanted}")),
     }
 }
@@ -196,7 +221,8 @@ fn columns(spec: &SinkSpec, fields: &[DeltaField]) -> Result<Vec<(Field, DeltaTy
     let mut columns = vec![];
     for field in fields {
         if let Some(position) = spec.schema.index_of(&field.name) {
-            let column = field.to_flowc().map_err(|e| mismatch(spec, &format!("`{}` has the type {}", e.column, e.ty)))?;
+            let column =
+                field.to_flowc().map_err(|e| mismatch(spec, &format!("`{}` has the type {}", e.column, e.ty)))?;
             columns.push((Field { comment: None, ..column }, field.ty.clone(), position));
         }
     }
@@ -249,7 +275,14 @@ fn protocol(spec: &SinkSpec, metadata: &Metadata, fields: &[DeltaField]) -> Resu
     }
     for key in spec.properties.keys() {
         if let Some(feature) = key.strip_prefix("delta.feature.") {
-            let readers = ["deletionVectors", "timestampNtz", "v2Checkpoint", "typeWidening", "vacuumProtocolCheck", "columnMapping"];
+            let readers = [
+                "deletionVectors",
+                "timestampNtz",
+                "v2Checkpoint",
+                "typeWidening",
+                "vacuumProtocolCheck",
+                "columnMapping",
+            ];
             features.push((feature, readers.contains(&feature)));
         }
     }
@@ -263,7 +296,12 @@ fn protocol(spec: &SinkSpec, metadata: &Metadata, fields: &[DeltaField]) -> Resu
     match least {
         Some(least) if reader < 3 && least < 7 => {
             writer = least;
-            Ok(Protocol { min_reader_version: reader, min_writer_version: writer, reader_features: None, writer_features: None })
+            Ok(Protocol {
+                min_reader_version: reader,
+                min_writer_version: writer,
+                reader_features: None,
+                writer_features: None,
+            })
         }
         _ => {
             let mut writers: Vec<String> = ["appendOnly", "invariants"].map(str::to_string).to_vec();
@@ -275,7 +313,12 @@ fn protocol(spec: &SinkSpec, metadata: &Metadata, fields: &[DeltaField]) -> Resu
             }
             reader = if readers.is_empty() && reader < 3 { 1 } else { 3 };
             let reader_features = (reader == 3).then_some(readers);
-            Ok(Protocol { min_reader_version: reader, min_writer_version: 7, reader_features, writer_features: Some(writers) })
+            Ok(Protocol {
+                min_reader_version: reader,
+                min_writer_version: 7,
+                reader_features,
+                writer_features: Some(writers),
+            })
         }
     }
 }

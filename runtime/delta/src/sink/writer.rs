@@ -115,7 +115,8 @@ impl DeltaWriter {
         })?;
         // A partition column that the program does not have is null in its rows.
         let null = || arrow::array::new_null_array(&arrow::datatypes::DataType::Null, batch.num_rows());
-        let by = self.target.partition_by.iter().map(|name| partitions.get(name.as_str()).cloned().unwrap_or_else(null));
+        let by =
+            self.target.partition_by.iter().map(|name| partitions.get(name.as_str()).cloned().unwrap_or_else(null));
         Ok((by.collect(), data))
     }
 

@@ -3,10 +3,10 @@
 use crate::common::sorted;
 use arrow::array::{ArrayRef, RecordBatch};
 use flowc_delta::{DeltaCatalog, DeltaTable, Storage};
+use flowc_ir::Schema;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::catalog::{Catalog, FixedCatalog};
 use flowc_ir::plan::{Connector, TableSpec, VersionSpec};
-use flowc_ir::Schema;
 use flowc_runtime::LookupTable;
 use futures::TryStreamExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ fn tables() -> Option<PathBuf> {
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> = std::fs::read_dir(path).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    let mut all: Vec<PathBuf> =
+        std::fs::read_dir(path).expect("a folder").map(|e| e.expect("an entry").path()).collect();
     all.retain(|p| p.is_dir());
     all.sort();
     all
@@ -30,17 +31,22 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 fn expected(folder: &Path, schema: &Schema) -> Vec<RecordBatch> {
     let target = to_arrow_schema(schema);
     let mut batches = vec![];
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).expect("content").map(|e| e.expect("an entry").path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("content").map(|e| e.expect("an entry").path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "parquet"));
     for file in files {
         let file = std::fs::File::open(file).expect("a file");
         let builder = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
         for batch in builder.build().expect("a reader") {
             let batch = batch.expect("a batch");
-            let columns: Vec<ArrayRef> = target.fields().iter().map(|f| {
-                let column = batch.column_by_name(f.name()).expect("the column");
-                arrow::compute::cast(column, f.data_type()).expect("casts")
-            }).collect();
+            let columns: Vec<ArrayRef> = target
+                .fields()
+                .iter()
+                .map(|f| {
+                    let column = batch.column_by_name(f.name()).expect("the column");
+                    arrow::compute::cast(column, f.data_type()).expect("casts")
+                })
+                .collect();
             batches.push(RecordBatch::try_new(target.clone(), columns).expect("fits"));
         }
     }

@@ -23,7 +23,10 @@ fn sink(storage: &Storage, mode: &SinkMode) -> DeltaSink {
 
 fn rows(epoch: u64) -> Vec<Vec<arrow::array::RecordBatch>> {
     let start = epoch as i64 * 10;
-    vec![vec![numbers(start..start + 3, Some("a")), numbers(start + 3..start + 5, None)], vec![numbers(start + 5..start + 10, Some("a"))]]
+    vec![
+        vec![numbers(start..start + 3, Some("a")), numbers(start + 3..start + 5, None)],
+        vec![numbers(start + 5..start + 10, Some("a"))],
+    ]
 }
 
 /// What the runtime does: goes on behind what the table says was committed.

@@ -32,7 +32,12 @@ fn primitives() -> Vec<(DataType, ArrayRef)> {
         (DataType::String, Arc::new(StringArray::from(vec![Some("#?*:\\\"'{}[]^\n\t"), Some("."), Some("..")]))),
         (DataType::Binary, Arc::new(BinaryArray::from(vec![Some(&[0u8, 255, 10][..]), None, Some(b"a")]))),
         (DataType::Date, Arc::new(Date32Array::from(vec![Some(-719_162), Some(0), Some(2_932_896)]))),
-        (DataType::Timestamp, Arc::new(micros(vec![Some(-62_135_596_800_000_000), Some(-1), Some(1_700_000_000_123_456)]).with_timezone("UTC"))),
+        (
+            DataType::Timestamp,
+            Arc::new(
+                micros(vec![Some(-62_135_596_800_000_000), Some(-1), Some(1_700_000_000_123_456)]).with_timezone("UTC"),
+            ),
+        ),
         (DataType::TimestampNtz, Arc::new(micros(vec![Some(-1_234_567), None, Some(253_402_300_799_999_999)]))),
     ]
 }
@@ -105,7 +110,8 @@ fn nested() -> (Schema, RecordBatch) {
 {"id":2,"deep":null,"list":null,"empty":[null,""]}
 {"id":3,"deep":{"by_name":null,"n":-1},"list":[],"empty":null}
 {"id":4,"deep":{"by_name":{},"n":0},"list":["1969-12-31","0001-01-01"],"empty":["x"]}"#;
-    let mut reader = arrow::json::ReaderBuilder::new(to_arrow_schema(&schema)).build(json.as_bytes()).expect("a reader");
+    let mut reader =
+        arrow::json::ReaderBuilder::new(to_arrow_schema(&schema)).build(json.as_bytes()).expect("a reader");
     let batch = reader.next().expect("rows").expect("rows that parse");
     (schema, batch)
 }
@@ -134,7 +140,8 @@ async fn the_schema_survives_with_its_comments() {
     let storage = memory();
     let spec = flowc_ir::plan::SinkSpec { description: Some("what".into()), ..sink_spec(schema.clone(), &[]) };
     run_epoch(&DeltaSink::new(&spec, storage.clone()), 1, &[vec![empty]]).await.expect("commits");
-    let info = flowc_delta::catalog::table_info(&Snapshot::load(&storage, None).await.expect("loads")).expect("known types");
+    let info =
+        flowc_delta::catalog::table_info(&Snapshot::load(&storage, None).await.expect("loads")).expect("known types");
     assert_eq!(info.schema, schema);
     assert_eq!((info.description.as_deref(), info.rows), (Some("what"), Some(0)));
 }

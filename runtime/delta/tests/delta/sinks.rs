@@ -14,7 +14,11 @@ async fn snapshot(storage: &Storage) -> Snapshot {
 }
 
 /// Begins an epoch and writes its rows, without committing.
-async fn written(sink: &DeltaSink, number: u64, rows: std::ops::Range<i64>) -> Result<(Box<dyn SinkEpoch>, Written), RunError> {
+async fn written(
+    sink: &DeltaSink,
+    number: u64,
+    rows: std::ops::Range<i64>,
+) -> Result<(Box<dyn SinkEpoch>, Written), RunError> {
     let epoch = sink.begin(epoch(number)).await?;
     let mut writer = epoch.writer().await?;
     writer.write(&numbers(rows, Some("a"))).await?;
@@ -90,7 +94,8 @@ async fn a_change_of_metadata_meanwhile_is_reported() {
     let (storage, sink) = with_rows(&plain()).await;
     let (epoch, rows) = written(&sink, 2, 5..8).await.expect("writes");
     let mut metadata = snapshot(&storage).await.metadata;
-    metadata.configuration = Some([("delta.constraints.small".to_string(), Some("id < 6".to_string()))].into_iter().collect());
+    metadata.configuration =
+        Some([("delta.constraints.small".to_string(), Some("id < 6".to_string()))].into_iter().collect());
     let info = serde_json::json!({ "commitInfo": { "operation": "ADD CONSTRAINT", "timestamp": 0 } });
     other_commit(&storage, &[info, serde_json::json!({ "metaData": metadata })]).await;
     let error = epoch.commit(vec![rows]).await.expect_err("a conflict");
@@ -141,12 +146,16 @@ async fn what_does_not_fit_the_table_is_refused() {
     let null = Schema::new(vec![column("id", DataType::Long), column("part", DataType::String)]);
     let more = Schema::new(vec![required("id", DataType::Long), column("new", DataType::Long)]);
     let less = Schema::new(vec![column("part", DataType::String)]);
-    for (schema, part) in [(text, "`id` is long in the table"), (null, "NOT NULL"), (more, "no column `new`"), (less, "no such column")] {
-        let error = DeltaSink::new(&sink_spec(schema, &[]), storage.clone()).begin(epoch(2)).await.err().expect("refused");
+    for (schema, part) in
+        [(text, "`id` is long in the table"), (null, "NOT NULL"), (more, "no column `new`"), (less, "no such column")]
+    {
+        let error =
+            DeltaSink::new(&sink_spec(schema, &[]), storage.clone()).begin(epoch(2)).await.err().expect("refused");
         assert_eq!((error.code, error.blame), ("R0322", Blame::Data));
         assert!(error.message.contains(part), "{}", error.message);
     }
-    let error = DeltaSink::new(&sink_spec(numbers_schema(), &["part"]), storage).begin(epoch(2)).await.err().expect("refused");
+    let error =
+        DeltaSink::new(&sink_spec(numbers_schema(), &["part"]), storage).begin(epoch(2)).await.err().expect("refused");
     assert!(error.message.contains("partitioned"), "{}", error.message);
 }
 
@@ -164,7 +173,11 @@ async fn evolution_adds_columns_that_old_rows_lack() {
     let batch = arrow::array::RecordBatch::try_new(arrow, columns).expect("a batch");
     run_epoch(&sink, 2, &[vec![batch.clone()]]).await.expect("commits");
     run_epoch(&sink, 3, &[vec![batch]]).await.expect("commits");
-    let all = Schema::new(vec![required("id", DataType::Long), column("part", DataType::String), column("extra", DataType::Date)]);
+    let all = Schema::new(vec![
+        required("id", DataType::Long),
+        column("part", DataType::String),
+        column("extra", DataType::Date),
+    ]);
     let rows = sorted(&table_rows(&storage, &all, None).await);
     assert_eq!(rows.len(), 7);
     assert_eq!((rows[0].as_str(), rows[6].as_str()), ("0 | a | null", "9 | null | 1970-01-02"));
@@ -180,7 +193,10 @@ async fn protocols_are_the_least_that_is_needed() {
         sink.begin(epoch(1)).await?.commit(vec![]).await?;
         Ok::<_, RunError>(snapshot(&storage).await)
     };
-    let with = |key: &str, value: &str| SinkSpec { properties: [(key.to_string(), value.to_string())].into_iter().collect(), ..plain() };
+    let with = |key: &str, value: &str| SinkSpec {
+        properties: [(key.to_string(), value.to_string())].into_iter().collect(),
+        ..plain()
+    };
     let versions = |s: &Snapshot| (s.protocol.min_reader_version, s.protocol.min_writer_version);
 
     assert_eq!(versions(&created(plain()).await.expect("creates")), (1, 2));
@@ -197,14 +213,22 @@ async fn protocols_are_the_least_that_is_needed() {
     let ntz = Schema::new(vec![column("t", DataType::TimestampNtz)]);
     let ntz = created(sink_spec(ntz, &[])).await.expect("creates");
     assert_eq!(ntz.protocol.writer_features.expect("features"), ["appendOnly", "invariants", "timestampNtz"]);
-    for (key, value) in [("delta.enableRowTracking", "true"), ("delta.columnMapping.mode", "name"), ("delta.feature.magic", "supported")] {
+    for (key, value) in [
+        ("delta.enableRowTracking", "true"),
+        ("delta.columnMapping.mode", "name"),
+        ("delta.feature.magic", "supported"),
+    ] {
         assert_eq!(created(with(key, value)).await.expect_err("refused").code, "R0328", "{key}");
     }
 }
 
 #[tokio::test]
 async fn tables_with_unknown_features_and_append_only_tables_are_refused() {
-    let (storage, sink) = with_rows(&SinkSpec { properties: [("delta.appendOnly".to_string(), "true".to_string())].into_iter().collect(), ..plain() }).await;
+    let (storage, sink) = with_rows(&SinkSpec {
+        properties: [("delta.appendOnly".to_string(), "true".to_string())].into_iter().collect(),
+        ..plain()
+    })
+    .await;
     run_epoch(&sink, 2, &[vec![numbers(5..6, None)]]).await.expect("appends");
     let overwrite = SinkSpec { mode: SinkMode::Overwrite, ..plain() };
     assert_eq!(DeltaSink::new(&overwrite, storage.clone()).begin(epoch(3)).await.err().expect("refused").code, "R0324");
@@ -234,9 +258,12 @@ async fn files_roll_by_size_and_open_files_are_few() {
 async fn checkpoints_come_every_ten_versions_and_keep_transactions() {
     let (storage, sink) = with_rows(&plain()).await;
     for number in 2..=12 {
-        run_epoch(&sink, number, &[vec![numbers(number as i64 * 10..number as i64 * 10 + 2, Some("a"))]]).await.expect("commits");
+        run_epoch(&sink, number, &[vec![numbers(number as i64 * 10..number as i64 * 10 + 2, Some("a"))]])
+            .await
+            .expect("commits");
     }
-    let path = deltalake::logstore::object_store::path::Path::from("_delta_log/00000000000000000010.checkpoint.parquet");
+    let path =
+        deltalake::logstore::object_store::path::Path::from("_delta_log/00000000000000000010.checkpoint.parquet");
     assert!(storage.try_get(&path).await.expect("reads").is_some(), "a checkpoint at version 10");
     let before: Vec<_> = snapshot(&storage).await.files.into_keys().collect();
     // Without the first commits the checkpoint is all there is.

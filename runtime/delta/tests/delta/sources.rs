@@ -56,7 +56,11 @@ async fn limits_cut_snapshots_and_versions_between_files() {
         add(&storage, i as i64 * 2..i as i64 * 2 + 2, name).await;
     }
     let source = open(&storage).await;
-    for limits in [EpochLimits { files: Some(1), ..EpochLimits::NONE }, EpochLimits { rows: Some(3), ..EpochLimits::NONE }, EpochLimits { bytes: Some(1), ..EpochLimits::NONE }] {
+    for limits in [
+        EpochLimits { files: Some(1), ..EpochLimits::NONE },
+        EpochLimits { rows: Some(3), ..EpochLimits::NONE },
+        EpochLimits { bytes: Some(1), ..EpochLimits::NONE },
+    ] {
         let (mut from, mut seen, mut ranges) = (None, vec![], 0);
         while let Some(range) = source.next_range(from.as_ref(), limits).await.expect("reads") {
             seen.extend(ids(&range_rows(&open(&storage).await, &range).await));
@@ -97,15 +101,25 @@ async fn updates_and_deletes_stop_it_and_compaction_does_not() {
     add(&storage, 0..3, "a").await;
     let source = open(&storage).await;
     let first = next(&source, None).await.expect("reads").expect("rows");
-    put(&storage, 1, r#"{"commitInfo":{"operation":"OPTIMIZE","timestamp":0}}
+    put(
+        &storage,
+        1,
+        r#"{"commitInfo":{"operation":"OPTIMIZE","timestamp":0}}
 {"remove":{"path":"x","dataChange":false}}
-{"add":{"path":"y","partitionValues":{},"size":1,"modificationTime":0,"dataChange":false}}"#).await;
+{"add":{"path":"y","partitionValues":{},"size":1,"modificationTime":0,"dataChange":false}}"#,
+    )
+    .await;
     assert_eq!(next(&source, Some(&first.to)).await.expect("reads"), None);
     add(&storage, 3..4, "b").await;
     let second = next(&source, Some(&first.to)).await.expect("reads").expect("rows");
     assert_eq!(ids(&range_rows(&source, &second).await), ["3"]);
-    put(&storage, 3, r#"{"commitInfo":{"operation":"DELETE","timestamp":1767225600000}}
-{"remove":{"path":"x","dataChange":true}}"#).await;
+    put(
+        &storage,
+        3,
+        r#"{"commitInfo":{"operation":"DELETE","timestamp":1767225600000}}
+{"remove":{"path":"x","dataChange":true}}"#,
+    )
+    .await;
     let error = next(&source, Some(&second.to)).await.expect_err("rows were deleted");
     assert_eq!(error.code, "R0223");
     assert!(error.message.contains("version 3 (DELETE at 2026-01-01 00:00:00 UTC)"), "{}", error.message);
