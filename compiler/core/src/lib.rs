@@ -3,7 +3,11 @@
 //! Invariants: pure: the output depends on the sources, the catalog, the parameters and nothing else; a mistake gives one diagnostic; every stage is a type,
 //! made only by the one before. This crate must not know of Delta, files, code generation or the runtime.
 
+mod check;
 pub mod checked;
+pub mod codes;
+pub mod load;
 pub mod lower;
 pub mod optimize;
+pub mod pipeline;
 pub mod sql;

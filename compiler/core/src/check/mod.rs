@@ -1,0 +1,195 @@
+//! Names, types, nullability, kinds: syntax trees → [`Checked`]. One file a topic; this one has what they share and the order of the work.
+//!
+//! A mistake is reported once, where it is made. What depends on it becomes *unknown* (`None`, or [`scope::Rows::open`]) and is silent.
+//! Must not know of the graph, of files or of Delta: tables come in through the catalog.
+
+mod aggregate;
+mod call;
+mod conditional;
+mod connector;
+mod constant;
+mod declarations;
+mod expr;
+mod flow;
+mod function;
+mod join;
+mod names;
+mod narrow;
+mod operators;
+mod params;
+mod scope;
+mod sink;
+mod sink_table;
+mod source;
+mod steps;
+mod types;
+mod unused;
+
+use crate::checked::{Checked, Input};
+use crate::pipeline::{BadParam, Input as Program};
+use declarations::Declarations;
+use flowc_ir::Origin;
+use flowc_ir::catalog::Catalog;
+use flowc_syntax::ast::Ast;
+use flowc_syntax::diagnostic::Diagnostic;
+use flowc_syntax::span::Span;
+use indexmap::IndexMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What checking found, before it is put together with the parser's findings.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// The program, as far as it could be understood.
+    pub checked: Option<Checked>,
+    /// The mistakes.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether a table could not be reached.
+    pub world_failed: bool,
+    /// Parameters of the command line that do not fit.
+    pub bad_params: Vec<BadParam>,
+}
+
+/// The kinds of declarations that can be left unused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Used {
+    Param,
+    Function,
+    Relation,
+}
+
+/// What the checker's parts share.
+pub(crate) struct Checker<'a> {
+    program: &'a Program<'a>,
+    catalog: &'a dyn Catalog,
+    declarations: Declarations<'a>,
+    diagnostics: RefCell<Vec<Diagnostic>>,
+    /// While above 0 nothing is reported: what is checked was checked before.
+    muted: Cell<u32>,
+    world_failed: Cell<bool>,
+    bad_params: RefCell<Vec<BadParam>>,
+    params: RefCell<BTreeMap<String, params::State>>,
+    functions: RefCell<BTreeMap<String, function::State>>,
+    /// Function bodies put in place of calls so far.
+    inlined: Cell<usize>,
+    used: RefCell<BTreeSet<(Used, String)>>,
+    lineage: RefCell<unused::Lineage>,
+    relations: RefCell<BTreeMap<String, flow::State>>,
+    checked: RefCell<Checked>,
+}
+
+impl std::fmt::Debug for Checker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checker").field("program", &self.program.name).finish_non_exhaustive()
+    }
+}
+
+/// Checks the trees of a program: the main file first.
+pub(crate) fn check(program: &Program<'_>, trees: &[Ast], catalog: &dyn Catalog) -> Findings {
+    let mut found = vec![];
+    let declarations = Declarations::collect(trees, &mut found);
+    let checker = Checker {
+        program,
+        catalog,
+        declarations,
+        diagnostics: RefCell::new(found),
+        muted: Cell::new(0),
+        world_failed: Cell::new(false),
+        bad_params: RefCell::default(),
+        params: RefCell::default(),
+        functions: RefCell::default(),
+        inlined: Cell::new(0),
+        used: RefCell::default(),
+        lineage: RefCell::default(),
+        relations: RefCell::default(),
+        checked: RefCell::new(Checked {
+            pipeline: program.name.to_string(),
+            description: trees.first().and_then(|t| t.description.clone()),
+            sources: vec![],
+            tables: vec![],
+            flows: vec![],
+            sinks: vec![],
+        }),
+    };
+    checker.check_params();
+    checker.check_functions();
+    checker.check_relations();
+    checker.check_sinks();
+    checker.check_tests();
+    checker.warn_unused();
+    Findings {
+        checked: Some(checker.checked.into_inner()),
+        diagnostics: checker.diagnostics.into_inner(),
+        world_failed: checker.world_failed.get(),
+        bad_params: checker.bad_params.into_inner(),
+    }
+}
+
+impl Checker<'_> {
+    /// Records a mistake.
+    fn report(&self, diagnostic: Diagnostic) {
+        if self.muted.get() == 0 {
+            self.diagnostics.borrow_mut().push(diagnostic);
+        }
+    }
+
+    /// Does something again that was checked before: nothing is reported.
+    fn silently<T>(&self, f: impl FnOnce() -> T) -> T {
+        self.muted.set(self.muted.get() + 1);
+        let result = f();
+        self.muted.set(self.muted.get() - 1);
+        result
+    }
+
+    /// Whether an error was reported so far.
+    fn has_errors(&self) -> bool {
+        self.diagnostics.borrow().iter().any(Diagnostic::is_error)
+    }
+
+    /// Remembers that a declaration is of use.
+    fn mark(&self, used: Used, name: &str) {
+        self.used.borrow_mut().insert((used, name.to_string()));
+    }
+
+    /// Where a flow or sink of this name is kept in the checked program.
+    fn schema_of(&self, input: Input) -> scope::Rows {
+        self.relations
+            .borrow()
+            .values()
+            .find_map(|state| match state {
+                flow::State::Done(Some(done)) if done.input == input => Some(done.rows.clone()),
+                _ => None,
+            })
+            .unwrap_or_default()
+    }
+}
+
+/// A place of the syntax as a place of the typed program.
+pub(crate) fn origin(span: Span) -> Origin {
+    Origin { file: span.file.0, start: span.start, end: span.end }
+}
+
+/// `a`, `b` and `c`
+pub(crate) fn list(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let items: Vec<String> = items.into_iter().map(|i| format!("`{}`", i.as_ref())).collect();
+    match items.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// `1 column`, `2 columns`
+pub(crate) fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// An article for a type's name: `a long`, `an integer`.
+pub(crate) fn article(what: &impl std::fmt::Display) -> String {
+    let text = what.to_string();
+    let vowel = text.starts_with(['a', 'e', 'i', 'o']);
+    format!("{} `{text}`", if vowel { "an" } else { "a" })
+}
+
+/// Ordered names with what they stand for.
+pub(crate) type Names<T> = IndexMap<String, T>;

@@ -1,0 +1,204 @@
+//! What a name or a path in an expression stands for: a local, a column, a joined column, a parameter, a field.
+
+use crate::check::scope::{Column, Env};
+use crate::check::{Checker, Used, article, list, origin};
+use crate::codes;
+use flowc_ir::types::quote_name;
+use flowc_ir::{DataType, Expr, ExprKind, Type};
+use flowc_syntax::ast::{self, Name};
+use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::span::Span;
+
+/// How many columns a message lists.
+const LISTED: usize = 12;
+
+impl Checker<'_> {
+    /// A name alone.
+    pub(super) fn name(&self, env: &mut Env<'_>, name: &Name) -> Option<Expr> {
+        if let Some(local) = env.locals.iter().rev().find(|l| l.name == name.text) {
+            let value = local.value.clone()?;
+            return Some(self.narrowed(env, Expr { origin: origin(name.span), ..value }));
+        }
+        if !env.closed {
+            if let Some(column) = env.rows.own(&name.text) {
+                return self.column(env, &column.clone(), name.span);
+            }
+        }
+        if self.declarations.params.contains_key(&name.text) {
+            self.mark(Used::Param, &name.text);
+            return self.param_value(&name.text, name.span);
+        }
+        if !env.rows.open {
+            self.unknown_name(env, name);
+        }
+        None
+    }
+
+    fn column(&self, env: &mut Env<'_>, column: &Column, span: Span) -> Option<Expr> {
+        env.reads.extend(column.lineage);
+        let ty = column.ty.clone()?;
+        Some(self.narrowed(env, Expr::new(ExprKind::Column(column.slot), ty, origin(span))))
+    }
+
+    /// The expression, not nullable where it is known not to be null.
+    fn narrowed(&self, env: &Env<'_>, mut e: Expr) -> Expr {
+        if e.ty.nullable && super::narrow::path(&e).is_some_and(|p| env.facts.has(&p)) {
+            e.ty.nullable = false;
+        }
+        e
+    }
+
+    /// `a.b`: a joined table's column, or a field of a struct.
+    pub(super) fn field(&self, env: &mut Env<'_>, base: &ast::Expr, field: &Name, span: Span) -> Option<Expr> {
+        if let ast::ExprKind::Name(table) = &base.kind {
+            if let Some(result) = self.joined_column(env, table, field, span) {
+                return result;
+            }
+        }
+        let value = self.expr(env, base)?;
+        self.struct_field(env, value, field, span)
+    }
+
+    /// `table.column`; none: the name is not that of a joined table.
+    fn joined_column(&self, env: &mut Env<'_>, table: &Name, field: &Name, span: Span) -> Option<Option<Expr>> {
+        let known = env.locals.iter().any(|l| l.name == table.text);
+        if known || env.closed || !env.rows.has_table(&table.text) {
+            return None;
+        }
+        if env.rows.own(&table.text).is_some() {
+            self.report(
+                Diagnostic::error(codes::AMBIGUOUS_NAME, table.span, format!("`{}` is both a joined table and a column", table.text))
+                    .label("which of them is meant?")
+                    .help(format!("join the table under another name: `join {} as other on …`", quote_name(&table.text))),
+            );
+            return Some(None);
+        }
+        if let Some(column) = env.rows.joined(&table.text, &field.text) {
+            return Some(self.column(env, &column.clone(), span));
+        }
+        let names: Vec<&str> =
+            env.rows.columns.iter().filter(|c| c.table.as_deref() == Some(&table.text)).map(|c| c.name.as_str()).collect();
+        self.report(
+            Diagnostic::error(codes::UNKNOWN_COLUMN, field.span, format!("`{}` has no column `{}`", table.text, field.text))
+                .label("unknown column")
+                .help(suggestion(&field.text, &names, "its columns are")),
+        );
+        Some(None)
+    }
+
+    /// A field of a struct value.
+    pub(super) fn struct_field(&self, env: &Env<'_>, value: Expr, field: &Name, span: Span) -> Option<Expr> {
+        let DataType::Struct(fields) = &value.ty.data else {
+            let help = match &value.ty.data {
+                DataType::Map(..) => format!("a map's values are read with brackets: `m[\"{}\"]`", field.text),
+                DataType::Array(_) => "an array's elements are read with brackets: `a[0]`; `explode` makes rows of them".to_string(),
+                _ => "only structs and joined tables have fields".to_string(),
+            };
+            self.report(
+                Diagnostic::error(codes::NOT_A_STRUCT, field.span, format!("{} has no fields", article(&value.ty)))
+                    .label(format!("no field `{}` here", field.text))
+                    .help(help),
+            );
+            return None;
+        };
+        let Some(index) = fields.iter().position(|f| f.name == field.text) else {
+            let names: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
+            self.report(
+                Diagnostic::error(codes::UNKNOWN_FIELD, field.span, format!("the struct has no field `{}`", field.text))
+                    .label("unknown field")
+                    .help(suggestion(&field.text, &names, "its fields are")),
+            );
+            return None;
+        };
+        let ty = Type { data: fields[index].ty.data.clone(), nullable: fields[index].ty.nullable || value.ty.nullable };
+        let e = Expr::new(ExprKind::Field { value: Box::new(value), index }, ty, origin(span));
+        Some(self.narrowed(env, e))
+    }
+
+    fn unknown_name(&self, env: &Env<'_>, name: &Name) {
+        let text = name.text.as_str();
+        if let super::scope::Place::Aggregates(context) = &env.place {
+            if context.input.own(text).is_some() {
+                self.not_a_key(name);
+                return;
+            }
+            if context.input.open {
+                return;
+            }
+        }
+        if env.closed {
+            let locals: Vec<&str> = env.locals.iter().map(|l| l.name.as_str()).collect();
+            let params = self.declarations.params.keys().map(String::as_str);
+            let names: Vec<&str> = locals.iter().copied().chain(params).collect();
+            self.report(
+                Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("`{text}` is neither an operand of this function nor a param"))
+                    .label("unknown name")
+                    .help(match did_you_mean(text, names) {
+                        Some(near) => format!("did you mean `{}`?", quote_name(near)),
+                        None => "a function sees its own operands and the program's params; pass a column as an operand".to_string(),
+                    }),
+            );
+            return;
+        }
+        let joined: Vec<String> = env
+            .rows
+            .columns
+            .iter()
+            .filter(|c| c.table.is_some() && c.name == text)
+            .map(|c| format!("{}.{}", quote_name(c.table.as_deref().unwrap_or_default()), quote_name(&c.name)))
+            .collect();
+        if !joined.is_empty() {
+            self.report(
+                Diagnostic::error(codes::UNKNOWN_COLUMN, name.span, format!("`{text}` is a column of a joined table"))
+                    .label("it has the table's name before it until it is selected")
+                    .help(format!("write {}", list(&joined))),
+            );
+            return;
+        }
+        self.unknown_column(env, name);
+    }
+
+    fn unknown_column(&self, env: &Env<'_>, name: &Name) {
+        let own: Vec<&str> = env.rows.columns.iter().filter(|c| c.table.is_none()).map(|c| c.name.as_str()).collect();
+        let params = self.declarations.params.keys().map(String::as_str);
+        let all: Vec<&str> = own.iter().copied().chain(params).collect();
+        let text = name.text.as_str();
+        let help = match did_you_mean(text, all) {
+            Some(near) => format!("did you mean `{}`?", quote_name(near)),
+            None if self.declarations.relations.contains_key(text) && !own.is_empty() => {
+                let word = self.declarations.relations[text].word();
+                format!("`{text}` is a {word}; its columns can be read after `|> join {text} on …`")
+            }
+            None => suggestion(text, &own, "the columns here are"),
+        };
+        let message = if own.is_empty() && env.rows.columns.is_empty() {
+            format!("there is no param `{text}`, and no column can be read here")
+        } else {
+            format!("there is no column `{text}`")
+        };
+        self.report(Diagnostic::error(codes::UNKNOWN_COLUMN, name.span, message).label("unknown column").help(help));
+    }
+
+    /// Reports a column that an aggregate step reads outside an aggregate.
+    pub(super) fn not_a_key(&self, name: &Name) {
+        let text = quote_name(&name.text);
+        self.report(
+            Diagnostic::error(codes::NOT_A_KEY, name.span, format!("`{}` is neither a key nor inside an aggregate", name.text))
+                .label("which of the group's values is meant?")
+                .help(format!("put it into an aggregate, as `max({text})`, or add it behind `by`")),
+        );
+    }
+}
+
+/// "Did you mean", or the names that there are.
+pub(crate) fn suggestion(name: &str, names: &[&str], there_are: &str) -> String {
+    if let Some(near) = did_you_mean(name, names.iter().copied()) {
+        return format!("did you mean `{}`?", quote_name(near));
+    }
+    if names.is_empty() {
+        return "there are none".to_string();
+    }
+    let shown = list(names.iter().take(LISTED));
+    let more = names.len().saturating_sub(LISTED);
+    if more > 0 { format!("{there_are} {shown} and {more} more") } else { format!("{there_are} {shown}") }
+}

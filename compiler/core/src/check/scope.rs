@@ -1,0 +1,232 @@
+//! What an expression sees: columns, locals and the facts known of them. Pure data; knows nothing of declarations or diagnostics.
+
+use crate::check::narrow::Facts;
+use flowc_ir::graph::Kind;
+use flowc_ir::{Expr, Field, LocalId, Schema, Type};
+use flowc_syntax::span::Span;
+use std::collections::BTreeSet;
+
+/// A column of the rows between two steps, or inside one.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    /// Its name, without the table's.
+    pub name: String,
+    /// The joined table (or its alias) that it belongs to; none for the flow's own columns.
+    pub table: Option<String>,
+    /// Its type as stored in the slot; none: the expression that computes it is wrong (and was reported).
+    pub ty: Option<Type>,
+    /// Its documentation.
+    pub comment: Option<String>,
+    /// Its position in the program of the step.
+    pub slot: usize,
+    /// Where it comes from, for the warning about columns that nobody reads.
+    pub lineage: Option<usize>,
+}
+
+impl Column {
+    /// The name that the column has in a schema.
+    pub fn full_name(&self) -> String {
+        match &self.table {
+            Some(table) => format!("{table}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// The step that keeps rows from being appended, for the message at the sink.
+#[derive(Debug, Clone)]
+pub(crate) struct Obstacle {
+    /// The step's keyword.
+    pub span: Span,
+    /// What it is called: `aggregate`, `sort`.
+    pub step: &'static str,
+}
+
+/// The rows between two steps, as the checker knows them.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows {
+    /// The columns, in order.
+    pub columns: Vec<Column>,
+    /// Whether there may be columns that are not known, because a table or step before is wrong: an unknown name is then no mistake.
+    pub open: bool,
+    /// What is known of the columns' values.
+    pub facts: Facts,
+    /// Whether rows are only added.
+    pub kind: Kind,
+    /// Whether they end.
+    pub bounded: bool,
+    /// The event time column.
+    pub event_time: Option<String>,
+    /// The step that made the rows changing.
+    pub changing: Option<Obstacle>,
+    /// The first step that needs all rows, over rows that do not end.
+    pub blocked: Option<Obstacle>,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Rows {
+            columns: vec![],
+            open: false,
+            facts: Facts::default(),
+            kind: Kind::Append,
+            bounded: true,
+            event_time: None,
+            changing: None,
+            blocked: None,
+        }
+    }
+}
+
+impl Rows {
+    /// Rows of which nothing is known because what they come from is wrong.
+    pub fn unknown() -> Self {
+        Rows { open: true, ..Rows::default() }
+    }
+
+    /// The same stream with other columns; facts are not kept.
+    pub fn with_columns(&self, columns: Vec<Column>) -> Self {
+        let mut rows = Rows { columns, facts: Facts::default(), ..self.clone() };
+        for (slot, column) in rows.columns.iter_mut().enumerate() {
+            column.slot = slot;
+        }
+        let time = rows.event_time.take().filter(|t| rows.own(t).is_some());
+        rows.event_time = time;
+        rows
+    }
+
+    /// The flow's own column of this name.
+    pub fn own(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.table.is_none() && c.name == name)
+    }
+
+    /// The joined column of this name.
+    pub fn joined(&self, table: &str, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.table.as_deref() == Some(table) && c.name == name)
+    }
+
+    /// Whether a table is joined under this name.
+    pub fn has_table(&self, table: &str) -> bool {
+        self.columns.iter().any(|c| c.table.as_deref() == Some(table))
+    }
+
+    /// The type of a column as its readers see it: narrowed by the facts.
+    pub fn seen_type(&self, column: &Column) -> Option<Type> {
+        let ty = column.ty.clone()?;
+        let nullable = ty.nullable && !self.facts.slot(column.slot);
+        Some(ty.with_nullable(nullable))
+    }
+
+    /// The columns as a schema; a wrong column has the type of `null`.
+    pub fn schema(&self) -> Schema {
+        let field = |c: &Column| Field {
+            name: c.full_name(),
+            ty: c.ty.clone().unwrap_or_else(Type::null),
+            comment: c.comment.clone(),
+        };
+        Schema::new(self.columns.iter().map(field).collect())
+    }
+
+    /// Whether everything about the columns is known.
+    pub fn is_sound(&self) -> bool {
+        !self.open && self.columns.iter().all(|c| c.ty.is_some())
+    }
+
+    /// As part of the checked program.
+    pub fn checked(&self) -> crate::checked::Rows {
+        crate::checked::Rows {
+            schema: self.schema(),
+            joined: self.columns.iter().map(|c| c.table.is_some()).collect(),
+            kind: self.kind.clone(),
+            bounded: self.bounded,
+            event_time: self.event_time.clone(),
+        }
+    }
+}
+
+/// A function's parameter while its body is checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    /// Its name.
+    pub name: String,
+    /// What the name stands for: a [`flowc_ir::ExprKind::Local`], or a simple expression put in its place; none if the operand is wrong.
+    pub value: Option<Expr>,
+}
+
+/// Where an expression stands, which decides what an aggregate function means there.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// Anywhere but in an aggregate step: aggregates are a mistake.
+    Row,
+    /// Behind `aggregate`: calls are collected, and stand for columns behind the keys.
+    Aggregates(Box<AggregateContext>),
+    /// In the operand of an aggregate.
+    Operand,
+}
+
+/// What is collected from the expressions behind `aggregate`.
+#[derive(Debug, Clone)]
+pub(crate) struct AggregateContext {
+    /// The rows that are aggregated.
+    pub input: Rows,
+    /// The aggregates found so far.
+    pub calls: Vec<crate::checked::CheckedAggregate>,
+    /// Whether every group has rows.
+    pub keyed: bool,
+}
+
+/// The surroundings of an expression.
+#[derive(Debug)]
+pub(crate) struct Env<'a> {
+    /// The columns.
+    pub rows: &'a Rows,
+    /// The parameters of the function whose body this is, innermost last.
+    pub locals: Vec<Local>,
+    /// Whether only locals and parameters are seen: in a function's body.
+    pub closed: bool,
+    /// What is known here.
+    pub facts: Facts,
+    /// Values of the `Let`s around, for narrowing through them.
+    pub bound: Vec<(LocalId, Expr)>,
+    /// The next free variable.
+    pub next_local: u32,
+    /// The lineages of the columns that were read.
+    pub reads: BTreeSet<usize>,
+    /// What aggregates mean here.
+    pub place: Place,
+    /// How many functions are being inlined around this.
+    pub depth: usize,
+}
+
+impl<'a> Env<'a> {
+    /// The surroundings of an expression over rows.
+    pub fn new(rows: &'a Rows) -> Self {
+        Env {
+            rows,
+            locals: vec![],
+            closed: false,
+            facts: rows.facts.clone(),
+            bound: vec![],
+            next_local: 0,
+            reads: BTreeSet::new(),
+            place: Place::Row,
+            depth: 0,
+        }
+    }
+
+    /// A variable that is used nowhere else in the expression.
+    pub fn fresh(&mut self) -> LocalId {
+        self.next_local += 1;
+        LocalId(self.next_local - 1)
+    }
+
+    /// Does something with more facts, and forgets them again.
+    pub fn assuming<T>(&mut self, facts: Facts, f: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.facts.clone();
+        let facts = facts.through(&self.bound);
+        self.facts.add(facts);
+        let result = f(self);
+        self.facts = before;
+        result
+    }
+}
