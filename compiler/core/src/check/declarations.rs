@@ -6,6 +6,7 @@ use flowc_ir::aggregates::AggregateFunction;
 use flowc_syntax::ast::{Ast, Flow, Function, Item, Name, Param, Sink, Source, Table, Test};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
+use std::collections::BTreeSet;
 
 /// What rows can come from.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +44,10 @@ pub(crate) struct Declarations<'a> {
     pub relations: Names<Relation<'a>>,
     pub sinks: Names<&'a Sink>,
     pub tests: Vec<&'a Test>,
+    /// Names of declarations with syntax errors: what is said of them may only follow from those.
+    pub broken: BTreeSet<String>,
+    /// Names of the sources, tables and flows whose rows reach a sink.
+    pub reaching_sinks: BTreeSet<String>,
 }
 
 impl<'a> Declarations<'a> {
@@ -53,7 +58,9 @@ impl<'a> Declarations<'a> {
             for item in &tree.items {
                 all.add(item, file == 0, found);
             }
+            all.broken.extend(tree.broken.iter().map(|n| n.text.clone()));
         }
+        all.reaching_sinks = crate::check::unused::reaching_sinks(&all);
         all
     }
 

@@ -25,7 +25,7 @@ mod steps;
 mod types;
 mod unused;
 
-use crate::checked::{Checked, Input};
+use crate::checked::Checked;
 use crate::pipeline::{BadParam, Input as Program};
 use declarations::Declarations;
 use flowc_ir::Origin;
@@ -149,18 +149,6 @@ impl Checker<'_> {
     /// Remembers that a declaration is of use.
     fn mark(&self, used: Used, name: &str) {
         self.used.borrow_mut().insert((used, name.to_string()));
-    }
-
-    /// Where a flow or sink of this name is kept in the checked program.
-    fn schema_of(&self, input: Input) -> scope::Rows {
-        self.relations
-            .borrow()
-            .values()
-            .find_map(|state| match state {
-                flow::State::Done(Some(done)) if done.input == input => Some(done.rows.clone()),
-                _ => None,
-            })
-            .unwrap_or_default()
     }
 }
 

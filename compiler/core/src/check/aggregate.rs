@@ -1,0 +1,245 @@
+//! The `aggregate` step: keys, aggregates, and expressions over both.
+
+use crate::check::flow::FlowBuilder;
+use crate::check::scope::{AggregateContext, Column, Env, Obstacle, Place, Rows};
+use crate::check::types::span_of;
+use crate::check::{Checker, article, constant, origin};
+use crate::checked::{CheckedAggregate, Operation};
+use crate::codes;
+use flowc_ir::aggregates::AggregateFunction;
+use flowc_ir::graph::Kind;
+use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, Type, Value};
+use flowc_syntax::ast::{self, Aggregate, Arg, Assignment, Name, Step};
+use flowc_syntax::diagnostic::Diagnostic;
+use flowc_syntax::span::Span;
+
+impl Checker<'_> {
+    /// An aggregate in an aggregate step: remembered, and read as a column behind the keys.
+    pub(super) fn collect_aggregate(
+        &self,
+        env: &mut Env<'_>,
+        function: AggregateFunction,
+        name: &Name,
+        args: &[Arg],
+        filter: Option<&ast::Expr>,
+        span: Span,
+    ) -> Option<Expr> {
+        let Place::Aggregates(context) = &env.place else { return None };
+        let (input, keyed) = (context.input.clone(), context.keyed);
+        let mut inner = Env::new(&input);
+        inner.place = Place::Operand;
+        let typed = self.positional(&mut inner, name, args);
+        let filter = filter.map(|f| self.condition(&mut inner, f, "behind `where`"));
+        env.reads.append(&mut inner.reads);
+        let mut typed = typed?;
+        let filter = match filter {
+            Some(filter) => Some(filter?),
+            None => None,
+        };
+        let constants = self.aggregate_constants(function, name, &mut typed, span)?;
+        let ty = self.aggregate_type(function, name, &typed, keyed && filter.is_none(), span)?;
+        let Place::Aggregates(context) = &mut env.place else { return None };
+        let at = origin(span);
+        let field = Field::new(String::new(), ty.clone());
+        let call = CheckedAggregate { field, function, args: typed, constants, filter, origin: at };
+        let same = |c: &CheckedAggregate| {
+            (c.function, &c.args, &c.constants, &c.filter) == (call.function, &call.args, &call.constants, &call.filter)
+        };
+        let index = context.calls.iter().position(same).unwrap_or(context.calls.len());
+        if index == context.calls.len() {
+            context.calls.push(call);
+        }
+        Some(Expr::new(ExprKind::Column(env.rows.columns.len() + index), ty, at))
+    }
+
+    fn aggregate_constants(&self, function: AggregateFunction, name: &Name, args: &mut Vec<Expr>, span: Span) -> Option<Vec<Value>> {
+        let (least, most) = function.arity();
+        let constants = usize::from(function == AggregateFunction::Percentile);
+        if args.len() < least + constants || args.len() > most + constants {
+            let (least, most) = (least + constants, most + constants);
+            let expected = if least == most { least.to_string() } else { format!("{least} or {most}") };
+            self.arity(name, span, args.len(), &expected, &[function.info().signature.to_string()]);
+            return None;
+        }
+        if constants == 0 {
+            return Some(vec![]);
+        }
+        let fraction = args.pop()?;
+        let at = span_of(&fraction);
+        let value = self.widened(fraction, &DataType::Double).and_then(|e| constant::evaluate(&e));
+        match value {
+            Some(Value::Double(x)) if (0.0..=1.0).contains(&x) => Some(vec![Value::Double(x)]),
+            _ => {
+                self.report(
+                    Diagnostic::error(codes::BAD_FRACTION, at, "the fraction of `percentile` is a constant from 0 to 1")
+                        .label("not such a constant")
+                        .help("for example `percentile(x, 0.95)`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn aggregate_type(&self, function: AggregateFunction, name: &Name, args: &[Expr], nonempty: bool, span: Span) -> Option<Type> {
+        let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
+        let known = types.iter().all(|t| t.data != DataType::Null);
+        if let Some(ty) = known.then(|| function.result_type(&types, nonempty)).flatten() {
+            return Some(ty);
+        }
+        let wrong = args.first().map_or(span, span_of);
+        let shown = types.iter().map(article).collect::<Vec<_>>().join(" and ");
+        self.report(
+            Diagnostic::error(codes::BAD_OPERAND, wrong, format!("`{}` does not take {shown}", name.text))
+                .label(format!("this is {shown}"))
+                .help(format!("it is called as `{}`", function.info().signature)),
+        );
+        None
+    }
+
+    /// `aggregate out = …, … by key, …`
+    pub(super) fn aggregate_step(&self, flow: &mut FlowBuilder, step: &Step, aggregate: &Aggregate) {
+        if let Some(window) = &aggregate.window {
+            self.unsupported(codes::UNSUPPORTED_WINDOW, window.span, "windows", "aggregate by keys alone, over bounded input");
+            flow.give_up();
+            return;
+        }
+        if let Some(late) = &aggregate.late {
+            self.unsupported(codes::UNSUPPORTED_WINDOW, late.span, "windows (and `late`)", "leave `late` out");
+            flow.give_up();
+            return;
+        }
+        let input = flow.rows.clone();
+        let (keys, key_rows) = self.keys(&input, &aggregate.keys);
+        let context = AggregateContext { input: input.clone(), calls: vec![], keyed: !aggregate.keys.is_empty() };
+        let mut env = Env::new(&key_rows);
+        env.place = Place::Aggregates(Box::new(context));
+        let mut outputs: Vec<(String, Span, Option<String>, Option<Expr>, Option<usize>)> = vec![];
+        for assignment in &aggregate.aggregates {
+            env.reads.clear();
+            let value = self.expr(&mut env, &assignment.value);
+            let Some((name, span)) = self.assigned_name(assignment) else { continue };
+            let id = self.lineage.borrow_mut().computed(&name, span, &env.reads, self.has_sinks(&flow.name));
+            outputs.push((name, span, assignment.doc.clone(), value, Some(id)));
+        }
+        let Place::Aggregates(context) = env.place else { return };
+        let names: Vec<(&str, Span)> = aggregate.keys.iter().zip(&key_rows.columns).map(|(k, c)| (c.name.as_str(), k.span)).collect();
+        self.unique_columns(names.into_iter().chain(outputs.iter().map(|(n, s, ..)| (n.as_str(), *s))));
+        let result = self.grouped(&input, step, key_rows.columns.clone(), aggregate.keys.is_empty());
+        self.emit_aggregate(flow, step, result, keys, context.calls, outputs);
+    }
+
+    /// What is known of the stream behind an aggregate.
+    fn grouped(&self, input: &Rows, step: &Step, keys: Vec<Column>, _single: bool) -> Rows {
+        let key: Vec<String> = keys.iter().map(|c| c.name.clone()).collect();
+        let mut rows = input.with_columns(keys);
+        rows.event_time = None;
+        if !input.bounded {
+            rows.kind = Kind::Changing { key };
+            rows.changing = Some(Obstacle { span: step.keyword, step: "aggregate" });
+        }
+        rows
+    }
+
+    /// The keys as expressions over the input, and as the columns that the outputs see.
+    fn keys(&self, input: &Rows, written: &[Assignment]) -> (Vec<(Field, Expr)>, Rows) {
+        let mut keys = vec![];
+        let mut columns: Vec<Column> = vec![];
+        let mut env = Env::new(input);
+        for key in written {
+            env.reads.clear();
+            let value = self.expr(&mut env, &key.value);
+            self.lineage.borrow_mut().root(&env.reads);
+            if let Some(value) = value.as_ref().filter(|v| !v.ty.data.is_orderable()) {
+                self.report(
+                    Diagnostic::error(codes::NOT_ORDERED, span_of(value), format!("rows cannot be grouped by {}", article(&value.ty.data)))
+                        .label("maps have no equality")
+                        .help("group by a value of the map: `m[\"key\"]`"),
+                );
+            }
+            let Some((name, _)) = self.assigned_name(key) else { continue };
+            let ty = value.as_ref().map(|v| v.ty.clone());
+            let comment = key.doc.clone().or_else(|| comment_of(input, &key.value));
+            columns.push(Column { name: name.clone(), table: None, ty, comment: comment.clone(), slot: columns.len(), lineage: None });
+            if let Some(value) = value {
+                keys.push((Field { name, ty: value.ty.clone(), comment }, value));
+            }
+        }
+        (keys, Rows { columns, open: false, ..input.with_columns(vec![]) })
+    }
+
+    fn emit_aggregate(
+        &self,
+        flow: &mut FlowBuilder,
+        step: &Step,
+        mut rows: Rows,
+        keys: Vec<(Field, Expr)>,
+        mut calls: Vec<CheckedAggregate>,
+        outputs: Vec<(String, Span, Option<String>, Option<Expr>, Option<usize>)>,
+    ) {
+        let first = rows.columns.len();
+        let direct = |index: usize| {
+            outputs.iter().position(|(_, _, _, value, _)| {
+                matches!(value, Some(Expr { kind: ExprKind::Column(c), .. }) if *c == first + index)
+            })
+        };
+        for (index, call) in calls.iter_mut().enumerate() {
+            // An aggregate that is an output by itself has that output's name; a part of one gets a name that no program can write.
+            call.field.name = direct(index).map_or_else(|| format!("aggregate {index}"), |o| outputs[o].0.clone());
+            call.field.comment = direct(index).and_then(|o| outputs[o].2.clone());
+        }
+        let plain = outputs.len() == calls.len() && (0..calls.len()).all(|i| direct(i) == Some(i));
+        let column = |(name, _, comment, value, lineage): &(String, Span, Option<String>, Option<Expr>, Option<usize>)| Column {
+            name: name.clone(),
+            table: None,
+            ty: value.as_ref().map(|v| v.ty.clone()),
+            comment: comment.clone(),
+            slot: 0,
+            lineage: *lineage,
+        };
+        let key_columns = rows.columns.clone();
+        let grouped: Vec<Column> = key_columns
+            .iter()
+            .cloned()
+            .chain(calls.iter().map(|c| Column {
+                name: c.field.name.clone(),
+                table: None,
+                ty: Some(c.field.ty.clone()),
+                comment: c.field.comment.clone(),
+                slot: 0,
+                lineage: None,
+            }))
+            .collect();
+        let computed: Vec<Column> = key_columns.into_iter().chain(outputs.iter().map(column)).collect();
+        rows = rows.with_columns(if plain { computed.clone() } else { grouped });
+        flow.push(step, "aggregate", Operation::Aggregate { keys, aggregates: calls }, rows);
+        if plain {
+            return;
+        }
+        let input = flow.rows.schema();
+        let mut program = Program { input, ..Program::default() };
+        for (slot, column) in flow.rows.columns[..first].iter().enumerate() {
+            let ty = column.ty.clone().unwrap_or_else(Type::null);
+            let field = Field { name: column.name.clone(), ty: ty.clone(), comment: column.comment.clone() };
+            program.outputs.push(Output { field, value: Expr::new(ExprKind::Column(slot), ty, origin(step.span)) });
+        }
+        for (name, _, comment, value, _) in &outputs {
+            let value = value.clone().unwrap_or_else(|| Expr::new(ExprKind::Literal(Value::Null), Type::null(), origin(step.span)));
+            let field = Field { name: name.clone(), ty: value.ty.clone(), comment: comment.clone() };
+            program.outputs.push(Output { field, value });
+        }
+        let rows = flow.rows.with_columns(computed);
+        flow.push(step, "aggregate", Operation::Transform(program), rows);
+    }
+}
+
+/// The comment of the column that an expression passes on.
+pub(crate) fn comment_of(rows: &Rows, e: &ast::Expr) -> Option<String> {
+    match &e.kind {
+        ast::ExprKind::Name(name) => rows.own(&name.text)?.comment.clone(),
+        ast::ExprKind::Field(base, field) => match &base.kind {
+            ast::ExprKind::Name(table) => rows.joined(&table.text, &field.text)?.comment.clone(),
+            _ => None,
+        },
+        _ => None,
+    }
+}

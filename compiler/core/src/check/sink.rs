@@ -1,0 +1,355 @@
+//! Sinks: their clauses, modes against kinds, and what files and the console take. Delta tables are the matter of `sink_table`.
+
+use crate::check::connector::Role;
+use crate::check::declarations::Relation;
+use crate::check::flow::Done;
+use crate::check::scope::{Column, Rows};
+use crate::check::{Checker, article, origin};
+use crate::checked::CheckedSink;
+use crate::codes;
+use flowc_ir::graph::Kind;
+use flowc_ir::plan::{Connector, SinkMode};
+use flowc_ir::types::quote_name;
+use flowc_ir::{DataType, Program, Value};
+use flowc_syntax::ast::{self, Assignment, Name, Property, Sink, SinkClauseKind};
+use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::span::Span;
+use indexmap::IndexMap;
+use std::collections::BTreeSet;
+
+/// What a sink's clauses say.
+pub(crate) struct Clauses<'a> {
+    pub mode: SinkMode,
+    pub mode_span: Option<Span>,
+    pub partition_by: Option<(&'a [Assignment], Span)>,
+    pub constraints: Vec<(&'a Name, &'a ast::Expr)>,
+    pub properties: Option<(&'a [Property], Span)>,
+    pub evolve: Option<Span>,
+    /// Whether the mode is one that does not run yet: the kind need not fit then.
+    unsupported: bool,
+}
+
+/// Delta's table properties that may be set when a table is made.
+const PROPERTIES: &[&str] = &[
+    "delta.appendOnly",
+    "delta.autoOptimize.autoCompact",
+    "delta.autoOptimize.optimizeWrite",
+    "delta.checkpoint.writeStatsAsJson",
+    "delta.checkpoint.writeStatsAsStruct",
+    "delta.checkpointInterval",
+    "delta.dataSkippingNumIndexedCols",
+    "delta.dataSkippingStatsColumns",
+    "delta.deletedFileRetentionDuration",
+    "delta.enableChangeDataFeed",
+    "delta.enableExpiredLogCleanup",
+    "delta.isolationLevel",
+    "delta.logRetentionDuration",
+    "delta.randomizeFilePrefixes",
+    "delta.randomPrefixLength",
+    "delta.setTransactionRetentionDuration",
+    "delta.targetFileSize",
+    "delta.tuneFileSizesForRewrites",
+];
+
+/// Properties that would change the table's protocol in ways that flowc does not write.
+const UNSUPPORTED_PROPERTIES: &[&str] = &[
+    "delta.checkpointPolicy",
+    "delta.columnMapping.mode",
+    "delta.enableDeletionVectors",
+    "delta.enableInCommitTimestamps",
+    "delta.enableRowTracking",
+    "delta.enableTypeWidening",
+    "delta.minReaderVersion",
+    "delta.minWriterVersion",
+];
+
+impl Checker<'_> {
+    /// Checks all sinks.
+    pub(super) fn check_sinks(&self) {
+        let mut places: Vec<(String, Span, String)> = vec![];
+        for sink in self.declarations.sinks.values() {
+            if let Some(connector) = self.sink(sink) {
+                self.place_is_free(sink, &connector, &mut places);
+            }
+        }
+    }
+
+    fn sink(&self, sink: &Sink) -> Option<Connector> {
+        let input = self.relation(&sink.input);
+        let connector = self.connector(&sink.connector, Role::Sink);
+        let clauses = self.sink_clauses(sink);
+        if let Some(input) = &input {
+            let roots: BTreeSet<usize> = written(&input.rows).filter_map(|c| c.lineage).collect();
+            self.lineage.borrow_mut().root(&roots);
+            if clauses.mode == SinkMode::Append && !clauses.unsupported {
+                self.kind_fits(sink, &clauses, &input.rows);
+            }
+        }
+        let connector = connector?;
+        let delta = matches!(connector, Connector::Delta { .. });
+        if !delta {
+            self.clauses_of_delta(&connector, sink, &clauses);
+        }
+        let properties = clauses.properties.map(|(p, _)| self.properties(p)).unwrap_or_default();
+        let input = input?;
+        let mut checked = CheckedSink {
+            name: sink.name.text.clone(),
+            connector: connector.clone(),
+            mode: clauses.mode.clone(),
+            input: input.input,
+            program: Program::default(),
+            partition_by: vec![],
+            generated: vec![],
+            constraints: vec![],
+            enforced: vec![],
+            properties,
+            description: sink.doc.clone(),
+            evolve: clauses.evolve.is_some(),
+            existing: None,
+            origin: origin(sink.span),
+        };
+        if input.rows.is_sound() {
+            let sound = if delta {
+                self.delta_sink(&mut checked, sink, &clauses, &input.rows)
+            } else {
+                self.file_sink(&mut checked, sink, &input)
+            };
+            if sound.is_some() {
+                self.checked.borrow_mut().sinks.push(checked);
+            }
+        }
+        Some(connector)
+    }
+
+    fn sink_clauses<'a>(&self, sink: &'a Sink) -> Clauses<'a> {
+        let mut found = Clauses {
+            mode: SinkMode::Append,
+            mode_span: None,
+            partition_by: None,
+            constraints: vec![],
+            properties: None,
+            evolve: None,
+            unsupported: false,
+        };
+        for clause in &sink.clauses {
+            match &clause.kind {
+                SinkClauseKind::Mode(mode) => {
+                    found.mode_span = Some(clause.span);
+                    match mode {
+                        ast::SinkMode::Append => {}
+                        ast::SinkMode::Overwrite => found.mode = SinkMode::Overwrite,
+                        other => {
+                            found.unsupported = true;
+                            self.unsupported_mode(other, clause.span);
+                        }
+                    }
+                }
+                SinkClauseKind::PartitionBy(columns) => found.partition_by = Some((columns, clause.span)),
+                SinkClauseKind::Constraint { name, condition } => {
+                    if let Some((before, _)) = found.constraints.iter().find(|(n, _)| n.text.eq_ignore_ascii_case(&name.text)) {
+                        self.report(
+                            Diagnostic::error(codes::DUPLICATE_DECLARATION, name.span, format!("the constraint `{}` is declared twice", name.text))
+                                .label("declared again here")
+                                .also(before.span, "declared here")
+                                .help("give one of them another name"),
+                        );
+                    } else {
+                        found.constraints.push((name, condition));
+                    }
+                }
+                SinkClauseKind::Properties(properties) => found.properties = Some((properties, clause.span)),
+                SinkClauseKind::Evolve => found.evolve = Some(clause.span),
+            }
+        }
+        found
+    }
+
+    fn unsupported_mode(&self, mode: &ast::SinkMode, span: Span) {
+        let (code, what) = match mode {
+            ast::SinkMode::Merge(_) => (codes::UNSUPPORTED_MERGE, "`mode merge`"),
+            ast::SinkMode::Scd2(_) => (codes::UNSUPPORTED_SCD2, "`mode scd2`"),
+            _ => (codes::UNSUPPORTED_PARTITION_OVERWRITE, "`mode overwrite partition`"),
+        };
+        self.unsupported(code, span, what, "`mode overwrite` writes the whole result at each run");
+    }
+
+    /// Rows that are replaced, or that need all rows before the first comes out, cannot be appended.
+    fn kind_fits(&self, sink: &Sink, clauses: &Clauses<'_>, rows: &Rows) {
+        let span = clauses.mode_span.unwrap_or(sink.input.span);
+        let name = &sink.input.name.text;
+        if let (Kind::Changing { key }, Some(obstacle)) = (&rows.kind, &rows.changing) {
+            let keys: Vec<String> = key.iter().map(|k| quote_name(k)).collect();
+            let merge = if keys.is_empty() { String::new() } else { format!("; `mode merge on {}` is not supported yet", keys.join(", ")) };
+            self.report(
+                Diagnostic::error(codes::CHANGING_APPENDED, span, format!("`{name}` changes rows that were written before, and `mode append` only adds rows"))
+                    .label(if clauses.mode_span.is_some() { "appends" } else { "`mode` left out is `append`" })
+                    .also(obstacle.span, format!("`{}` over a stream without end gives new values for the same key with each run", obstacle.step))
+                    .help(format!("use `mode overwrite`: the whole result at each run{merge}")),
+            );
+        } else if let Some(obstacle) = &rows.blocked {
+            self.report(
+                Diagnostic::error(codes::UNBOUNDED_APPENDED, span, format!("`{name}` needs all rows before it has a result, and its source has no end"))
+                    .label(if clauses.mode_span.is_some() { "appends what is new" } else { "`mode` left out is `append`: what is new" })
+                    .also(obstacle.span, format!("`{}` needs bounded input", obstacle.step))
+                    .help("use `mode overwrite`: the whole result at each run; or start the flow from a `table`"),
+            );
+        }
+    }
+
+    fn clauses_of_delta(&self, connector: &Connector, sink: &Sink, clauses: &Clauses<'_>) {
+        let mut wrong: Vec<(Span, &str)> = vec![];
+        wrong.extend(clauses.partition_by.map(|(_, span)| (span, "partition by")));
+        wrong.extend(clauses.constraints.iter().map(|(name, _)| (name.span, "constraint")));
+        wrong.extend(clauses.properties.map(|(_, span)| (span, "properties")));
+        wrong.extend(clauses.evolve.map(|span| (span, "evolve")));
+        if matches!(connector, Connector::Console) {
+            wrong.extend(clauses.mode_span.filter(|_| clauses.unsupported).map(|span| (span, "mode")));
+        }
+        for (span, what) in wrong {
+            self.report(
+                Diagnostic::error(codes::MISPLACED_CLAUSE, span, format!("`{}` has no `{what}`", sink.connector.name.text))
+                    .label("only a Delta table has this")
+                    .help("leave the clause out, or write to `delta(\"…\")`"),
+            );
+        }
+    }
+
+    fn file_sink(&self, checked: &mut CheckedSink, sink: &Sink, input: &Done) -> Option<()> {
+        let rows = Rows { columns: input.rows.columns.clone(), ..input.rows.clone() };
+        let mut sound = self.has_columns(&rows, sink);
+        let nested = matches!(checked.connector, Connector::Csv { .. });
+        for column in written(&rows) {
+            let Some(ty) = &column.ty else { continue };
+            let is_nested = matches!(ty.data, DataType::Array(_) | DataType::Map(..) | DataType::Struct(_) | DataType::Binary);
+            let console = matches!(checked.connector, Connector::Console);
+            if nested && is_nested || !console && !storable(&ty.data) {
+                self.type_not_written(&column.name, &ty.data, sink);
+                sound = false;
+            }
+        }
+        let outputs = Rows { columns: written(&rows).cloned().collect(), ..rows.clone() };
+        checked.program = Program {
+            input: input.rows.schema(),
+            steps: vec![],
+            outputs: super::steps::passing(&outputs, origin(sink.span)),
+        };
+        sound.then_some(())
+    }
+
+    /// Reports a column whose type the sink does not take.
+    pub(super) fn type_not_written(&self, column: &str, data: &DataType, sink: &Sink) {
+        let help = match data {
+            DataType::Duration => format!("write a number: `|> extend {0} = {0} / 1s`", quote_name(column)),
+            DataType::Null => "give it a type: `null as string?`".to_string(),
+            _ => "write it as text: `x as string`, or take its parts".to_string(),
+        };
+        self.report(
+            Diagnostic::error(codes::TYPE_NOT_WRITTEN, sink.input.span, format!("`{}` cannot hold {}", sink.connector.name.text, article(data)))
+                .label(format!("its column `{column}` is one"))
+                .also(sink.connector.span, "written here")
+                .help(help),
+        );
+    }
+
+    /// Whether there is something to write.
+    pub(super) fn has_columns(&self, rows: &Rows, sink: &Sink) -> bool {
+        if written(rows).next().is_some() {
+            return true;
+        }
+        self.report(
+            Diagnostic::error(codes::NOTHING_WRITTEN, sink.input.span, format!("`{}` has no columns to write", sink.input.name.text))
+                .label("no columns")
+                .help("select some: `|> select …`"),
+        );
+        false
+    }
+
+    fn properties(&self, written: &[Property]) -> IndexMap<String, String> {
+        let mut found = IndexMap::new();
+        for property in written {
+            let text = match &property.value.kind {
+                ast::ExprKind::Boolean(b) => Some(b.to_string()),
+                ast::ExprKind::Integer(n) => Some(n.to_string()),
+                _ => match self.constant(&property.value, &DataType::String, "the value of a property") {
+                    Some(Value::String(s)) => Some(s),
+                    _ => None,
+                },
+            };
+            self.property_is_known(property);
+            if let Some(text) = text {
+                found.insert(property.key.clone(), text);
+            }
+        }
+        found
+    }
+
+    fn property_is_known(&self, property: &Property) {
+        let key = property.key.as_str();
+        if !key.to_lowercase().starts_with("delta.") || PROPERTIES.contains(&key) {
+            return;
+        }
+        if UNSUPPORTED_PROPERTIES.contains(&key) {
+            self.unsupported(codes::UNSUPPORTED_PROPERTY, property.key_span, &format!("the property `{key}`"), "leave it out: tables are made with the plain protocol");
+            return;
+        }
+        let help = if key.starts_with("delta.constraints.") {
+            "a constraint is a clause of its own: `constraint name: condition`".to_string()
+        } else {
+            match did_you_mean(key, PROPERTIES.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "properties of your own must not begin with `delta.`".to_string(),
+            }
+        };
+        self.report(
+            Diagnostic::error(codes::UNKNOWN_PROPERTY, property.key_span, format!("Delta has no table property `{key}`"))
+                .label("unknown property")
+                .help(help),
+        );
+    }
+
+    /// Two sinks must not write one place, and a stream must not be fed by its own result.
+    fn place_is_free(&self, sink: &Sink, connector: &Connector, places: &mut Vec<(String, Span, String)>) {
+        let Some(place) = flowc_ir::catalog::location(connector) else { return };
+        let place = place.trim_start_matches("file://").trim_end_matches('/').to_string();
+        let span = sink.connector.span;
+        if let Some((_, before, name)) = places.iter().find(|(p, ..)| *p == place) {
+            self.report(
+                Diagnostic::error(codes::SHARED_TABLE, span, format!("two sinks write the same place: `{name}` and `{}`", sink.name.text))
+                    .label("again here")
+                    .also(*before, format!("`{name}` writes it"))
+                    .help("write both flows with one sink: `|> union …`"),
+            );
+            return;
+        }
+        for relation in self.declarations.relations.values() {
+            let Relation::Source(source) = relation else { continue };
+            let same = self.silently(|| self.connector(&source.connector, Role::Source));
+            let same = same.as_ref().and_then(flowc_ir::catalog::location);
+            if same.is_some_and(|s| s.trim_start_matches("file://").trim_end_matches('/') == place) {
+                self.report(
+                    Diagnostic::error(codes::WRITES_ITS_SOURCE, span, format!("this sink writes what the source `{}` reads", source.name.text))
+                        .label("the program would feed itself")
+                        .also(source.connector.span, "read here")
+                        .help("write to another place; a `table` may be read and written: it is a snapshot"),
+                );
+            }
+        }
+        places.push((place, span, sink.name.text.clone()));
+    }
+}
+
+/// The columns that a sink takes: all but those of joined tables.
+pub(crate) fn written(rows: &Rows) -> impl Iterator<Item = &Column> {
+    rows.columns.iter().filter(|c| c.table.is_none())
+}
+
+/// Whether files and tables can hold values of this type.
+pub(crate) fn storable(data: &DataType) -> bool {
+    match data {
+        DataType::Null | DataType::Duration => false,
+        DataType::Array(item) => storable(&item.data),
+        DataType::Map(key, value) => storable(key) && storable(&value.data),
+        DataType::Struct(fields) => !fields.is_empty() && fields.iter().all(|f| storable(&f.ty.data)),
+        _ => true,
+    }
+}

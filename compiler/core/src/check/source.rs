@@ -1,0 +1,475 @@
+//! Sources and tables: their connectors, schemas checked against the catalog, event time, versions.
+
+use crate::check::connector::Role;
+use crate::check::flow::Done;
+use crate::check::scope::{Column, Env, Rows};
+use crate::check::{Checker, article, list, origin};
+use crate::checked::{CheckedSource, CheckedTable, Input};
+use crate::codes;
+use flowc_ir::catalog::{CatalogError, TableInfo};
+use flowc_ir::plan::{Connector, SourceSpec, TableSpec, VersionSpec};
+use flowc_ir::types::quote_name;
+use flowc_ir::{DataType, Field, Program, ProgramStep, Schema, Type, Value};
+use flowc_syntax::ast::{self, ColumnDef, Name, Source, SourceClause, SourceClauseKind, Table};
+use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::span::Span;
+use std::collections::BTreeSet;
+
+/// What a source's clauses say.
+#[derive(Default)]
+struct Clauses<'a> {
+    schema: Option<(&'a [ColumnDef], Span)>,
+    event_time: Option<(&'a Name, Option<&'a ast::Expr>, Span)>,
+    watermark: Option<(i64, Span)>,
+    version: Option<(VersionSpec, Span)>,
+    /// Whether a clause is wrong in a way that leaves the columns unknown.
+    unknown: bool,
+}
+
+/// What was found at a connector.
+struct Opened {
+    connector: Connector,
+    info: TableInfo,
+    schema: Schema,
+    lineage: Vec<Option<usize>>,
+}
+
+impl Checker<'_> {
+    /// Checks a source.
+    pub(super) fn source(&self, source: &Source) -> Done {
+        let clauses = self.clauses(&source.clauses, Role::Source);
+        let opened = self.open(&source.name, &source.connector, &clauses, Role::Source);
+        let mut rows = self.opened_rows(opened.as_ref(), &clauses, &source.name);
+        rows.bounded = opened.as_ref().is_some_and(|o| is_bounded(&o.connector));
+        let (derive, event_time) = self.event_time(&mut rows, &clauses);
+        let mut checked = self.checked.borrow_mut();
+        let input = Input::Source(checked.sources.len());
+        if let Some(opened) = opened {
+            checked.sources.push(CheckedSource {
+                spec: SourceSpec {
+                    name: source.name.text.clone(),
+                    connector: opened.connector,
+                    schema: opened.schema,
+                    predicate: None,
+                    start: clauses.version.map(|v| v.0),
+                    origin: origin(source.span),
+                },
+                derive,
+                schema: rows.schema(),
+                event_time: event_time.clone(),
+                watermark: clauses.watermark.map(|w| w.0),
+                bounded: rows.bounded,
+                info: opened.info,
+            });
+        }
+        rows.event_time = event_time;
+        Done { input, rows, is_table: false }
+    }
+
+    /// Checks a table.
+    pub(super) fn table(&self, table: &Table) -> Done {
+        let clauses = self.clauses(&table.clauses, Role::Table);
+        let opened = self.open(&table.name, &table.connector, &clauses, Role::Table);
+        let rows = self.opened_rows(opened.as_ref(), &clauses, &table.name);
+        let mut checked = self.checked.borrow_mut();
+        let input = Input::Table(checked.tables.len());
+        if let Some(opened) = opened {
+            checked.tables.push(CheckedTable {
+                spec: TableSpec {
+                    name: table.name.text.clone(),
+                    connector: opened.connector,
+                    schema: opened.schema,
+                    predicate: None,
+                    version: clauses.version.map(|v| v.0),
+                    origin: origin(table.span),
+                },
+                info: opened.info,
+            });
+        }
+        Done { input, rows, is_table: true }
+    }
+
+    fn opened_rows(&self, opened: Option<&Opened>, clauses: &Clauses<'_>, name: &Name) -> Rows {
+        let Some(opened) = opened.filter(|_| !clauses.unknown) else { return Rows::unknown() };
+        let column = |(slot, (field, lineage)): (usize, (&Field, &Option<usize>))| Column {
+            name: field.name.clone(),
+            table: None,
+            ty: Some(field.ty.clone()),
+            comment: field.comment.clone(),
+            slot,
+            lineage: *lineage,
+        };
+        let columns: Vec<Column> =
+            opened.schema.fields.iter().zip(&opened.lineage).enumerate().map(column).collect();
+        for column in &columns {
+            let listed = clauses.schema.and_then(|(c, _)| c.iter().find(|c| c.name.text == column.name));
+            self.shadowing(&column.name, listed.map_or(name.span, |c| c.name.span));
+        }
+        Rows { columns, ..Rows::default() }
+    }
+
+    fn clauses<'a>(&self, written: &'a [SourceClause], role: Role) -> Clauses<'a> {
+        let mut found = Clauses::default();
+        for clause in written {
+            let span = clause.span;
+            match &clause.kind {
+                SourceClauseKind::Schema(columns) => found.schema = Some((columns, span)),
+                SourceClauseKind::EventTime { column, value } if role == Role::Source => {
+                    found.event_time = Some((column, value.as_ref(), span));
+                }
+                SourceClauseKind::Watermark(delay) if role == Role::Source => {
+                    found.watermark = self.delay(delay).map(|d| (d, span));
+                }
+                SourceClauseKind::Start(version) if role == Role::Source => {
+                    found.version = self.version(version).map(|v| (v, span));
+                }
+                SourceClauseKind::Version(version) if role == Role::Table => {
+                    found.version = self.version(version).map(|v| (v, span));
+                }
+                SourceClauseKind::Changes(_) if role == Role::Source => {
+                    self.unsupported(codes::UNSUPPORTED_CHANGES, span, "`changes`", "without it the source reads rows that are added");
+                    found.unknown = true;
+                }
+                SourceClauseKind::SequenceBy(_) | SourceClauseKind::IgnoreUpdates | SourceClauseKind::Malformed(_) | SourceClauseKind::Idle(_)
+                    if role == Role::Source =>
+                {
+                    self.unsupported(codes::UNSUPPORTED_CLAUSE, span, &format!("`{}`", clause_words(&clause.kind)), "leave the clause out");
+                }
+                other => self.misplaced_clause(other, span, role),
+            }
+        }
+        if let (Some((_, span)), None) = (found.watermark, found.event_time) {
+            self.report(
+                Diagnostic::error(codes::BAD_WATERMARK, span, "a watermark needs an event time")
+                    .label("late by which clock?")
+                    .help("say which column is the time: `event_time at = timestamp_millis(timestamp)`"),
+            );
+        }
+        found
+    }
+
+    fn misplaced_clause(&self, clause: &SourceClauseKind, span: Span, role: Role) {
+        let words = clause_words(clause);
+        let help = match (clause, role) {
+            (SourceClauseKind::Version(_), Role::Source) => "a source says where it begins: `start version 3`",
+            (SourceClauseKind::Start(_), Role::Table) => "a table is pinned with `version 3` or `as of @…`",
+            _ => "a table is a snapshot; only a source is a stream: declare a `source`, or leave the clause out",
+        };
+        let word = if role == Role::Source { "source" } else { "table" };
+        self.report(
+            Diagnostic::error(codes::MISPLACED_CLAUSE, span, format!("a {word} has no `{words}`")).label("not here").help(help),
+        );
+    }
+
+    fn delay(&self, delay: &ast::Expr) -> Option<i64> {
+        match self.constant(delay, &DataType::Duration, "the watermark's delay")? {
+            Value::Duration(micros) if micros >= 0 => Some(micros),
+            _ => {
+                self.report(
+                    Diagnostic::error(codes::BAD_WATERMARK, delay.span, "a watermark's delay must not be negative")
+                        .label("less than 0")
+                        .help("for example `watermark 5s`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn version(&self, version: &ast::VersionSpec) -> Option<VersionSpec> {
+        match version {
+            ast::VersionSpec::Number(number) => match self.constant(number, &DataType::Long, "a version")? {
+                Value::Long(n) if n >= 0 => Some(VersionSpec::Number(n as u64)),
+                _ => {
+                    self.report(
+                        Diagnostic::error(codes::BAD_VALUE, number.span, "a version must not be negative")
+                            .label("less than 0")
+                            .help("versions are counted from 0"),
+                    );
+                    None
+                }
+            },
+            ast::VersionSpec::Timestamp(at) => match self.constant(at, &DataType::Timestamp, "the time of a version")? {
+                Value::Timestamp(micros) => Some(VersionSpec::Timestamp(micros)),
+                _ => None,
+            },
+        }
+    }
+
+    fn open(&self, name: &Name, written: &ast::Connector, clauses: &Clauses<'_>, role: Role) -> Option<Opened> {
+        let connector = self.connector(written, role);
+        let declared = clauses.schema.map(|(columns, _)| self.fields(columns));
+        let connector = connector?;
+        if let Some((version, span)) = clauses.version {
+            self.check_version(&connector, version, span)?;
+        }
+        let at = clauses.version.map(|v| v.0).filter(|_| role == Role::Table);
+        let found = self.catalog.table(&connector, at);
+        let declared = match declared {
+            Some(fields) => Some(fields?),
+            None => None,
+        };
+        let info = match found {
+            Ok(info) => info,
+            Err(CatalogError::Inferred(inferred)) => match &declared {
+                Some(fields) => TableInfo { schema: Schema::new(fields.clone()), ..TableInfo::default() },
+                None => {
+                    self.undeclared(name, written, &inferred);
+                    return None;
+                }
+            },
+            Err(error) => {
+                self.not_opened(&connector, written, clauses, error);
+                return None;
+            }
+        };
+        if !info.unreadable.is_empty() {
+            self.report(
+                Diagnostic::error(codes::UNREADABLE_TABLE, written.span, format!("this table needs {} to be read, which flowc does not have", list(&info.unreadable)))
+                    .label("it would be read wrongly")
+                    .help("read a copy of the table without this feature"),
+            );
+            return None;
+        }
+        let (schema, lineage) = match (declared, clauses.schema) {
+            (Some(fields), Some((columns, _))) => self.contract(&connector, &info, fields, columns)?,
+            _ => (info.schema.clone(), vec![None; info.schema.len()]),
+        };
+        Some(Opened { connector, info, schema, lineage })
+    }
+
+    fn check_version(&self, connector: &Connector, version: VersionSpec, span: Span) -> Option<()> {
+        if !matches!(connector, Connector::Delta { .. }) {
+            self.report(
+                Diagnostic::error(codes::MISPLACED_CLAUSE, span, "only a Delta table has versions")
+                    .label("files have none")
+                    .help("leave the clause out"),
+            );
+            return None;
+        }
+        let Err(CatalogError::NoSuchVersion { oldest, newest }) = self.catalog.table(connector, Some(version)) else {
+            return Some(());
+        };
+        self.report(
+            Diagnostic::error(codes::NO_SUCH_VERSION, span, "the table has no such version")
+                .label("not in its log")
+                .help(format!("its versions are {oldest} to {newest}")),
+        );
+        None
+    }
+
+    fn undeclared(&self, name: &Name, written: &ast::Connector, inferred: &Schema) {
+        let columns: Vec<String> = inferred.fields.iter().map(|f| format!("        {f},")).collect();
+        self.report(
+            Diagnostic::error(codes::SCHEMA_NEEDED, written.span, format!("the columns of `{}` must be declared: files of this kind do not say their types", name.text))
+                .label("no `schema { … }`")
+                .help(format!("from the first rows they seem to be these:\n    schema {{\n{}\n    }}", columns.join("\n"))),
+        );
+    }
+
+    /// Reports why there is nothing to read.
+    pub(super) fn not_opened_at(&self, connector: &Connector, span: Span, error: CatalogError) {
+        let place = flowc_ir::catalog::location(connector).unwrap_or_default().to_string();
+        let diagnostic = match error {
+            CatalogError::NotFound => {
+                let what = if matches!(connector, Connector::Delta { .. }) { "Delta table" } else { "file" };
+                let near = self.catalog.neighbours(connector);
+                let last = |p: &str| p.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_string();
+                let names: Vec<String> = near.iter().map(|n| last(n)).collect();
+                let help = match did_you_mean(&last(&place), names.iter().map(String::as_str)) {
+                    Some(found) if found != last(&place) => format!("did you mean `{found}`?"),
+                    _ => "relative paths are relative to the program's file".to_string(),
+                };
+                Diagnostic::error(codes::TABLE_NOT_FOUND, span, format!("there is no {what} at `{place}`")).label("nothing there").help(help)
+            }
+            CatalogError::NotATable(what) => Diagnostic::error(codes::NOT_A_TABLE, span, format!("what is at `{place}` is not what this connector reads"))
+                .label(what)
+                .help("use the connector for what is there: `delta`, `parquet`, `csv` or `json`"),
+            CatalogError::NoSuchVersion { oldest, newest } => Diagnostic::error(codes::NO_SUCH_VERSION, span, "the table has no such version")
+                .label("not in its log")
+                .help(format!("its versions are {oldest} to {newest}")),
+            CatalogError::UnknownType(column, ty) => Diagnostic::error(codes::UNKNOWN_COLUMN_TYPE, span, format!("the table's column `{column}` has the type `{ty}`, which flowc does not know"))
+                .label("cannot be read")
+                .help("read a copy of the table without this column"),
+            CatalogError::Unreachable(why) => {
+                self.world_failed.set(true);
+                Diagnostic::error(codes::UNREACHABLE, span, format!("`{place}` cannot be reached")).label(why).help("try again, or look at the storage")
+            }
+            CatalogError::Inferred(_) => return,
+        };
+        self.report(diagnostic);
+    }
+
+    fn not_opened(&self, connector: &Connector, written: &ast::Connector, clauses: &Clauses<'_>, error: CatalogError) {
+        let span = match (&error, clauses.version) {
+            (CatalogError::NoSuchVersion { .. }, Some((_, span))) => span,
+            _ => written.args.first().map_or(written.span, |a| a.value.span),
+        };
+        self.not_opened_at(connector, span, error);
+    }
+
+    /// The columns of a `schema` block, checked against what there is.
+    fn contract(&self, connector: &Connector, info: &TableInfo, fields: Vec<Field>, written: &[ColumnDef]) -> Option<(Schema, Vec<Option<usize>>)> {
+        let generated = matches!(connector, Connector::Generate { .. });
+        let partial = matches!(connector, Connector::Delta { .. } | Connector::Parquet { .. });
+        let mut sound = true;
+        let mut lineage = vec![];
+        let mut schema = vec![];
+        for (mut field, column) in fields.into_iter().zip(written) {
+            if generated {
+                sound &= self.generated_column(&field, column);
+            } else {
+                sound &= self.contract_column(info, &mut field, column);
+            }
+            let listed = partial.then(|| self.lineage.borrow_mut().listed(&field.name, column.name.span));
+            lineage.push(listed);
+            schema.push(field);
+        }
+        sound.then(|| (Schema::new(schema), lineage))
+    }
+
+    fn contract_column(&self, info: &TableInfo, field: &mut Field, column: &ColumnDef) -> bool {
+        let Some(actual) = info.schema.field(&field.name) else {
+            let names: Vec<&str> = info.schema.fields.iter().map(|f| f.name.as_str()).collect();
+            self.report(
+                Diagnostic::error(codes::CONTRACT_MISSING, column.name.span, format!("the table has no column `{}`", field.name))
+                    .label("in the schema here, but not in the table")
+                    .help(super::names::suggestion(&field.name, &names, "its columns are")),
+            );
+            return false;
+        };
+        field.comment = field.comment.take().or_else(|| actual.comment.clone());
+        if same_shape(&actual.ty, &field.ty) {
+            return true;
+        }
+        if same_data(&actual.ty.data, &field.ty.data) {
+            self.report(
+                Diagnostic::error(codes::CONTRACT_NULLABLE, column.ty.span, format!("the table's column `{}` may be null", field.name))
+                    .label(format!("the table says `{}`", actual.ty))
+                    .help(format!("write `{}: {}`", quote_name(&field.name), actual.ty)),
+            );
+        } else {
+            self.report(
+                Diagnostic::error(codes::CONTRACT_TYPE, column.ty.span, format!("the table's column `{}` has another type", field.name))
+                    .label(format!("the table says `{}`", actual.ty))
+                    .help(format!("write `{}: {}`, and convert it in the flow", quote_name(&field.name), actual.ty)),
+            );
+        }
+        false
+    }
+
+    fn generated_column(&self, field: &Field, column: &ColumnDef) -> bool {
+        let id = field.name == "id";
+        let fits = if id { field.ty == Type::new(DataType::Long) } else { true };
+        if !fits {
+            self.report(
+                Diagnostic::error(codes::CONTRACT_TYPE, column.ty.span, "the `id` that `generate` makes is a `long`")
+                    .label(format!("this is {}", article(&field.ty)))
+                    .help("write `id: long`"),
+            );
+        }
+        fits
+    }
+
+    /// The event time column, added if it has an expression.
+    fn event_time(&self, rows: &mut Rows, clauses: &Clauses<'_>) -> (Option<Program>, Option<String>) {
+        let Some((column, value, span)) = clauses.event_time else { return (None, None) };
+        let Some(value) = value else {
+            return (None, self.existing_time(rows, column));
+        };
+        let mut env = Env::new(rows);
+        let typed = self.expr(&mut env, value);
+        let reads: BTreeSet<usize> = std::mem::take(&mut env.reads);
+        self.lineage.borrow_mut().root(&reads);
+        if let Some(before) = rows.own(&column.text) {
+            self.report(
+                Diagnostic::error(codes::DUPLICATE_COLUMN, column.span, format!("there is a column `{}` already", before.name))
+                    .label("this name is taken")
+                    .help(format!("name the column alone, `event_time {}`, or choose another name", column.text)),
+            );
+            return (None, None);
+        }
+        let ty = typed.as_ref().map(|t| t.ty.clone());
+        let sound = typed.as_ref().is_some_and(|t| self.is_time(&t.ty, value.span));
+        let slot = rows.columns.len();
+        let mut after = rows.clone();
+        let new = Column { name: column.text.clone(), table: None, ty: ty.filter(|_| sound), comment: None, slot, lineage: None };
+        after.columns.push(new);
+        let mut program = Program { input: rows.schema(), ..Program::default() };
+        program.steps.extend(typed.map(ProgramStep::Let));
+        program.outputs = super::steps::passing(&after, origin(span));
+        *rows = after;
+        (sound.then_some(program), sound.then(|| column.text.clone()))
+    }
+
+    fn existing_time(&self, rows: &Rows, column: &Name) -> Option<String> {
+        let mut env = Env::new(rows);
+        let typed = self.name(&mut env, column)?;
+        self.lineage.borrow_mut().root(&env.reads);
+        self.is_time(&typed.ty, column.span).then(|| column.text.clone())
+    }
+
+    fn is_time(&self, ty: &Type, span: Span) -> bool {
+        if ty.data == DataType::Timestamp {
+            return true;
+        }
+        let help = match &ty.data {
+            d if d.is_integer() => "say what the number counts: `event_time at = timestamp_millis(…)`",
+            DataType::Date => "convert it: `event_time at = … as timestamp`",
+            _ => "convert it: `… as timestamp`",
+        };
+        self.report(
+            Diagnostic::error(codes::NOT_A_TIME, span, "an event time is a timestamp").label(format!("this is {}", article(ty))).help(help),
+        );
+        false
+    }
+}
+
+fn is_bounded(connector: &Connector) -> bool {
+    match connector {
+        Connector::Parquet { .. } | Connector::Csv { .. } | Connector::Json { .. } => true,
+        Connector::Generate { rows, .. } => rows.is_some(),
+        Connector::Delta { .. } | Connector::Console | Connector::Kafka { .. } => false,
+    }
+}
+
+/// Whether a contract may say `declared` of a column of type `actual`: the same type, nullable in no fewer places.
+fn same_shape(actual: &Type, declared: &Type) -> bool {
+    if actual.nullable && !declared.nullable {
+        return false;
+    }
+    match (&actual.data, &declared.data) {
+        (DataType::Array(a), DataType::Array(b)) => same_shape(a, b),
+        (DataType::Map(k, v), DataType::Map(l, w)) => k == l && same_shape(v, w),
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.name == y.name && same_shape(&x.ty, &y.ty))
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// Whether two types differ in nothing but what may be null.
+fn same_data(a: &DataType, b: &DataType) -> bool {
+    match (a, b) {
+        (DataType::Array(a), DataType::Array(b)) => same_data(&a.data, &b.data),
+        (DataType::Map(k, v), DataType::Map(l, w)) => same_data(k, l) && same_data(&v.data, &w.data),
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.name == y.name && same_data(&x.ty.data, &y.ty.data))
+        }
+        (a, b) => a == b,
+    }
+}
+
+fn clause_words(clause: &SourceClauseKind) -> &'static str {
+    match clause {
+        SourceClauseKind::Schema(_) => "schema",
+        SourceClauseKind::EventTime { .. } => "event_time",
+        SourceClauseKind::Watermark(_) => "watermark",
+        SourceClauseKind::Idle(_) => "idle",
+        SourceClauseKind::Changes(_) => "changes",
+        SourceClauseKind::SequenceBy(_) => "sequence by",
+        SourceClauseKind::IgnoreUpdates => "ignore updates",
+        SourceClauseKind::Malformed(_) => "malformed",
+        SourceClauseKind::Start(_) => "start",
+        SourceClauseKind::Version(_) => "version",
+    }
+}
