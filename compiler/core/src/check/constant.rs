@@ -110,8 +110,8 @@ pub(crate) fn parse(text: &str, data: &DataType) -> Result<Value, String> {
         DataType::TimestampNtz => {
             let at: jiff::civil::DateTime =
                 trimmed.parse().map_err(|_| number("a time such as 2026-11-22T10:00:00"))?;
-            let zoned = at.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| number("a time in range"))?;
-            Ok(Value::TimestampNtz(zoned.timestamp().as_microsecond()))
+            let zoned = jiff::tz::TimeZone::UTC.to_timestamp(at).map_err(|_| number("a time in range"))?;
+            Ok(Value::TimestampNtz(zoned.as_microsecond()))
         }
         DataType::Duration => parse_duration(&plain).map(Value::Duration).ok_or_else(|| number("a duration such as 5m")),
         other => Err(format!("a parameter cannot be a {other}")),

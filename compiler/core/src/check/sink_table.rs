@@ -465,11 +465,15 @@ impl Checker<'_> {
 
     /// `column == value`, or both null.
     fn same_value(&self, column: &Column, value: Expr, at: flowc_ir::Origin) -> Option<Expr> {
+        // A variable that no other expression binds.
+        let local = flowc_ir::LocalId(u32::MAX);
         let written = Expr::new(ExprKind::Column(column.slot), column.ty.clone()?, at);
+        let computed = Expr::new(ExprKind::Local(local), value.ty.clone(), at);
         let null = |e: &Expr| Expr::new(ExprKind::IsNull(Box::new(e.clone())), Type::boolean(), at);
-        let both_null = Expr::new(ExprKind::And(vec![null(&written), null(&value)]), Type::boolean(), at);
-        let equal = self.built_in("equal", vec![written, value], span_at(at))?;
-        Some(Expr::new(ExprKind::Coalesce(vec![equal, both_null]), Type::boolean(), at))
+        let both_null = Expr::new(ExprKind::And(vec![null(&written), null(&computed)]), Type::boolean(), at);
+        let equal = self.built_in("equal", vec![written, computed], span_at(at))?;
+        let body = Expr::new(ExprKind::Coalesce(vec![equal, both_null]), Type::boolean(), at);
+        Some(Expr::new(ExprKind::Let { local, value: Box::new(value), body: Box::new(body) }, Type::boolean(), at))
     }
 
     /// An expression of the table, over the columns written.

@@ -167,7 +167,9 @@ impl Checker<'_> {
             (kind, _) => {
                 let origin = e.origin;
                 let value = Box::new(Expr::new(kind, e.ty, origin));
-                Expr::new(ExprKind::Cast { value, on_failure: CastFailure::Never }, ty, origin)
+                // Decimals of more than 38 digits in all meet in one that some of their values do not fit.
+                let on_failure = if value.ty.data.widens_to(to) { CastFailure::Never } else { CastFailure::Error };
+                Expr::new(ExprKind::Cast { value, on_failure }, ty, origin)
             }
         }
     }

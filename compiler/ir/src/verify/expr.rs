@@ -101,7 +101,8 @@ fn node(f: &mut Findings, e: &Expr, scope: &Scope<'_>) {
         },
         ExprKind::Local(local) => match scope.locals.iter().rev().find(|(id, _)| id == local) {
             Some((_, ty)) => {
-                f.check(Law::SlotType, ty == &e.ty, || format!("`%{}` is {ty}, not {}", local.0, e.ty));
+                let fits = ty.data == e.ty.data && (ty.nullable || !e.ty.nullable);
+                f.check(Law::SlotType, fits, || format!("`%{}` is {ty}, not {}", local.0, e.ty));
             }
             None => f.report(Law::Scope, format!("there is no variable `%{}`", local.0)),
         },

@@ -4,7 +4,7 @@
 //! # Laws of expressions
 //! - *Scope*: a column is an input or an earlier `Let` of its program; a variable has its `Let` around it, in whose body it stands.
 //! - *UniqueLocals*: no variable is bound twice in an expression tree.
-//! - *SlotType*: a column or a variable has the data type of what it refers to. A column may have lost its null (the checker narrows); a variable not.
+//! - *SlotType*: a column or a variable has the data type of what it refers to. Either may have lost its null (the checker narrows).
 //! - *LiteralType*: a literal is a value of its type; null only of a nullable one.
 //! - *CallType*: operands have the types that [`resolve`](crate::functions::resolve) asks for, the call has the type that it yields, or may besides be null.
 //! - *Boolean*: conditions, and the operands of and, or, not, are boolean; so are and, or, not, is-null and membership themselves.

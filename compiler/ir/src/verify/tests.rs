@@ -337,7 +337,7 @@ fn bad_expressions() -> Vec<(Law, Expr)> {
         (Law::Scope, call("add", vec![bind(1, one(), variable(1, long())), variable(1, long())])),
         (Law::UniqueLocals, bind(1, one(), bind(1, one(), variable(1, long())))),
         (Law::SlotType, column(0, Type::new(DataType::Integer))),
-        (Law::SlotType, bind(1, null(DataType::Long), variable(1, long()))),
+        (Law::SlotType, bind(1, null(DataType::Long), variable(1, Type::new(DataType::Integer)))),
         (Law::LiteralType, literal(Value::Integer(1), DataType::Long)),
         (Law::LiteralType, literal(Value::Null, DataType::Long)),
         (Law::LiteralType, literal(Value::Decimal(100), DataType::Decimal { precision: 2, scale: 1 })),

@@ -1,0 +1,115 @@
+//! Programs without mistakes: the columns and types after each step, and the laws that the typed middle keeps.
+
+use crate::support::{case, cases, rendered, run};
+use flowc_core::checked::{Checked, CheckedFlow, Operation, Rows};
+use flowc_ir::verify::verify_program;
+use flowc_ir::{Program, Schema};
+use std::fmt::Write;
+
+fn rows(out: &mut String, indent: &str, rows: &Rows) {
+    let mut notes = vec![format!("{:?}", rows.kind)];
+    notes.extend(rows.bounded.then(|| "bounded".to_string()));
+    notes.extend(rows.event_time.as_ref().map(|t| format!("event time {t}")));
+    writeln!(out, "{indent}({})  [{}]", rows.schema, notes.join(", ")).expect("a string takes text");
+}
+
+fn flow(out: &mut String, f: &CheckedFlow) {
+    writeln!(out, "flow {} = {:?}", f.name, f.input).expect("a string takes text");
+    for step in &f.steps {
+        writeln!(out, "  |> {}", step.keyword).expect("a string takes text");
+        if let Operation::Transform(program) = &step.operation {
+            assert_eq!(program.output_schema(), step.rows.schema, "the rows behind a step are its program's");
+        }
+        rows(out, "     ", &step.rows);
+    }
+}
+
+fn shown(checked: &Checked) -> String {
+    let mut out = String::new();
+    for source in &checked.sources {
+        writeln!(out, "source {} ({})", source.spec.name, source.schema).expect("a string takes text");
+    }
+    for table in &checked.tables {
+        writeln!(out, "table {} ({})", table.spec.name, table.spec.schema).expect("a string takes text");
+    }
+    for f in &checked.flows {
+        flow(&mut out, f);
+    }
+    for sink in &checked.sinks {
+        writeln!(out, "sink {} {:?} {:?}\n     ({})", sink.name, sink.input, sink.mode, sink.program.output_schema()).expect("a string takes text");
+        for (what, items) in [("generated", &sink.generated), ("constraint", &sink.constraints), ("enforced", &sink.enforced)] {
+            for (name, text) in items {
+                writeln!(out, "     {what} {name}: {text}").expect("a string takes text");
+            }
+        }
+        if !sink.partition_by.is_empty() {
+            writeln!(out, "     partitioned by {}", sink.partition_by.join(", ")).expect("a string takes text");
+        }
+        for step in &sink.program.steps {
+            if let flowc_ir::ProgramStep::Assert { what, .. } = step {
+                writeln!(out, "     asserts {what}").expect("a string takes text");
+            }
+        }
+    }
+    out
+}
+
+fn lawful(name: &str, program: &Program) {
+    if let Err(violations) = verify_program(program) {
+        panic!("{name}: {violations:?}");
+    }
+}
+
+/// Checks every program of a checked program against the laws, and that each fits the rows before it.
+pub fn verify(name: &str, checked: &Checked) {
+    let input = |i: flowc_core::checked::Input| -> Schema {
+        use flowc_core::checked::Input::*;
+        match i {
+            Source(i) => checked.sources[i].schema.clone(),
+            Table(i) => checked.tables[i].spec.schema.clone(),
+            Flow(i) => checked.flows[i].rows.schema.clone(),
+        }
+    };
+    for source in &checked.sources {
+        source.derive.iter().for_each(|p| lawful(name, p));
+    }
+    for f in &checked.flows {
+        let mut before = input(f.input);
+        for step in &f.steps {
+            match &step.operation {
+                Operation::Transform(program) => {
+                    lawful(name, program);
+                    assert_eq!(program.input, before, "{name}: `{}` of {}", step.keyword, f.name);
+                }
+                Operation::Union { align, others } => {
+                    lawful(name, align);
+                    assert_eq!(align.input, before);
+                    for (from, program) in others {
+                        lawful(name, program);
+                        assert_eq!(program.input, input(*from));
+                    }
+                }
+                _ => {}
+            }
+            before = step.rows.schema.clone();
+        }
+        assert_eq!(before, f.rows.schema, "{name}: the rows of a flow are those of its last step");
+    }
+    for sink in &checked.sinks {
+        lawful(name, &sink.program);
+        assert_eq!(sink.program.input, input(sink.input), "{name}: sink {}", sink.name);
+    }
+}
+
+#[test]
+fn steps_have_the_types_that_are_kept() {
+    for (name, text) in cases("types") {
+        let outcome = run(&case(&text));
+        let checked = outcome.checked.as_ref().unwrap_or_else(|| panic!("{name}:\n{}", rendered(&outcome)));
+        verify(&name, checked);
+        let shown = format!("{}{}", shown(checked), rendered(&outcome));
+        insta::with_settings!({ snapshot_path => "types", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, shown);
+        });
+    }
+}
