@@ -6,8 +6,8 @@
 //!
 //! Nothing here reads files, tables or clocks: files come in through [`Loader`], tables through [`Catalog`], parameters as text.
 
-use crate::checked::Checked;
 use crate::check;
+use crate::checked::Checked;
 use crate::load::{self, Loader};
 use flowc_ir::catalog::Catalog;
 use flowc_syntax::diagnostic::{Diagnostic, Severity};

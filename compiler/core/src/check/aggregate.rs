@@ -52,7 +52,13 @@ impl Checker<'_> {
         Some(Expr::new(ExprKind::Column(env.rows.columns.len() + index), ty, at))
     }
 
-    fn aggregate_constants(&self, function: AggregateFunction, name: &Name, args: &mut Vec<Expr>, span: Span) -> Option<Vec<Value>> {
+    fn aggregate_constants(
+        &self,
+        function: AggregateFunction,
+        name: &Name,
+        args: &mut Vec<Expr>,
+        span: Span,
+    ) -> Option<Vec<Value>> {
         let (least, most) = function.arity();
         let constants = usize::from(function == AggregateFunction::Percentile);
         if args.len() < least + constants || args.len() > most + constants {
@@ -71,16 +77,27 @@ impl Checker<'_> {
             Some(Value::Double(x)) if (0.0..=1.0).contains(&x) => Some(vec![Value::Double(x)]),
             _ => {
                 self.report(
-                    Diagnostic::error(codes::BAD_FRACTION, at, "the fraction of `percentile` is a constant from 0 to 1")
-                        .label("not such a constant")
-                        .help("for example `percentile(x, 0.95)`"),
+                    Diagnostic::error(
+                        codes::BAD_FRACTION,
+                        at,
+                        "the fraction of `percentile` is a constant from 0 to 1",
+                    )
+                    .label("not such a constant")
+                    .help("for example `percentile(x, 0.95)`"),
                 );
                 None
             }
         }
     }
 
-    fn aggregate_type(&self, function: AggregateFunction, name: &Name, args: &[Expr], nonempty: bool, span: Span) -> Option<Type> {
+    fn aggregate_type(
+        &self,
+        function: AggregateFunction,
+        name: &Name,
+        args: &[Expr],
+        nonempty: bool,
+        span: Span,
+    ) -> Option<Type> {
         let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
         let known = types.iter().all(|t| t.data != DataType::Null);
         if let Some(ty) = known.then(|| function.result_type(&types, nonempty)).flatten() {
@@ -99,7 +116,12 @@ impl Checker<'_> {
     /// `aggregate out = …, … by key, …`
     pub(super) fn aggregate_step(&self, flow: &mut FlowBuilder, step: &Step, aggregate: &Aggregate) {
         if let Some(window) = &aggregate.window {
-            self.unsupported(codes::UNSUPPORTED_WINDOW, window.span, "windows", "aggregate by keys alone, over bounded input");
+            self.unsupported(
+                codes::UNSUPPORTED_WINDOW,
+                window.span,
+                "windows",
+                "aggregate by keys alone, over bounded input",
+            );
             flow.give_up();
             return;
         }
@@ -122,7 +144,8 @@ impl Checker<'_> {
             outputs.push((name, span, assignment.doc.clone(), value, Some(id)));
         }
         let Place::Aggregates(context) = env.place else { return };
-        let names: Vec<(&str, Span)> = aggregate.keys.iter().zip(&key_rows.columns).map(|(k, c)| (c.name.as_str(), k.span)).collect();
+        let names: Vec<(&str, Span)> =
+            aggregate.keys.iter().zip(&key_rows.columns).map(|(k, c)| (c.name.as_str(), k.span)).collect();
         self.unique_columns(names.into_iter().chain(outputs.iter().map(|(n, s, ..)| (n.as_str(), *s))));
         let result = self.grouped(&input, step, key_rows.columns.clone(), aggregate.keys.is_empty());
         self.emit_aggregate(flow, step, result, keys, context.calls, outputs);
@@ -151,15 +174,26 @@ impl Checker<'_> {
             self.lineage.borrow_mut().root(&env.reads);
             if let Some(value) = value.as_ref().filter(|v| !v.ty.data.is_orderable()) {
                 self.report(
-                    Diagnostic::error(codes::NOT_ORDERED, span_of(value), format!("rows cannot be grouped by {}", article(&value.ty.data)))
-                        .label("maps have no equality")
-                        .help("group by a value of the map: `m[\"key\"]`"),
+                    Diagnostic::error(
+                        codes::NOT_ORDERED,
+                        span_of(value),
+                        format!("rows cannot be grouped by {}", article(&value.ty.data)),
+                    )
+                    .label("maps have no equality")
+                    .help("group by a value of the map: `m[\"key\"]`"),
                 );
             }
             let Some((name, _)) = self.assigned_name(key) else { continue };
             let ty = value.as_ref().map(|v| v.ty.clone());
             let comment = key.doc.clone().or_else(|| comment_of(input, &key.value));
-            columns.push(Column { name: name.clone(), table: None, ty, comment: comment.clone(), slot: columns.len(), lineage: None });
+            columns.push(Column {
+                name: name.clone(),
+                table: None,
+                ty,
+                comment: comment.clone(),
+                slot: columns.len(),
+                lineage: None,
+            });
             if let Some(value) = value {
                 keys.push((Field { name, ty: value.ty.clone(), comment }, value));
             }
@@ -188,14 +222,15 @@ impl Checker<'_> {
             call.field.comment = direct(index).and_then(|o| outputs[o].2.clone());
         }
         let plain = outputs.len() == calls.len() && (0..calls.len()).all(|i| direct(i) == Some(i));
-        let column = |(name, _, comment, value, lineage): &(String, Span, Option<String>, Option<Expr>, Option<usize>)| Column {
-            name: name.clone(),
-            table: None,
-            ty: value.as_ref().map(|v| v.ty.clone()),
-            comment: comment.clone(),
-            slot: 0,
-            lineage: *lineage,
-        };
+        let column =
+            |(name, _, comment, value, lineage): &(String, Span, Option<String>, Option<Expr>, Option<usize>)| Column {
+                name: name.clone(),
+                table: None,
+                ty: value.as_ref().map(|v| v.ty.clone()),
+                comment: comment.clone(),
+                slot: 0,
+                lineage: *lineage,
+            };
         let key_columns = rows.columns.clone();
         let grouped: Vec<Column> = key_columns
             .iter()
@@ -223,7 +258,9 @@ impl Checker<'_> {
             program.outputs.push(Output { field, value: Expr::new(ExprKind::Column(slot), ty, origin(step.span)) });
         }
         for (name, _, comment, value, _) in &outputs {
-            let value = value.clone().unwrap_or_else(|| Expr::new(ExprKind::Literal(Value::Null), Type::null(), origin(step.span)));
+            let value = value
+                .clone()
+                .unwrap_or_else(|| Expr::new(ExprKind::Literal(Value::Null), Type::null(), origin(step.span)));
             let field = Field { name: name.clone(), ty: value.ty.clone(), comment: comment.clone() };
             program.outputs.push(Output { field, value });
         }

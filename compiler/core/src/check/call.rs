@@ -53,9 +53,13 @@ impl Checker<'_> {
         }
         if let Some(filter) = filter {
             self.report(
-                Diagnostic::error(codes::FILTER_ON_FUNCTION, filter.span, format!("`{}` is no aggregate, so it has no `where`", name.text))
-                    .label("only an aggregate chooses rows")
-                    .help("use `if … then … else …`, or a step `|> where …` of its own"),
+                Diagnostic::error(
+                    codes::FILTER_ON_FUNCTION,
+                    filter.span,
+                    format!("`{}` is no aggregate, so it has no `where`", name.text),
+                )
+                .label("only an aggregate chooses rows")
+                .help("use `if … then … else …`, or a step `|> where …` of its own"),
             );
         }
         if !self.declarations.functions.contains_key(&name.text) && !is_built_in(&name.text) {
@@ -83,9 +87,13 @@ impl Checker<'_> {
         for arg in args {
             if let Some(named) = &arg.name {
                 self.report(
-                    Diagnostic::error(codes::NAMED_OPERAND, named.span, format!("`{}` takes its operands by their order", name.text))
-                        .label("no names here")
-                        .help("leave the name out; only connectors have named options"),
+                    Diagnostic::error(
+                        codes::NAMED_OPERAND,
+                        named.span,
+                        format!("`{}` takes its operands by their order", name.text),
+                    )
+                    .label("no names here")
+                    .help("leave the name out; only connectors have named options"),
                 );
                 sound = false;
             }
@@ -131,9 +139,13 @@ impl Checker<'_> {
                 let Some(arg) = args.get(index) else { return };
                 let which = if args.len() == 1 { "the operand".to_string() } else { format!("operand {}", index + 1) };
                 self.report(
-                    Diagnostic::error(codes::BAD_OPERAND, span_of(arg), format!("{which} of `{}` must be {expected}", name.text))
-                        .label(format!("this is {}", article(&arg.ty)))
-                        .help(format!("it is called as {}", list(&signatures))),
+                    Diagnostic::error(
+                        codes::BAD_OPERAND,
+                        span_of(arg),
+                        format!("{which} of `{}` must be {expected}", name.text),
+                    )
+                    .label(format!("this is {}", article(&arg.ty)))
+                    .help(format!("it is called as {}", list(&signatures))),
                 );
             }
         }
@@ -142,9 +154,13 @@ impl Checker<'_> {
     pub(super) fn arity(&self, name: &Name, span: Span, given: usize, expected: &str, signatures: &[String]) {
         let s = if expected == "1" { "" } else { "s" };
         self.report(
-            Diagnostic::error(codes::WRONG_ARITY, span, format!("`{}` takes {expected} operand{s}, not {given}", name.text))
-                .label(format!("{given} given"))
-                .help(format!("it is called as {}", list(signatures))),
+            Diagnostic::error(
+                codes::WRONG_ARITY,
+                span,
+                format!("`{}` takes {expected} operand{s}, not {given}", name.text),
+            )
+            .label(format!("{given} given"))
+            .help(format!("it is called as {}", list(signatures))),
         );
     }
 
@@ -179,17 +195,25 @@ impl Checker<'_> {
             Place::Aggregates(_) => self.collect_aggregate(env, function, name, args, filter, span),
             Place::Operand => {
                 self.report(
-                    Diagnostic::error(codes::NESTED_AGGREGATE, span, format!("`{}` stands inside another aggregate", name.text))
-                        .label("an aggregate of an aggregate")
-                        .help("aggregate twice: `|> aggregate … by … |> aggregate …`"),
+                    Diagnostic::error(
+                        codes::NESTED_AGGREGATE,
+                        span,
+                        format!("`{}` stands inside another aggregate", name.text),
+                    )
+                    .label("an aggregate of an aggregate")
+                    .help("aggregate twice: `|> aggregate … by … |> aggregate …`"),
                 );
                 None
             }
             Place::Row => {
                 self.report(
-                    Diagnostic::error(codes::MISPLACED_AGGREGATE, span, format!("`{}` is an aggregate: it needs many rows, and here is one", name.text))
-                        .label("not in an `aggregate` step")
-                        .help(misplaced_help(&name.text)),
+                    Diagnostic::error(
+                        codes::MISPLACED_AGGREGATE,
+                        span,
+                        format!("`{}` is an aggregate: it needs many rows, and here is one", name.text),
+                    )
+                    .label("not in an `aggregate` step")
+                    .help(misplaced_help(&name.text)),
                 );
                 self.positional(env, name, args);
                 None
@@ -200,8 +224,12 @@ impl Checker<'_> {
 
 fn misplaced_help(name: &str) -> String {
     match name {
-        "min" => "the least of several values in one row is `least(a, b)`; over rows: `|> aggregate x = min(…) by …`".to_string(),
-        "max" => "the greatest of several values in one row is `greatest(a, b)`; over rows: `|> aggregate x = max(…) by …`".to_string(),
+        "min" => "the least of several values in one row is `least(a, b)`; over rows: `|> aggregate x = min(…) by …`"
+            .to_string(),
+        "max" => {
+            "the greatest of several values in one row is `greatest(a, b)`; over rows: `|> aggregate x = max(…) by …`"
+                .to_string()
+        }
         _ => format!("write a step `|> aggregate x = {name}(…) by …`"),
     }
 }

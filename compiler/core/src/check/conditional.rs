@@ -108,9 +108,13 @@ impl Checker<'_> {
         let value = self.expr(env, value);
         if self.is_table_column(env, list) {
             self.report(
-                Diagnostic::error(codes::UNSUPPORTED_MEMBERSHIP, list.span, "`in` a table's column is not supported yet")
-                    .label("a column of a table")
-                    .help("use `|> semi join table on table.column == value`, or `anti join` for those that are not there"),
+                Diagnostic::error(
+                    codes::UNSUPPORTED_MEMBERSHIP,
+                    list.span,
+                    "`in` a table's column is not supported yet",
+                )
+                .label("a column of a table")
+                .help("use `|> semi join table on table.column == value`, or `anti join` for those that are not there"),
             );
             return None;
         }
@@ -142,10 +146,14 @@ impl Checker<'_> {
         for item in &items {
             if value.ty.data.common(&item.ty.data).is_none() {
                 self.report(
-                    Diagnostic::error(codes::NOT_COMPARABLE, span_of(item), format!("{} and {} cannot be compared", article(&value.ty.data), article(&item.ty.data)))
-                        .label(format!("this is {}", article(&item.ty)))
-                        .also(span_of(&value), format!("this is {}", article(&value.ty)))
-                        .help(format!("the list must hold values of type `{}`", value.ty.data)),
+                    Diagnostic::error(
+                        codes::NOT_COMPARABLE,
+                        span_of(item),
+                        format!("{} and {} cannot be compared", article(&value.ty.data), article(&item.ty.data)),
+                    )
+                    .label(format!("this is {}", article(&item.ty)))
+                    .also(span_of(&value), format!("this is {}", article(&value.ty)))
+                    .help(format!("the list must hold values of type `{}`", value.ty.data)),
                 );
                 return None;
             }
@@ -190,7 +198,13 @@ impl Checker<'_> {
     }
 
     /// `value matches pattern`; a constant pattern is looked at now.
-    pub(super) fn matches(&self, env: &mut Env<'_>, value: Option<Expr>, pattern: &ast::Expr, span: Span) -> Option<Expr> {
+    pub(super) fn matches(
+        &self,
+        env: &mut Env<'_>,
+        value: Option<Expr>,
+        pattern: &ast::Expr,
+        span: Span,
+    ) -> Option<Expr> {
         let pattern = self.expr(env, pattern)?;
         if !self.regex(&pattern) {
             return None;
@@ -213,7 +227,13 @@ impl Checker<'_> {
     }
 
     /// `match value { … }`
-    pub(super) fn match_expr(&self, env: &mut Env<'_>, value: &ast::Expr, arms: &[MatchArm], span: Span) -> Option<Expr> {
+    pub(super) fn match_expr(
+        &self,
+        env: &mut Env<'_>,
+        value: &ast::Expr,
+        arms: &[MatchArm],
+        span: Span,
+    ) -> Option<Expr> {
         let Some(value) = self.expr(env, value) else {
             // The arms can have mistakes of their own, but their patterns have nothing to be compared with.
             for arm in arms {
@@ -327,11 +347,8 @@ impl Checker<'_> {
         // Without a `_` the arms cover all values, so the last one needs no test.
         let (_, mut result) = arms.pop()?;
         for (condition, value) in arms.into_iter().rev() {
-            let kind = ExprKind::If {
-                condition: Box::new(condition?),
-                then: Box::new(value),
-                otherwise: Box::new(result),
-            };
+            let kind =
+                ExprKind::If { condition: Box::new(condition?), then: Box::new(value), otherwise: Box::new(result) };
             result = Expr::new(kind, ty.clone(), origin(span));
         }
         Some(result)

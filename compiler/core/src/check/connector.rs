@@ -93,7 +93,12 @@ impl Checker<'_> {
     pub(super) fn connector(&self, written: &ast::Connector, role: Role) -> Option<Connector> {
         let name = written.name.text.as_str();
         if name == "kafka" {
-            self.unsupported(codes::UNSUPPORTED_KAFKA, written.name.span, "`kafka`", "read the topic's data from a Delta table or from files");
+            self.unsupported(
+                codes::UNSUPPORTED_KAFKA,
+                written.name.span,
+                "`kafka`",
+                "read the topic's data from a Delta table or from files",
+            );
             return None;
         }
         let Some(signature) = SIGNATURES.iter().find(|s| s.name == name) else {
@@ -109,9 +114,17 @@ impl Checker<'_> {
                 .map(|s| s.name)
                 .collect();
             self.report(
-                Diagnostic::error(codes::WRONG_CONNECTOR, written.name.span, format!("`{name}` cannot be a {}", role.word()))
-                    .label(if role == Role::Sink { "rows cannot be written there" } else { "rows cannot be read from there" })
-                    .help(format!("a {} can be {}", role.word(), super::list(others))),
+                Diagnostic::error(
+                    codes::WRONG_CONNECTOR,
+                    written.name.span,
+                    format!("`{name}` cannot be a {}", role.word()),
+                )
+                .label(if role == Role::Sink {
+                    "rows cannot be written there"
+                } else {
+                    "rows cannot be read from there"
+                })
+                .help(format!("a {} can be {}", role.word(), super::list(others))),
             );
             return None;
         }
@@ -145,7 +158,11 @@ impl Checker<'_> {
         });
     }
 
-    fn options(&self, signature: &Signature, written: &ast::Connector) -> Option<BTreeMap<&'static str, (Value, Span)>> {
+    fn options(
+        &self,
+        signature: &Signature,
+        written: &ast::Connector,
+    ) -> Option<BTreeMap<&'static str, (Value, Span)>> {
         let mut given: BTreeMap<&'static str, (Value, Span)> = BTreeMap::new();
         let mut seen: BTreeMap<&'static str, Span> = BTreeMap::new();
         let mut sound = true;
@@ -187,16 +204,24 @@ impl Checker<'_> {
             return Some((name, data));
         }
         let diagnostic = match &arg.name {
-            Some(name) => Diagnostic::error(codes::UNKNOWN_OPTION, name.span, format!("`{}` has no option `{}`", signature.name, name.text))
-                .label("unknown option")
-                .help(match did_you_mean(&name.text, names.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if names.is_empty() => format!("write `{}`", signature.example),
-                    None => format!("its options are {}", super::list(&names)),
-                }),
-            None => Diagnostic::error(codes::UNKNOWN_OPTION, arg.value.span, format!("this option of `{}` needs a name", signature.name))
-                .label("which option?")
-                .help(format!("write for example `{}`", signature.example)),
+            Some(name) => Diagnostic::error(
+                codes::UNKNOWN_OPTION,
+                name.span,
+                format!("`{}` has no option `{}`", signature.name, name.text),
+            )
+            .label("unknown option")
+            .help(match did_you_mean(&name.text, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => format!("write `{}`", signature.example),
+                None => format!("its options are {}", super::list(&names)),
+            }),
+            None => Diagnostic::error(
+                codes::UNKNOWN_OPTION,
+                arg.value.span,
+                format!("this option of `{}` needs a name", signature.name),
+            )
+            .label("which option?")
+            .help(format!("write for example `{}`", signature.example)),
         };
         self.report(diagnostic);
         None
@@ -217,9 +242,13 @@ impl Checker<'_> {
             Some(first) => {
                 let Some(path) = text(first).filter(|p| !p.trim().is_empty()) else {
                     self.report(
-                        Diagnostic::error(codes::MISSING_OPTION, written.span, format!("`{}` needs a {first}", signature.name))
-                            .label("no place is given")
-                            .help(format!("write for example `{}`", signature.example)),
+                        Diagnostic::error(
+                            codes::MISSING_OPTION,
+                            written.span,
+                            format!("`{}` needs a {first}", signature.name),
+                        )
+                        .label("no place is given")
+                        .help(format!("write for example `{}`", signature.example)),
                     );
                     return None;
                 };
@@ -244,9 +273,13 @@ impl Checker<'_> {
                 let seed = self.number(&options, "seed", 0)?.unwrap_or(0);
                 if role == Role::Table && rows.is_none() {
                     self.report(
-                        Diagnostic::error(codes::MISSING_OPTION, written.span, "a table must end, and this one makes rows forever")
-                            .label("how many rows?")
-                            .help("say how many: `generate(rows: 1000)`"),
+                        Diagnostic::error(
+                            codes::MISSING_OPTION,
+                            written.span,
+                            "a table must end, and this one makes rows forever",
+                        )
+                        .label("how many rows?")
+                        .help("say how many: `generate(rows: 1000)`"),
                     );
                     return None;
                 }
@@ -264,9 +297,13 @@ impl Checker<'_> {
             return Some(path.to_string());
         }
         self.report(
-            Diagnostic::error(codes::UNSUPPORTED_STORAGE, span, format!("storage of the kind `{scheme}://` is not supported yet"))
-                .label("not a path of this machine")
-                .help("use a path, relative to the program's file or absolute"),
+            Diagnostic::error(
+                codes::UNSUPPORTED_STORAGE,
+                span,
+                format!("storage of the kind `{scheme}://` is not supported yet"),
+            )
+            .label("not a path of this machine")
+            .help("use a path, relative to the program's file or absolute"),
         );
         None
     }

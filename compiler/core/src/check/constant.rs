@@ -9,7 +9,9 @@ pub(crate) fn evaluate(e: &Expr) -> Option<Value> {
     e.walk(&mut |e| match &e.kind {
         ExprKind::Column(_) => constant = false,
         // What depends on the epoch is no constant.
-        ExprKind::Call { function, .. } if function.name.starts_with("current_") || function.name == "now" => constant = false,
+        ExprKind::Call { function, .. } if function.name.starts_with("current_") || function.name == "now" => {
+            constant = false
+        }
         _ => {}
     });
     if !constant {
@@ -113,7 +115,9 @@ pub(crate) fn parse(text: &str, data: &DataType) -> Result<Value, String> {
             let zoned = jiff::tz::TimeZone::UTC.to_timestamp(at).map_err(|_| number("a time in range"))?;
             Ok(Value::TimestampNtz(zoned.as_microsecond()))
         }
-        DataType::Duration => parse_duration(&plain).map(Value::Duration).ok_or_else(|| number("a duration such as 5m")),
+        DataType::Duration => {
+            parse_duration(&plain).map(Value::Duration).ok_or_else(|| number("a duration such as 5m"))
+        }
         other => Err(format!("a parameter cannot be a {other}")),
     }
 }

@@ -77,9 +77,13 @@ impl<'a> Declarations<'a> {
             _ if !main => {
                 let (word, span) = heading(item);
                 found.push(
-                    Diagnostic::warning(codes::IGNORED_DECLARATION, span, format!("this {word} is not taken by the files that use this one"))
-                        .label("ignored")
-                        .help("`use` takes functions and parameters; put the rest into the program's own file"),
+                    Diagnostic::warning(
+                        codes::IGNORED_DECLARATION,
+                        span,
+                        format!("this {word} is not taken by the files that use this one"),
+                    )
+                    .label("ignored")
+                    .help("`use` takes functions and parameters; put the rest into the program's own file"),
                 );
             }
             Item::Source(source) => self.add_relation(Relation::Source(source), found),
@@ -100,9 +104,13 @@ impl<'a> Declarations<'a> {
         let before = self.functions.get(&name.text).map(|f| f.name.span);
         if is_built_in(&name.text) {
             found.push(
-                Diagnostic::error(codes::BUILT_IN_REDEFINED, name.span, format!("`{}` is a built-in function", name.text))
-                    .label("this name is taken")
-                    .help(format!("choose another name, for example `my_{}`", name.text)),
+                Diagnostic::error(
+                    codes::BUILT_IN_REDEFINED,
+                    name.span,
+                    format!("`{}` is a built-in function", name.text),
+                )
+                .label("this name is taken")
+                .help(format!("choose another name, for example `my_{}`", name.text)),
             );
         } else if unique("function", name, before, found) {
             self.functions.insert(name.text.clone(), function);

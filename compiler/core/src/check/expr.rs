@@ -97,7 +97,9 @@ impl Checker<'_> {
         let mut joined: Vec<Expr> = vec![];
         for piece in pieces {
             match (joined.last_mut().map(|p| &mut p.kind), &piece.kind) {
-                (Some(ExprKind::Literal(Value::String(before))), ExprKind::Literal(Value::String(s))) => before.push_str(s),
+                (Some(ExprKind::Literal(Value::String(before))), ExprKind::Literal(Value::String(s))) => {
+                    before.push_str(s)
+                }
                 _ => joined.push(piece),
             }
         }
@@ -173,18 +175,26 @@ impl Checker<'_> {
                     _ => "only arrays and maps have elements",
                 };
                 self.report(
-                    Diagnostic::error(codes::NOT_INDEXABLE, span_of(&base), format!("{} has no elements", article(&base.ty)))
-                        .label("not an array or a map")
-                        .help(help),
+                    Diagnostic::error(
+                        codes::NOT_INDEXABLE,
+                        span_of(&base),
+                        format!("{} has no elements", article(&base.ty)),
+                    )
+                    .label("not an array or a map")
+                    .help(help),
                 );
                 return None;
             }
         };
         if let Some(expected) = expected {
             self.report(
-                Diagnostic::error(codes::BAD_INDEX, span_of(&index), format!("an element of {} is chosen by {expected}", article(&base.ty.data)))
-                    .label(format!("this is {}", article(&index.ty)))
-                    .help("convert it with `as`"),
+                Diagnostic::error(
+                    codes::BAD_INDEX,
+                    span_of(&index),
+                    format!("an element of {} is chosen by {expected}", article(&base.ty.data)),
+                )
+                .label(format!("this is {}", article(&index.ty)))
+                .help("convert it with `as`"),
             );
             return None;
         }
@@ -217,9 +227,13 @@ impl Checker<'_> {
         if !value.ty.nullable {
             let words = if negated { ("is not null", "true") } else { ("is null", "false") };
             self.report(
-                Diagnostic::warning(codes::CONSTANT_NULL_TEST, span, format!("`{}` is always {} here", words.0, words.1))
-                    .also(span_of(&value), format!("this is {}, which is never null", article(&value.ty)))
-                    .help("leave the test out"),
+                Diagnostic::warning(
+                    codes::CONSTANT_NULL_TEST,
+                    span,
+                    format!("`{}` is always {} here", words.0, words.1),
+                )
+                .also(span_of(&value), format!("this is {}, which is never null", article(&value.ty)))
+                .help("leave the test out"),
             );
         }
         let test = Expr::new(ExprKind::IsNull(Box::new(value)), Type::boolean(), origin(span));
@@ -235,9 +249,13 @@ impl Checker<'_> {
         }
         if !castable(&value.ty.data, &ty.data) {
             self.report(
-                Diagnostic::error(codes::NO_CONVERSION, span, format!("{} cannot be converted to {}", article(&value.ty.data), article(&ty.data)))
-                    .also(span_of(&value), format!("this is {}", article(&value.ty)))
-                    .help(conversion_help(&value.ty.data, &ty.data)),
+                Diagnostic::error(
+                    codes::NO_CONVERSION,
+                    span,
+                    format!("{} cannot be converted to {}", article(&value.ty.data), article(&ty.data)),
+                )
+                .also(span_of(&value), format!("this is {}", article(&value.ty)))
+                .help(conversion_help(&value.ty.data, &ty.data)),
             );
             return None;
         }

@@ -108,9 +108,13 @@ impl Checker<'_> {
             None => super::names::suggestion(&name.text, &names, "there are"),
         };
         self.report(
-            Diagnostic::error(codes::UNKNOWN_RELATION, name.span, format!("there is no source, table or flow `{}`", name.text))
-                .label("unknown name")
-                .help(help),
+            Diagnostic::error(
+                codes::UNKNOWN_RELATION,
+                name.span,
+                format!("there is no source, table or flow `{}`", name.text),
+            )
+            .label("unknown name")
+            .help(help),
         );
     }
 
@@ -122,10 +126,14 @@ impl Checker<'_> {
             Some(State::Open) => {
                 let declared = relation.name().span;
                 self.report(
-                    Diagnostic::error(codes::FLOW_CYCLE, reference.unwrap_or(declared), format!("the flow `{name}` reads itself"))
-                        .label(format!("this leads back to `{name}`"))
-                        .also(declared, "declared here")
-                        .help("start it from a source, a table or another flow"),
+                    Diagnostic::error(
+                        codes::FLOW_CYCLE,
+                        reference.unwrap_or(declared),
+                        format!("the flow `{name}` reads itself"),
+                    )
+                    .label(format!("this leads back to `{name}`"))
+                    .also(declared, "declared here")
+                    .help("start it from a source, a table or another flow"),
                 );
                 return None;
             }
@@ -165,7 +173,11 @@ impl Checker<'_> {
 
     /// Reports something of the language that does not run yet.
     pub(super) fn unsupported(&self, code: &'static str, span: Span, what: &str, instead: &str) {
-        let verb = if what.ends_with('s') && !what.ends_with('`') || what.contains(" and ") || what.ends_with(')') { "are" } else { "is" };
+        let verb = if what.ends_with('s') && !what.ends_with('`') || what.contains(" and ") || what.ends_with(')') {
+            "are"
+        } else {
+            "is"
+        };
         self.report(
             Diagnostic::error(code, span, format!("{what} {verb} not supported yet"))
                 .label("checked as far as its grammar, but it cannot run")

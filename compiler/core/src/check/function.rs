@@ -38,10 +38,16 @@ impl Checker<'_> {
             Some(State::Done(types)) => return types,
             Some(State::Open) => {
                 self.report(
-                    Diagnostic::error(codes::RECURSIVE_FUNCTION, call.unwrap_or(function.name.span), format!("the function `{name}` calls itself"))
-                        .label(format!("this leads back to `{name}`"))
-                        .also(function.name.span, "declared here")
-                        .help("functions are put in place of their calls, so none may call itself, not through others either"),
+                    Diagnostic::error(
+                        codes::RECURSIVE_FUNCTION,
+                        call.unwrap_or(function.name.span),
+                        format!("the function `{name}` calls itself"),
+                    )
+                    .label(format!("this leads back to `{name}`"))
+                    .also(function.name.span, "declared here")
+                    .help(
+                        "functions are put in place of their calls, so none may call itself, not through others either",
+                    ),
                 );
                 return None;
             }
@@ -94,10 +100,14 @@ impl Checker<'_> {
                 format!("declare `-> {found}`, or convert the body with `as {}`", result.data)
             };
             self.report(
-                Diagnostic::error(codes::BAD_RESULT, function.body.span, format!("`{}` yields {}, not {}", function.name.text, article(&found), article(result)))
-                    .label(format!("this is {}", article(&found)))
-                    .also(declared, "the result is declared here")
-                    .help(help),
+                Diagnostic::error(
+                    codes::BAD_RESULT,
+                    function.body.span,
+                    format!("`{}` yields {}, not {}", function.name.text, article(&found), article(result)),
+                )
+                .label(format!("this is {}", article(&found)))
+                .also(declared, "the result is declared here")
+                .help(help),
             );
         }
         fitting
@@ -111,10 +121,14 @@ impl Checker<'_> {
         if args.len() != function.params.len() {
             let expected = super::count(function.params.len(), "operand");
             self.report(
-                Diagnostic::error(codes::WRONG_ARITY, span, format!("`{}` takes {expected}, not {}", name.text, args.len()))
-                    .label(format!("{} given", args.len()))
-                    .also(function.name.span, "declared here")
-                    .help(format!("call it as `{}`", own_signature(function))),
+                Diagnostic::error(
+                    codes::WRONG_ARITY,
+                    span,
+                    format!("`{}` takes {expected}, not {}", name.text, args.len()),
+                )
+                .label(format!("{} given", args.len()))
+                .also(function.name.span, "declared here")
+                .help(format!("call it as `{}`", own_signature(function))),
             );
             return None;
         }
@@ -124,7 +138,9 @@ impl Checker<'_> {
         if env.depth >= MAX_DEPTH || self.inlined.get() >= MAX_INLINED {
             self.report(
                 Diagnostic::error(codes::TOO_LARGE, span, "this calls functions too often or too deep")
-                    .label(format!("functions within functions: at most {MAX_DEPTH} deep and {MAX_INLINED} calls in a program"))
+                    .label(format!(
+                        "functions within functions: at most {MAX_DEPTH} deep and {MAX_INLINED} calls in a program"
+                    ))
                     .help("compute a part in an `extend` of its own"),
             );
             return None;
@@ -143,17 +159,28 @@ impl Checker<'_> {
         }
         if fitting.is_some() {
             self.report(
-                Diagnostic::error(codes::NULL_OPERAND, span, format!("`{}` of `{}` must not be null", name.text, function.name.text))
-                    .label(format!("this is {}, which may be null", article(&found)))
-                    .also(written.span, "declared here")
-                    .help(format!("give a default, `… ?? 0`, test it before, `where … is not null`, or declare `{}: {}?`", name.text, ty.data)),
+                Diagnostic::error(
+                    codes::NULL_OPERAND,
+                    span,
+                    format!("`{}` of `{}` must not be null", name.text, function.name.text),
+                )
+                .label(format!("this is {}, which may be null", article(&found)))
+                .also(written.span, "declared here")
+                .help(format!(
+                    "give a default, `… ?? 0`, test it before, `where … is not null`, or declare `{}: {}?`",
+                    name.text, ty.data
+                )),
             );
         } else {
             self.report(
-                Diagnostic::error(codes::BAD_OPERAND, span, format!("`{}` of `{}` is {}", name.text, function.name.text, article(&ty.data)))
-                    .label(format!("this is {}", article(&found)))
-                    .also(written.span, "declared here")
-                    .help(format!("convert it: `… as {}`", ty.data)),
+                Diagnostic::error(
+                    codes::BAD_OPERAND,
+                    span,
+                    format!("`{}` of `{}` is {}", name.text, function.name.text, article(&ty.data)),
+                )
+                .label(format!("this is {}", article(&found)))
+                .also(written.span, "declared here")
+                .help(format!("convert it: `… as {}`", ty.data)),
             );
         }
         None

@@ -23,7 +23,12 @@ impl Checker<'_> {
             return;
         };
         let Input::Table(index) = table.input else {
-            self.unsupported(codes::UNSUPPORTED_STREAM_JOIN, join.right.span, "joins of two streams", "join a `table`: its rows are looked up in a snapshot");
+            self.unsupported(
+                codes::UNSUPPORTED_STREAM_JOIN,
+                join.right.span,
+                "joins of two streams",
+                "join a `table`: its rows are looked up in a snapshot",
+            );
             flow.give_up();
             return;
         };
@@ -37,9 +42,13 @@ impl Checker<'_> {
         }
         let Some(condition) = &join.on else {
             self.report(
-                Diagnostic::error(codes::JOIN_CONDITION, step.keyword, format!("this join does not say which rows of `{}` belong to a row", join.right.name.text))
-                    .label("no condition")
-                    .help(format!("add `on {}.key == key`", alias.text)),
+                Diagnostic::error(
+                    codes::JOIN_CONDITION,
+                    step.keyword,
+                    format!("this join does not say which rows of `{}` belong to a row", join.right.name.text),
+                )
+                .label("no condition")
+                .help(format!("add `on {}.key == key`", alias.text)),
             );
             flow.give_up();
             return;
@@ -74,11 +83,21 @@ impl Checker<'_> {
     /// The kind of lookup; none: this join is not one, and that was reported.
     fn lookup_kind(&self, step: &Step, join: &Join) -> Option<LookupKind> {
         if let Some(within) = &join.within {
-            self.unsupported(codes::UNSUPPORTED_STREAM_JOIN, within.span, "joins of two streams", "join a `table`, without `within`");
+            self.unsupported(
+                codes::UNSUPPORTED_STREAM_JOIN,
+                within.span,
+                "joins of two streams",
+                "join a `table`, without `within`",
+            );
             return None;
         }
         if let Some(as_of) = &join.as_of {
-            self.unsupported(codes::UNSUPPORTED_AS_OF, as_of.span, "`as of` in a join", "the table is looked up as it is when an epoch starts: leave `as of` out");
+            self.unsupported(
+                codes::UNSUPPORTED_AS_OF,
+                as_of.span,
+                "`as of` in a join",
+                "the table is looked up as it is when an epoch starts: leave `as of` out",
+            );
             return None;
         }
         match join.kind {
@@ -88,7 +107,12 @@ impl Checker<'_> {
             JoinKind::Anti => Some(LookupKind::Anti),
             JoinKind::Right | JoinKind::Full => {
                 let what = format!("`{}` to a table", keyword(join.kind));
-                self.unsupported(codes::UNSUPPORTED_OUTER_JOIN, step.keyword, &what, "start the flow from the table, or use `left join`");
+                self.unsupported(
+                    codes::UNSUPPORTED_OUTER_JOIN,
+                    step.keyword,
+                    &what,
+                    "start the flow from the table, or use `left join`",
+                );
                 None
             }
         }

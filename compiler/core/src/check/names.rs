@@ -67,21 +67,34 @@ impl Checker<'_> {
         }
         if env.rows.own(&table.text).is_some() {
             self.report(
-                Diagnostic::error(codes::AMBIGUOUS_NAME, table.span, format!("`{}` is both a joined table and a column", table.text))
-                    .label("which of them is meant?")
-                    .help(format!("join the table under another name: `join {} as other on …`", quote_name(&table.text))),
+                Diagnostic::error(
+                    codes::AMBIGUOUS_NAME,
+                    table.span,
+                    format!("`{}` is both a joined table and a column", table.text),
+                )
+                .label("which of them is meant?")
+                .help(format!("join the table under another name: `join {} as other on …`", quote_name(&table.text))),
             );
             return Some(None);
         }
         if let Some(column) = env.rows.joined(&table.text, &field.text) {
             return Some(self.column(env, &column.clone(), span));
         }
-        let names: Vec<&str> =
-            env.rows.columns.iter().filter(|c| c.table.as_deref() == Some(&table.text)).map(|c| c.name.as_str()).collect();
+        let names: Vec<&str> = env
+            .rows
+            .columns
+            .iter()
+            .filter(|c| c.table.as_deref() == Some(&table.text))
+            .map(|c| c.name.as_str())
+            .collect();
         self.report(
-            Diagnostic::error(codes::UNKNOWN_COLUMN, field.span, format!("`{}` has no column `{}`", table.text, field.text))
-                .label("unknown column")
-                .help(suggestion(&field.text, &names, "its columns are")),
+            Diagnostic::error(
+                codes::UNKNOWN_COLUMN,
+                field.span,
+                format!("`{}` has no column `{}`", table.text, field.text),
+            )
+            .label("unknown column")
+            .help(suggestion(&field.text, &names, "its columns are")),
         );
         Some(None)
     }
@@ -91,7 +104,9 @@ impl Checker<'_> {
         let DataType::Struct(fields) = &value.ty.data else {
             let help = match &value.ty.data {
                 DataType::Map(..) => format!("a map's values are read with brackets: `m[\"{}\"]`", field.text),
-                DataType::Array(_) => "an array's elements are read with brackets: `a[0]`; `explode` makes rows of them".to_string(),
+                DataType::Array(_) => {
+                    "an array's elements are read with brackets: `a[0]`; `explode` makes rows of them".to_string()
+                }
                 _ => "only structs and joined tables have fields".to_string(),
             };
             self.report(
@@ -104,9 +119,13 @@ impl Checker<'_> {
         let Some(index) = fields.iter().position(|f| f.name == field.text) else {
             let names: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
             self.report(
-                Diagnostic::error(codes::UNKNOWN_FIELD, field.span, format!("the struct has no field `{}`", field.text))
-                    .label("unknown field")
-                    .help(suggestion(&field.text, &names, "its fields are")),
+                Diagnostic::error(
+                    codes::UNKNOWN_FIELD,
+                    field.span,
+                    format!("the struct has no field `{}`", field.text),
+                )
+                .label("unknown field")
+                .help(suggestion(&field.text, &names, "its fields are")),
             );
             return None;
         };
@@ -131,12 +150,17 @@ impl Checker<'_> {
             let params = self.declarations.params.keys().map(String::as_str);
             let names: Vec<&str> = locals.iter().copied().chain(params).collect();
             self.report(
-                Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("`{text}` is neither an operand of this function nor a param"))
-                    .label("unknown name")
-                    .help(match did_you_mean(text, names) {
-                        Some(near) => format!("did you mean `{}`?", quote_name(near)),
-                        None => "a function sees its own operands and the program's params; pass a column as an operand".to_string(),
-                    }),
+                Diagnostic::error(
+                    codes::UNKNOWN_NAME,
+                    name.span,
+                    format!("`{text}` is neither an operand of this function nor a param"),
+                )
+                .label("unknown name")
+                .help(match did_you_mean(text, names) {
+                    Some(near) => format!("did you mean `{}`?", quote_name(near)),
+                    None => "a function sees its own operands and the program's params; pass a column as an operand"
+                        .to_string(),
+                }),
             );
             return;
         }
@@ -183,9 +207,13 @@ impl Checker<'_> {
     pub(super) fn not_a_key(&self, name: &Name) {
         let text = quote_name(&name.text);
         self.report(
-            Diagnostic::error(codes::NOT_A_KEY, name.span, format!("`{}` is neither a key nor inside an aggregate", name.text))
-                .label("which of the group's values is meant?")
-                .help(format!("put it into an aggregate, as `max({text})`, or add it behind `by`")),
+            Diagnostic::error(
+                codes::NOT_A_KEY,
+                name.span,
+                format!("`{}` is neither a key nor inside an aggregate", name.text),
+            )
+            .label("which of the group's values is meant?")
+            .help(format!("put it into an aggregate, as `max({text})`, or add it behind `by`")),
         );
     }
 }

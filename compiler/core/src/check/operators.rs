@@ -110,7 +110,14 @@ impl Checker<'_> {
     }
 
     /// An operator of the function table.
-    pub(super) fn operator(&self, name: &str, sign: &str, sign_span: Span, args: Vec<Expr>, span: Span) -> Option<Expr> {
+    pub(super) fn operator(
+        &self,
+        name: &str,
+        sign: &str,
+        sign_span: Span,
+        args: Vec<Expr>,
+        span: Span,
+    ) -> Option<Expr> {
         let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
         if is_comparison(name) && args.len() == 2 && !self.comparable(name, sign, sign_span, &args) {
             return None;
@@ -128,11 +135,15 @@ impl Checker<'_> {
         let (left, right) = (&args[0], &args[1]);
         let Some(common) = left.ty.data.common(&right.ty.data) else {
             self.report(
-                Diagnostic::error(codes::NOT_COMPARABLE, sign_span, format!("{} and {} cannot be compared", article(&left.ty.data), article(&right.ty.data)))
-                    .label(format!("`{sign}` needs two values of one type"))
-                    .also(span_of(left), format!("this is {}", article(&left.ty)))
-                    .also(span_of(right), format!("this is {}", article(&right.ty)))
-                    .help(comparison_help(&left.ty.data, &right.ty.data)),
+                Diagnostic::error(
+                    codes::NOT_COMPARABLE,
+                    sign_span,
+                    format!("{} and {} cannot be compared", article(&left.ty.data), article(&right.ty.data)),
+                )
+                .label(format!("`{sign}` needs two values of one type"))
+                .also(span_of(left), format!("this is {}", article(&left.ty)))
+                .also(span_of(right), format!("this is {}", article(&right.ty)))
+                .help(comparison_help(&left.ty.data, &right.ty.data)),
             );
             return false;
         };
@@ -150,7 +161,9 @@ impl Checker<'_> {
     fn bad_operands(&self, sign: &str, sign_span: Span, args: &[Expr], error: &ResolveError) {
         let message = match args {
             [one] => format!("`{sign}` does not take {}", article(&one.ty.data)),
-            [left, right] => format!("`{sign}` does not take {} and {}", article(&left.ty.data), article(&right.ty.data)),
+            [left, right] => {
+                format!("`{sign}` does not take {} and {}", article(&left.ty.data), article(&right.ty.data))
+            }
             _ => format!("`{sign}` does not take these operands"),
         };
         let mut diagnostic = Diagnostic::error(codes::BAD_OPERANDS, sign_span, message).label("no such operation");
@@ -186,7 +199,8 @@ fn comparison_help(left: &DataType, right: &DataType) -> String {
             "say in which time zone: convert it with `as timestamp`".to_string()
         }
         (DataType::Timestamp | DataType::Date, n) | (n, DataType::Timestamp | DataType::Date) if n.is_numeric() => {
-            "make a timestamp of the number: `timestamp_millis(x)`, or write the time: `@2026-11-22T10:00:00Z`".to_string()
+            "make a timestamp of the number: `timestamp_millis(x)`, or write the time: `@2026-11-22T10:00:00Z`"
+                .to_string()
         }
         (DataType::Struct(_), _) | (_, DataType::Struct(_)) => "compare the fields one by one".to_string(),
         _ => format!("convert one of them, for example with `as {left}`"),

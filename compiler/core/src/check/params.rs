@@ -49,9 +49,13 @@ impl Checker<'_> {
             Some(State::Done(value)) => return value,
             Some(State::Open) => {
                 self.report(
-                    Diagnostic::error(codes::BAD_DEFAULT, declared.name.span, format!("the default of `{name}` depends on itself"))
-                        .label("in a circle")
-                        .help("give a value that does not use this param"),
+                    Diagnostic::error(
+                        codes::BAD_DEFAULT,
+                        declared.name.span,
+                        format!("the default of `{name}` depends on itself"),
+                    )
+                    .label("in a circle")
+                    .help("give a value that does not use this param"),
                 );
                 return None;
             }
@@ -67,9 +71,13 @@ impl Checker<'_> {
         let ty = self.type_of(&declared.ty)?;
         if matches!(ty.data, DataType::Array(_) | DataType::Map(..) | DataType::Struct(_) | DataType::Binary) {
             self.report(
-                Diagnostic::error(codes::BAD_PARAM_TYPE, declared.ty.span, format!("a param cannot be {}", article(&ty.data)))
-                    .label("not a type of params")
-                    .help("params are numbers, strings, booleans, dates, timestamps and durations"),
+                Diagnostic::error(
+                    codes::BAD_PARAM_TYPE,
+                    declared.ty.span,
+                    format!("a param cannot be {}", article(&ty.data)),
+                )
+                .label("not a type of params")
+                .help("params are numbers, strings, booleans, dates, timestamps and durations"),
             );
             return None;
         }
@@ -91,9 +99,13 @@ impl Checker<'_> {
             None => {
                 let name = &declared.name;
                 self.report(
-                    Diagnostic::error(codes::MISSING_PARAM, name.span, format!("the param `{}` has no value", name.text))
-                        .label("no default, and none was given")
-                        .help(format!("give one with `--param {}=…`, or write a default: `= …`", name.text)),
+                    Diagnostic::error(
+                        codes::MISSING_PARAM,
+                        name.span,
+                        format!("the param `{}` has no value", name.text),
+                    )
+                    .label("no default, and none was given")
+                    .help(format!("give one with `--param {}=…`, or write a default: `= …`", name.text)),
                 );
                 None
             }
@@ -107,10 +119,14 @@ impl Checker<'_> {
         let fitting = self.widened(e, &ty.data).filter(|e| ty.nullable || !e.ty.nullable);
         let Some(e) = fitting else {
             self.report(
-                Diagnostic::error(codes::BAD_DEFAULT, default.span, format!("the default is {}, the param {}", article(&found), article(ty)))
-                    .label(format!("this is {}", article(&found)))
-                    .also(declared.ty.span, format!("`{}` is declared here", declared.name.text))
-                    .help("change the type, or the default"),
+                Diagnostic::error(
+                    codes::BAD_DEFAULT,
+                    default.span,
+                    format!("the default is {}, the param {}", article(&found), article(ty)),
+                )
+                .label(format!("this is {}", article(&found)))
+                .also(declared.ty.span, format!("`{}` is declared here", declared.name.text))
+                .help("change the type, or the default"),
             );
             return None;
         };

@@ -146,12 +146,18 @@ impl Checker<'_> {
                 }
                 SinkClauseKind::PartitionBy(columns) => found.partition_by = Some((columns, clause.span)),
                 SinkClauseKind::Constraint { name, condition } => {
-                    if let Some((before, _)) = found.constraints.iter().find(|(n, _)| n.text.eq_ignore_ascii_case(&name.text)) {
+                    if let Some((before, _)) =
+                        found.constraints.iter().find(|(n, _)| n.text.eq_ignore_ascii_case(&name.text))
+                    {
                         self.report(
-                            Diagnostic::error(codes::DUPLICATE_DECLARATION, name.span, format!("the constraint `{}` is declared twice", name.text))
-                                .label("declared again here")
-                                .also(before.span, "declared here")
-                                .help("give one of them another name"),
+                            Diagnostic::error(
+                                codes::DUPLICATE_DECLARATION,
+                                name.span,
+                                format!("the constraint `{}` is declared twice", name.text),
+                            )
+                            .label("declared again here")
+                            .also(before.span, "declared here")
+                            .help("give one of them another name"),
                         );
                     } else {
                         found.constraints.push((name, condition));
@@ -179,19 +185,41 @@ impl Checker<'_> {
         let name = &sink.input.name.text;
         if let (Kind::Changing { key }, Some(obstacle)) = (&rows.kind, &rows.changing) {
             let keys: Vec<String> = key.iter().map(|k| quote_name(k)).collect();
-            let merge = if keys.is_empty() { String::new() } else { format!("; `mode merge on {}` is not supported yet", keys.join(", ")) };
+            let merge = if keys.is_empty() {
+                String::new()
+            } else {
+                format!("; `mode merge on {}` is not supported yet", keys.join(", "))
+            };
             self.report(
-                Diagnostic::error(codes::CHANGING_APPENDED, span, format!("`{name}` changes rows that were written before, and `mode append` only adds rows"))
-                    .label(if clauses.mode_span.is_some() { "appends" } else { "`mode` left out is `append`" })
-                    .also(obstacle.span, format!("`{}` over a stream without end gives new values for the same key with each run", obstacle.step))
-                    .help(format!("use `mode overwrite`: the whole result at each run{merge}")),
+                Diagnostic::error(
+                    codes::CHANGING_APPENDED,
+                    span,
+                    format!("`{name}` changes rows that were written before, and `mode append` only adds rows"),
+                )
+                .label(if clauses.mode_span.is_some() { "appends" } else { "`mode` left out is `append`" })
+                .also(
+                    obstacle.span,
+                    format!(
+                        "`{}` over a stream without end gives new values for the same key with each run",
+                        obstacle.step
+                    ),
+                )
+                .help(format!("use `mode overwrite`: the whole result at each run{merge}")),
             );
         } else if let Some(obstacle) = &rows.blocked {
             self.report(
-                Diagnostic::error(codes::UNBOUNDED_APPENDED, span, format!("`{name}` needs all rows before it has a result, and its source has no end"))
-                    .label(if clauses.mode_span.is_some() { "appends what is new" } else { "`mode` left out is `append`: what is new" })
-                    .also(obstacle.span, format!("`{}` needs bounded input", obstacle.step))
-                    .help("use `mode overwrite`: the whole result at each run; or start the flow from a `table`"),
+                Diagnostic::error(
+                    codes::UNBOUNDED_APPENDED,
+                    span,
+                    format!("`{name}` needs all rows before it has a result, and its source has no end"),
+                )
+                .label(if clauses.mode_span.is_some() {
+                    "appends what is new"
+                } else {
+                    "`mode` left out is `append`: what is new"
+                })
+                .also(obstacle.span, format!("`{}` needs bounded input", obstacle.step))
+                .help("use `mode overwrite`: the whole result at each run; or start the flow from a `table`"),
             );
         }
     }
@@ -207,9 +235,13 @@ impl Checker<'_> {
         }
         for (span, what) in wrong {
             self.report(
-                Diagnostic::error(codes::MISPLACED_CLAUSE, span, format!("`{}` has no `{what}`", sink.connector.name.text))
-                    .label("only a Delta table has this")
-                    .help("leave the clause out, or write to `delta(\"…\")`"),
+                Diagnostic::error(
+                    codes::MISPLACED_CLAUSE,
+                    span,
+                    format!("`{}` has no `{what}`", sink.connector.name.text),
+                )
+                .label("only a Delta table has this")
+                .help("leave the clause out, or write to `delta(\"…\")`"),
             );
         }
     }
@@ -220,7 +252,8 @@ impl Checker<'_> {
         let nested = matches!(checked.connector, Connector::Csv { .. });
         for column in written(&rows) {
             let Some(ty) = &column.ty else { continue };
-            let is_nested = matches!(ty.data, DataType::Array(_) | DataType::Map(..) | DataType::Struct(_) | DataType::Binary);
+            let is_nested =
+                matches!(ty.data, DataType::Array(_) | DataType::Map(..) | DataType::Struct(_) | DataType::Binary);
             let console = matches!(checked.connector, Connector::Console);
             if nested && is_nested || !console && !storable(&ty.data) {
                 self.type_not_written(&column.name, &ty.data, sink);
@@ -244,10 +277,14 @@ impl Checker<'_> {
             _ => "write it as text: `x as string`, or take its parts".to_string(),
         };
         self.report(
-            Diagnostic::error(codes::TYPE_NOT_WRITTEN, sink.input.span, format!("`{}` cannot hold {}", sink.connector.name.text, article(data)))
-                .label(format!("its column `{column}` is one"))
-                .also(sink.connector.span, "written here")
-                .help(help),
+            Diagnostic::error(
+                codes::TYPE_NOT_WRITTEN,
+                sink.input.span,
+                format!("`{}` cannot hold {}", sink.connector.name.text, article(data)),
+            )
+            .label(format!("its column `{column}` is one"))
+            .also(sink.connector.span, "written here")
+            .help(help),
         );
     }
 
@@ -257,9 +294,13 @@ impl Checker<'_> {
             return true;
         }
         self.report(
-            Diagnostic::error(codes::NOTHING_WRITTEN, sink.input.span, format!("`{}` has no columns to write", sink.input.name.text))
-                .label("no columns")
-                .help("select some: `|> select …`"),
+            Diagnostic::error(
+                codes::NOTHING_WRITTEN,
+                sink.input.span,
+                format!("`{}` has no columns to write", sink.input.name.text),
+            )
+            .label("no columns")
+            .help("select some: `|> select …`"),
         );
         false
     }
@@ -289,7 +330,12 @@ impl Checker<'_> {
             return;
         }
         if UNSUPPORTED_PROPERTIES.contains(&key) {
-            self.unsupported(codes::UNSUPPORTED_PROPERTY, property.key_span, &format!("the property `{key}`"), "leave it out: tables are made with the plain protocol");
+            self.unsupported(
+                codes::UNSUPPORTED_PROPERTY,
+                property.key_span,
+                &format!("the property `{key}`"),
+                "leave it out: tables are made with the plain protocol",
+            );
             return;
         }
         let help = if key.starts_with("delta.constraints.") {
@@ -301,9 +347,13 @@ impl Checker<'_> {
             }
         };
         self.report(
-            Diagnostic::error(codes::UNKNOWN_PROPERTY, property.key_span, format!("Delta has no table property `{key}`"))
-                .label("unknown property")
-                .help(help),
+            Diagnostic::error(
+                codes::UNKNOWN_PROPERTY,
+                property.key_span,
+                format!("Delta has no table property `{key}`"),
+            )
+            .label("unknown property")
+            .help(help),
         );
     }
 
@@ -314,10 +364,14 @@ impl Checker<'_> {
         let span = sink.connector.span;
         if let Some((_, before, name)) = places.iter().find(|(p, ..)| *p == place) {
             self.report(
-                Diagnostic::error(codes::SHARED_TABLE, span, format!("two sinks write the same place: `{name}` and `{}`", sink.name.text))
-                    .label("again here")
-                    .also(*before, format!("`{name}` writes it"))
-                    .help("write both flows with one sink: `|> union …`"),
+                Diagnostic::error(
+                    codes::SHARED_TABLE,
+                    span,
+                    format!("two sinks write the same place: `{name}` and `{}`", sink.name.text),
+                )
+                .label("again here")
+                .also(*before, format!("`{name}` writes it"))
+                .help("write both flows with one sink: `|> union …`"),
             );
             return;
         }
@@ -327,10 +381,14 @@ impl Checker<'_> {
             let same = same.as_ref().and_then(flowc_ir::catalog::location);
             if same.is_some_and(|s| s.trim_start_matches("file://").trim_end_matches('/') == place) {
                 self.report(
-                    Diagnostic::error(codes::WRITES_ITS_SOURCE, span, format!("this sink writes what the source `{}` reads", source.name.text))
-                        .label("the program would feed itself")
-                        .also(source.connector.span, "read here")
-                        .help("write to another place; a `table` may be read and written: it is a snapshot"),
+                    Diagnostic::error(
+                        codes::WRITES_ITS_SOURCE,
+                        span,
+                        format!("this sink writes what the source `{}` reads", source.name.text),
+                    )
+                    .label("the program would feed itself")
+                    .also(source.connector.span, "read here")
+                    .help("write to another place; a `table` may be read and written: it is a snapshot"),
                 );
             }
         }

@@ -66,7 +66,13 @@ impl Writer {
 
 impl Checker<'_> {
     /// Completes a sink that writes a Delta table; none: something is wrong, and was reported.
-    pub(super) fn delta_sink(&self, checked: &mut CheckedSink, sink: &Sink, clauses: &Clauses<'_>, rows: &Rows) -> Option<()> {
+    pub(super) fn delta_sink(
+        &self,
+        checked: &mut CheckedSink,
+        sink: &Sink,
+        clauses: &Clauses<'_>,
+        rows: &Rows,
+    ) -> Option<()> {
         let existing = match self.catalog.table(&checked.connector, None) {
             Ok(info) => Some(info),
             Err(CatalogError::NotFound) => None,
@@ -124,17 +130,25 @@ impl Checker<'_> {
         let features: Vec<&String> = info.unwritable.iter().chain(&info.unreadable).collect();
         if !features.is_empty() {
             self.report(
-                Diagnostic::error(codes::UNWRITABLE_TABLE, span, format!("this table needs {} to be written, which flowc does not have", list(&features)))
-                    .label("it would be written wrongly")
-                    .help("write to another table"),
+                Diagnostic::error(
+                    codes::UNWRITABLE_TABLE,
+                    span,
+                    format!("this table needs {} to be written, which flowc does not have", list(&features)),
+                )
+                .label("it would be written wrongly")
+                .help("write to another table"),
             );
             return None;
         }
         if info.append_only && clauses.mode == SinkMode::Overwrite {
             self.report(
-                Diagnostic::error(codes::APPEND_ONLY, clauses.mode_span.unwrap_or(span), "this table only takes new rows: its property `delta.appendOnly` is set")
-                    .label("overwrites")
-                    .help("use `mode append`, or write to another table"),
+                Diagnostic::error(
+                    codes::APPEND_ONLY,
+                    clauses.mode_span.unwrap_or(span),
+                    "this table only takes new rows: its property `delta.appendOnly` is set",
+                )
+                .label("overwrites")
+                .help("use `mode append`, or write to another table"),
             );
             return None;
         }
@@ -150,25 +164,40 @@ impl Checker<'_> {
             if let Some(before) = columns[..i].iter().find(same) {
                 sound = false;
                 self.report(
-                    Diagnostic::error(codes::NAMES_DIFFER_BY_CASE, sink.input.span, format!("`{}` and `{}` differ only by case", before.name, column.name))
-                        .label("Delta takes them for one column")
-                        .help(format!("rename one: `|> rename other = {}`", quote_name(&column.name))),
+                    Diagnostic::error(
+                        codes::NAMES_DIFFER_BY_CASE,
+                        sink.input.span,
+                        format!("`{}` and `{}` differ only by case", before.name, column.name),
+                    )
+                    .label("Delta takes them for one column")
+                    .help(format!("rename one: `|> rename other = {}`", quote_name(&column.name))),
                 );
             }
             let forbidden = |c: char| " ,;{}()\n\t=".contains(c);
             if let Some(sign) = column.name.chars().find(|c| forbidden(*c)) {
                 sound = false;
                 self.report(
-                    Diagnostic::error(codes::BAD_COLUMN_NAME, sink.input.span, format!("a Delta table cannot have a column `{}`", column.name))
-                        .label(format!("the sign `{}` is not allowed", sign.escape_debug()))
-                        .help(format!("rename it: `|> rename other = {}`", quote_name(&column.name))),
+                    Diagnostic::error(
+                        codes::BAD_COLUMN_NAME,
+                        sink.input.span,
+                        format!("a Delta table cannot have a column `{}`", column.name),
+                    )
+                    .label(format!("the sign `{}` is not allowed", sign.escape_debug()))
+                    .help(format!("rename it: `|> rename other = {}`", quote_name(&column.name))),
                 );
             }
         }
         sound
     }
 
-    fn into_new(&self, writer: &mut Writer, checked: &mut CheckedSink, sink: &Sink, clauses: &Clauses<'_>, rows: &Rows) -> Option<()> {
+    fn into_new(
+        &self,
+        writer: &mut Writer,
+        checked: &mut CheckedSink,
+        sink: &Sink,
+        clauses: &Clauses<'_>,
+        rows: &Rows,
+    ) -> Option<()> {
         for column in written(rows) {
             let Some(ty) = rows.seen_type(column) else { continue };
             let field = Field { name: column.name.clone(), ty: ty.clone(), comment: column.comment.clone() };
@@ -198,11 +227,23 @@ impl Checker<'_> {
         let mut env = Env::new(&writer.columns);
         let value = self.expr(&mut env, &partition.value)?;
         let plain = matches!(&partition.value.kind, Ast::Name(n) if n.text == name);
-        if matches!(value.ty.data, DataType::Array(_) | DataType::Map(..) | DataType::Struct(_) | DataType::Binary | DataType::Duration | DataType::Null) {
+        if matches!(
+            value.ty.data,
+            DataType::Array(_)
+                | DataType::Map(..)
+                | DataType::Struct(_)
+                | DataType::Binary
+                | DataType::Duration
+                | DataType::Null
+        ) {
             self.report(
-                Diagnostic::error(codes::BAD_PARTITION, span_of(&value), format!("a table cannot be partitioned by {}", article(&value.ty.data)))
-                    .label("not a value that a folder can be named after")
-                    .help("partition by a number, a string, a date or a timestamp"),
+                Diagnostic::error(
+                    codes::BAD_PARTITION,
+                    span_of(&value),
+                    format!("a table cannot be partitioned by {}", article(&value.ty.data)),
+                )
+                .label("not a value that a folder can be named after")
+                .help("partition by a number, a string, a date or a timestamp"),
             );
             return None;
         }
@@ -217,7 +258,10 @@ impl Checker<'_> {
             self.report(
                 Diagnostic::error(codes::DUPLICATE_COLUMN, span, format!("the flow has a column `{name}` already"))
                     .label("this name is taken")
-                    .help(format!("write `partition by {}` to use that column, or choose another name", quote_name(&name))),
+                    .help(format!(
+                        "write `partition by {}` to use that column, or choose another name",
+                        quote_name(&name)
+                    )),
             );
             return None;
         }
@@ -249,10 +293,17 @@ impl Checker<'_> {
                 None => {
                     sound = false;
                     self.report(
-                        Diagnostic::error(codes::COLUMN_LACKING, sink.input.span, format!("the table's column `{}` must not be null, and `{}` does not have it", field.name, sink.input.name.text))
-                            .label(format!("no column `{}: {}`", field.name, field.ty))
-                            .also(sink.connector.span, "the table")
-                            .help(self.lacking_help(rows, field)),
+                        Diagnostic::error(
+                            codes::COLUMN_LACKING,
+                            sink.input.span,
+                            format!(
+                                "the table's column `{}` must not be null, and `{}` does not have it",
+                                field.name, sink.input.name.text
+                            ),
+                        )
+                        .label(format!("no column `{}: {}`", field.name, field.ty))
+                        .also(sink.connector.span, "the table")
+                        .help(self.lacking_help(rows, field)),
                     );
                 }
             }
@@ -270,7 +321,9 @@ impl Checker<'_> {
     fn lacking_help(&self, rows: &Rows, field: &Field) -> String {
         let names: Vec<&str> = written(rows).map(|c| c.name.as_str()).collect();
         match flowc_syntax::did_you_mean(&field.name, names.iter().copied()) {
-            Some(near) => format!("is it `{near}`? Then `|> rename {} = {}`", quote_name(&field.name), quote_name(near)),
+            Some(near) => {
+                format!("is it `{near}`? Then `|> rename {} = {}`", quote_name(&field.name), quote_name(near))
+            }
             None => format!("compute it: `|> extend {} = …`", quote_name(&field.name)),
         }
     }
@@ -280,10 +333,14 @@ impl Checker<'_> {
         let name = quote_name(&column.name);
         if !seen.data.widens_to(&field.ty.data) {
             self.report(
-                Diagnostic::error(codes::COLUMN_TYPE, sink.input.span, format!("the column `{}` does not fit the table's", column.name))
-                    .label(format!("`{}` has {}", sink.input.name.text, article(&seen)))
-                    .also(sink.connector.span, format!("the table has {}", article(&field.ty)))
-                    .help(format!("convert it: `|> extend {name} = {name} as {}`", field.ty)),
+                Diagnostic::error(
+                    codes::COLUMN_TYPE,
+                    sink.input.span,
+                    format!("the column `{}` does not fit the table's", column.name),
+                )
+                .label(format!("`{}` has {}", sink.input.name.text, article(&seen)))
+                .also(sink.connector.span, format!("the table has {}", article(&field.ty)))
+                .help(format!("convert it: `|> extend {name} = {name} as {}`", field.ty)),
             );
             return None;
         }
@@ -301,7 +358,14 @@ impl Checker<'_> {
         Some(())
     }
 
-    fn extra_columns(&self, writer: &mut Writer, sink: &Sink, clauses: &Clauses<'_>, rows: &Rows, info: &TableInfo) -> bool {
+    fn extra_columns(
+        &self,
+        writer: &mut Writer,
+        sink: &Sink,
+        clauses: &Clauses<'_>,
+        rows: &Rows,
+        info: &TableInfo,
+    ) -> bool {
         let extra: Vec<&Column> = written(rows).filter(|c| info.schema.field(&c.name).is_none()).collect();
         if clauses.evolve.is_some() {
             for column in extra {
@@ -315,24 +379,43 @@ impl Checker<'_> {
         }
         for column in &extra {
             let names: Vec<&str> = info.schema.fields.iter().map(|f| f.name.as_str()).collect();
-            let near = flowc_syntax::did_you_mean(&column.name, names.iter().copied()).filter(|n| rows.own(n).is_none());
-            let drop = format!("add it to the table with the clause `evolve`, or leave it out with `|> drop {}`", quote_name(&column.name));
+            let near =
+                flowc_syntax::did_you_mean(&column.name, names.iter().copied()).filter(|n| rows.own(n).is_none());
+            let drop = format!(
+                "add it to the table with the clause `evolve`, or leave it out with `|> drop {}`",
+                quote_name(&column.name)
+            );
             let help = match near {
-                Some(near) => format!("the table has `{near}`: `|> rename {} = {}`; or {drop}", quote_name(near), quote_name(&column.name)),
+                Some(near) => format!(
+                    "the table has `{near}`: `|> rename {} = {}`; or {drop}",
+                    quote_name(near),
+                    quote_name(&column.name)
+                ),
                 None => drop,
             };
             self.report(
-                Diagnostic::error(codes::COLUMN_NOT_IN_TABLE, sink.input.span, format!("the table has no column `{}`", column.name))
-                    .label(format!("`{}` has it", sink.input.name.text))
-                    .also(sink.connector.span, "the table")
-                    .help(help),
+                Diagnostic::error(
+                    codes::COLUMN_NOT_IN_TABLE,
+                    sink.input.span,
+                    format!("the table has no column `{}`", column.name),
+                )
+                .label(format!("`{}` has it", sink.input.name.text))
+                .also(sink.connector.span, "the table")
+                .help(help),
             );
         }
         extra.is_empty()
     }
 
     /// A generated column of the table, or a partition column computed by the sink.
-    fn computed_into(&self, writer: &mut Writer, sink: &Sink, written: Option<&Assignment>, field: &Field, info: &TableInfo) -> Option<()> {
+    fn computed_into(
+        &self,
+        writer: &mut Writer,
+        sink: &Sink,
+        written: Option<&Assignment>,
+        field: &Field,
+        info: &TableInfo,
+    ) -> Option<()> {
         let own = match written {
             Some(assignment) => Some(self.expr(&mut Env::new(&writer.columns), &assignment.value)?),
             None => None,
@@ -340,13 +423,23 @@ impl Checker<'_> {
         let declared = info.generated.iter().find(|(n, _)| *n == field.name);
         let value = match declared {
             Some((_, text)) => {
-                let value = self.table_expr(writer, text, &info.schema, sink, &format!("the generated column `{}`", field.name))?;
+                let value = self.table_expr(
+                    writer,
+                    text,
+                    &info.schema,
+                    sink,
+                    &format!("the generated column `{}`", field.name),
+                )?;
                 if let (Some(own), Some(assignment)) = (&own, written) {
                     if without_places(own) != without_places(&value) {
                         self.report(
-                            Diagnostic::error(codes::PARTITIONS_DIFFER, assignment.span, format!("the table computes `{}` in another way", field.name))
-                                .label(format!("the table has `{text}`"))
-                                .help("write it as the table has it, or leave `partition by` out"),
+                            Diagnostic::error(
+                                codes::PARTITIONS_DIFFER,
+                                assignment.span,
+                                format!("the table computes `{}` in another way", field.name),
+                            )
+                            .label(format!("the table has `{text}`"))
+                            .help("write it as the table has it, or leave `partition by` out"),
                         );
                         return None;
                     }
@@ -358,10 +451,14 @@ impl Checker<'_> {
         let found = value.ty.clone();
         let Some(value) = self.widened(value, &field.ty.data).filter(|v| field.ty.nullable || !v.ty.nullable) else {
             self.report(
-                Diagnostic::error(codes::COLUMN_TYPE, written.map_or(sink.connector.span, |w| w.span), format!("what is computed for the column `{}` does not fit the table's", field.name))
-                    .label(format!("this is {}", article(&found)))
-                    .also(sink.connector.span, format!("the table has {}", article(&field.ty)))
-                    .help(format!("convert it: `… as {}`", field.ty)),
+                Diagnostic::error(
+                    codes::COLUMN_TYPE,
+                    written.map_or(sink.connector.span, |w| w.span),
+                    format!("what is computed for the column `{}` does not fit the table's", field.name),
+                )
+                .label(format!("this is {}", article(&found)))
+                .also(sink.connector.span, format!("the table has {}", article(&field.ty)))
+                .help(format!("convert it: `… as {}`", field.ty)),
             );
             return None;
         };
@@ -372,7 +469,8 @@ impl Checker<'_> {
 
     fn same_partitions(&self, clauses: &Clauses<'_>, info: &TableInfo) -> bool {
         let Some((partitions, span)) = clauses.partition_by else { return true };
-        let names: Vec<String> = partitions.iter().filter_map(|p| self.silently(|| self.assigned_name(p)).map(|n| n.0)).collect();
+        let names: Vec<String> =
+            partitions.iter().filter_map(|p| self.silently(|| self.assigned_name(p)).map(|n| n.0)).collect();
         let same = names.len() == info.partition_by.len() && names.iter().all(|n| info.partition_by.contains(n));
         if !same {
             let there = if info.partition_by.is_empty() {
@@ -383,19 +481,31 @@ impl Checker<'_> {
             self.report(
                 Diagnostic::error(codes::PARTITIONS_DIFFER, span, "the table is partitioned in another way")
                     .label(there)
-                    .help("a table's partitions cannot be changed: leave `partition by` out, or write to another table"),
+                    .help(
+                        "a table's partitions cannot be changed: leave `partition by` out, or write to another table",
+                    ),
             );
         }
         same
     }
 
-    fn partitions_leave_data(&self, writer: &Writer, checked: &CheckedSink, sink: &Sink, clauses: &Clauses<'_>) -> Option<()> {
+    fn partitions_leave_data(
+        &self,
+        writer: &Writer,
+        checked: &CheckedSink,
+        sink: &Sink,
+        clauses: &Clauses<'_>,
+    ) -> Option<()> {
         if writer.fields.iter().all(|f| checked.partition_by.contains(&f.name)) {
             let span = clauses.partition_by.map_or(sink.input.span, |(_, span)| span);
             self.report(
-                Diagnostic::error(codes::BAD_PARTITION, span, "every column is a partition column: the files would hold nothing")
-                    .label("no column is left")
-                    .help("leave one out of `partition by`"),
+                Diagnostic::error(
+                    codes::BAD_PARTITION,
+                    span,
+                    "every column is a partition column: the files would hold nothing",
+                )
+                .label("no column is left")
+                .help("leave one out of `partition by`"),
             );
             return None;
         }
@@ -403,7 +513,13 @@ impl Checker<'_> {
     }
 
     /// Constraints of the sink itself.
-    fn constraints(&self, writer: &mut Writer, checked: &mut CheckedSink, clauses: &Clauses<'_>, existing: Option<&TableInfo>) -> bool {
+    fn constraints(
+        &self,
+        writer: &mut Writer,
+        checked: &mut CheckedSink,
+        clauses: &Clauses<'_>,
+        existing: Option<&TableInfo>,
+    ) -> bool {
         let mut sound = true;
         for (name, condition) in &clauses.constraints {
             let typed = self.condition(&mut Env::new(&writer.columns), condition, "a constraint");
@@ -417,9 +533,13 @@ impl Checker<'_> {
                 let same = self.silently(|| self.parsed(writer, there, &info.schema, condition.span)).ok();
                 if same.is_none_or(|s| without_places(&s) != without_places(&typed)) {
                     self.report(
-                        Diagnostic::error(codes::CONSTRAINTS_DIFFER, name.span, format!("the table has another constraint `{}`", name.text))
-                            .label(format!("the table's is `{there}`"))
-                            .help("give this one another name, or write it as the table has it"),
+                        Diagnostic::error(
+                            codes::CONSTRAINTS_DIFFER,
+                            name.span,
+                            format!("the table has another constraint `{}`", name.text),
+                        )
+                        .label(format!("the table's is `{there}`"))
+                        .help("give this one another name, or write it as the table has it"),
                     );
                     sound = false;
                 }
@@ -438,7 +558,9 @@ impl Checker<'_> {
         for (name, text) in &info.generated {
             checked.enforced.push((name.clone(), text.clone()));
             // A column of the flow itself must hold what the table would compute.
-            let Some(column) = writer.columns.own(name).cloned().filter(|c| !writer.computed.contains(&c.name)) else { continue };
+            let Some(column) = writer.columns.own(name).cloned().filter(|c| !writer.computed.contains(&c.name)) else {
+                continue;
+            };
             match self.table_expr(writer, text, &info.schema, sink, &format!("the generated column `{name}`")) {
                 Some(value) => {
                     let condition = self.same_value(&column, value, origin(sink.span));
@@ -483,9 +605,13 @@ impl Checker<'_> {
             Ok(e) => Some(e),
             Err(why) => {
                 self.report(
-                    Diagnostic::error(codes::TABLE_EXPRESSION, span, format!("flowc does not understand {what} of this table: `{text}`"))
-                        .label(why)
-                        .help("rows that might break it are never written; write to another table"),
+                    Diagnostic::error(
+                        codes::TABLE_EXPRESSION,
+                        span,
+                        format!("flowc does not understand {what} of this table: `{text}`"),
+                    )
+                    .label(why)
+                    .help("rows that might break it are never written; write to another table"),
                 );
                 None
             }
@@ -502,9 +628,13 @@ impl Checker<'_> {
             Ok(text) => Some(text),
             Err(why) => {
                 self.report(
-                    Diagnostic::error(codes::NOT_SQL, span, format!("a {what} is stored in the table as SQL, and this has no counterpart there"))
-                        .label(why)
-                        .help("compute it in the flow, with `|> extend …`, and use the column here"),
+                    Diagnostic::error(
+                        codes::NOT_SQL,
+                        span,
+                        format!("a {what} is stored in the table as SQL, and this has no counterpart there"),
+                    )
+                    .label(why)
+                    .help("compute it in the flow, with `|> extend …`, and use the column here"),
                 );
                 None
             }

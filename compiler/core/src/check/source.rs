@@ -99,8 +99,7 @@ impl Checker<'_> {
             slot,
             lineage: *lineage,
         };
-        let columns: Vec<Column> =
-            opened.schema.fields.iter().zip(&opened.lineage).enumerate().map(column).collect();
+        let columns: Vec<Column> = opened.schema.fields.iter().zip(&opened.lineage).enumerate().map(column).collect();
         for column in &columns {
             let listed = clauses.schema.and_then(|(c, _)| c.iter().find(|c| c.name.text == column.name));
             self.shadowing(&column.name, listed.map_or(name.span, |c| c.name.span));
@@ -127,13 +126,26 @@ impl Checker<'_> {
                     found.version = self.version(version).map(|v| (v, span));
                 }
                 SourceClauseKind::Changes(_) if role == Role::Source => {
-                    self.unsupported(codes::UNSUPPORTED_CHANGES, span, "`changes`", "without it the source reads rows that are added");
+                    self.unsupported(
+                        codes::UNSUPPORTED_CHANGES,
+                        span,
+                        "`changes`",
+                        "without it the source reads rows that are added",
+                    );
                     found.unknown = true;
                 }
-                SourceClauseKind::SequenceBy(_) | SourceClauseKind::IgnoreUpdates | SourceClauseKind::Malformed(_) | SourceClauseKind::Idle(_)
+                SourceClauseKind::SequenceBy(_)
+                | SourceClauseKind::IgnoreUpdates
+                | SourceClauseKind::Malformed(_)
+                | SourceClauseKind::Idle(_)
                     if role == Role::Source =>
                 {
-                    self.unsupported(codes::UNSUPPORTED_CLAUSE, span, &format!("`{}`", clause_words(&clause.kind)), "leave the clause out");
+                    self.unsupported(
+                        codes::UNSUPPORTED_CLAUSE,
+                        span,
+                        &format!("`{}`", clause_words(&clause.kind)),
+                        "leave the clause out",
+                    );
                 }
                 other => self.misplaced_clause(other, span, role),
             }
@@ -157,7 +169,9 @@ impl Checker<'_> {
         };
         let word = if role == Role::Source { "source" } else { "table" };
         self.report(
-            Diagnostic::error(codes::MISPLACED_CLAUSE, span, format!("a {word} has no `{words}`")).label("not here").help(help),
+            Diagnostic::error(codes::MISPLACED_CLAUSE, span, format!("a {word} has no `{words}`"))
+                .label("not here")
+                .help(help),
         );
     }
 
@@ -188,10 +202,12 @@ impl Checker<'_> {
                     None
                 }
             },
-            ast::VersionSpec::Timestamp(at) => match self.constant(at, &DataType::Timestamp, "the time of a version")? {
-                Value::Timestamp(micros) => Some(VersionSpec::Timestamp(micros)),
-                _ => None,
-            },
+            ast::VersionSpec::Timestamp(at) => {
+                match self.constant(at, &DataType::Timestamp, "the time of a version")? {
+                    Value::Timestamp(micros) => Some(VersionSpec::Timestamp(micros)),
+                    _ => None,
+                }
+            }
         }
     }
 
@@ -224,9 +240,13 @@ impl Checker<'_> {
         };
         if !info.unreadable.is_empty() {
             self.report(
-                Diagnostic::error(codes::UNREADABLE_TABLE, written.span, format!("this table needs {} to be read, which flowc does not have", list(&info.unreadable)))
-                    .label("it would be read wrongly")
-                    .help("read a copy of the table without this feature"),
+                Diagnostic::error(
+                    codes::UNREADABLE_TABLE,
+                    written.span,
+                    format!("this table needs {} to be read, which flowc does not have", list(&info.unreadable)),
+                )
+                .label("it would be read wrongly")
+                .help("read a copy of the table without this feature"),
             );
             return None;
         }
@@ -260,9 +280,13 @@ impl Checker<'_> {
     fn undeclared(&self, name: &Name, written: &ast::Connector, inferred: &Schema) {
         let columns: Vec<String> = inferred.fields.iter().map(|f| format!("        {f},")).collect();
         self.report(
-            Diagnostic::error(codes::SCHEMA_NEEDED, written.span, format!("the columns of `{}` must be declared: files of this kind do not say their types", name.text))
-                .label("no `schema { … }`")
-                .help(format!("from the first rows they seem to be these:\n    schema {{\n{}\n    }}", columns.join("\n"))),
+            Diagnostic::error(
+                codes::SCHEMA_NEEDED,
+                written.span,
+                format!("the columns of `{}` must be declared: files of this kind do not say their types", name.text),
+            )
+            .label("no `schema { … }`")
+            .help(format!("from the first rows they seem to be these:\n    schema {{\n{}\n    }}", columns.join("\n"))),
         );
     }
 
@@ -279,20 +303,34 @@ impl Checker<'_> {
                     Some(found) if found != last(&place) => format!("did you mean `{found}`?"),
                     _ => "relative paths are relative to the program's file".to_string(),
                 };
-                Diagnostic::error(codes::TABLE_NOT_FOUND, span, format!("there is no {what} at `{place}`")).label("nothing there").help(help)
+                Diagnostic::error(codes::TABLE_NOT_FOUND, span, format!("there is no {what} at `{place}`"))
+                    .label("nothing there")
+                    .help(help)
             }
-            CatalogError::NotATable(what) => Diagnostic::error(codes::NOT_A_TABLE, span, format!("what is at `{place}` is not what this connector reads"))
-                .label(what)
-                .help("use the connector for what is there: `delta`, `parquet`, `csv` or `json`"),
-            CatalogError::NoSuchVersion { oldest, newest } => Diagnostic::error(codes::NO_SUCH_VERSION, span, "the table has no such version")
-                .label("not in its log")
-                .help(format!("its versions are {oldest} to {newest}")),
-            CatalogError::UnknownType(column, ty) => Diagnostic::error(codes::UNKNOWN_COLUMN_TYPE, span, format!("the table's column `{column}` has the type `{ty}`, which flowc does not know"))
-                .label("cannot be read")
-                .help("read a copy of the table without this column"),
+            CatalogError::NotATable(what) => Diagnostic::error(
+                codes::NOT_A_TABLE,
+                span,
+                format!("what is at `{place}` is not what this connector reads"),
+            )
+            .label(what)
+            .help("use the connector for what is there: `delta`, `parquet`, `csv` or `json`"),
+            CatalogError::NoSuchVersion { oldest, newest } => {
+                Diagnostic::error(codes::NO_SUCH_VERSION, span, "the table has no such version")
+                    .label("not in its log")
+                    .help(format!("its versions are {oldest} to {newest}"))
+            }
+            CatalogError::UnknownType(column, ty) => Diagnostic::error(
+                codes::UNKNOWN_COLUMN_TYPE,
+                span,
+                format!("the table's column `{column}` has the type `{ty}`, which flowc does not know"),
+            )
+            .label("cannot be read")
+            .help("read a copy of the table without this column"),
             CatalogError::Unreachable(why) => {
                 self.world_failed.set(true);
-                Diagnostic::error(codes::UNREACHABLE, span, format!("`{place}` cannot be reached")).label(why).help("try again, or look at the storage")
+                Diagnostic::error(codes::UNREACHABLE, span, format!("`{place}` cannot be reached"))
+                    .label(why)
+                    .help("try again, or look at the storage")
             }
             CatalogError::Inferred(_) => return,
         };
@@ -308,7 +346,13 @@ impl Checker<'_> {
     }
 
     /// The columns of a `schema` block, checked against what there is.
-    fn contract(&self, connector: &Connector, info: &TableInfo, fields: Vec<Field>, written: &[ColumnDef]) -> Option<(Schema, Vec<Option<usize>>)> {
+    fn contract(
+        &self,
+        connector: &Connector,
+        info: &TableInfo,
+        fields: Vec<Field>,
+        written: &[ColumnDef],
+    ) -> Option<(Schema, Vec<Option<usize>>)> {
         let generated = matches!(connector, Connector::Generate { .. });
         let partial = matches!(connector, Connector::Delta { .. } | Connector::Parquet { .. });
         let mut sound = true;
@@ -331,9 +375,13 @@ impl Checker<'_> {
         let Some(actual) = info.schema.field(&field.name) else {
             let names: Vec<&str> = info.schema.fields.iter().map(|f| f.name.as_str()).collect();
             self.report(
-                Diagnostic::error(codes::CONTRACT_MISSING, column.name.span, format!("the table has no column `{}`", field.name))
-                    .label("in the schema here, but not in the table")
-                    .help(super::names::suggestion(&field.name, &names, "its columns are")),
+                Diagnostic::error(
+                    codes::CONTRACT_MISSING,
+                    column.name.span,
+                    format!("the table has no column `{}`", field.name),
+                )
+                .label("in the schema here, but not in the table")
+                .help(super::names::suggestion(&field.name, &names, "its columns are")),
             );
             return false;
         };
@@ -343,15 +391,27 @@ impl Checker<'_> {
         }
         if same_data(&actual.ty.data, &field.ty.data) {
             self.report(
-                Diagnostic::error(codes::CONTRACT_NULLABLE, column.ty.span, format!("the table's column `{}` may be null", field.name))
-                    .label(format!("the table says `{}`", actual.ty))
-                    .help(format!("write `{}: {}`", quote_name(&field.name), actual.ty)),
+                Diagnostic::error(
+                    codes::CONTRACT_NULLABLE,
+                    column.ty.span,
+                    format!("the table's column `{}` may be null", field.name),
+                )
+                .label(format!("the table says `{}`", actual.ty))
+                .help(format!("write `{}: {}`", quote_name(&field.name), actual.ty)),
             );
         } else {
             self.report(
-                Diagnostic::error(codes::CONTRACT_TYPE, column.ty.span, format!("the table's column `{}` has another type", field.name))
-                    .label(format!("the table says `{}`", actual.ty))
-                    .help(format!("write `{}: {}`, and convert it in the flow", quote_name(&field.name), actual.ty)),
+                Diagnostic::error(
+                    codes::CONTRACT_TYPE,
+                    column.ty.span,
+                    format!("the table's column `{}` has another type", field.name),
+                )
+                .label(format!("the table says `{}`", actual.ty))
+                .help(format!(
+                    "write `{}: {}`, and convert it in the flow",
+                    quote_name(&field.name),
+                    actual.ty
+                )),
             );
         }
         false
@@ -382,9 +442,13 @@ impl Checker<'_> {
         self.lineage.borrow_mut().root(&reads);
         if let Some(before) = rows.own(&column.text) {
             self.report(
-                Diagnostic::error(codes::DUPLICATE_COLUMN, column.span, format!("there is a column `{}` already", before.name))
-                    .label("this name is taken")
-                    .help(format!("name the column alone, `event_time {}`, or choose another name", column.text)),
+                Diagnostic::error(
+                    codes::DUPLICATE_COLUMN,
+                    column.span,
+                    format!("there is a column `{}` already", before.name),
+                )
+                .label("this name is taken")
+                .help(format!("name the column alone, `event_time {}`, or choose another name", column.text)),
             );
             return (None, None);
         }
@@ -392,7 +456,14 @@ impl Checker<'_> {
         let sound = typed.as_ref().is_some_and(|t| self.is_time(&t.ty, value.span));
         let slot = rows.columns.len();
         let mut after = rows.clone();
-        let new = Column { name: column.text.clone(), table: None, ty: ty.filter(|_| sound), comment: None, slot, lineage: None };
+        let new = Column {
+            name: column.text.clone(),
+            table: None,
+            ty: ty.filter(|_| sound),
+            comment: None,
+            slot,
+            lineage: None,
+        };
         after.columns.push(new);
         let mut program = Program { input: rows.schema(), ..Program::default() };
         program.steps.extend(typed.map(ProgramStep::Let));
@@ -418,7 +489,9 @@ impl Checker<'_> {
             _ => "convert it: `… as timestamp`",
         };
         self.report(
-            Diagnostic::error(codes::NOT_A_TIME, span, "an event time is a timestamp").label(format!("this is {}", article(ty))).help(help),
+            Diagnostic::error(codes::NOT_A_TIME, span, "an event time is a timestamp")
+                .label(format!("this is {}", article(ty)))
+                .help(help),
         );
         false
     }

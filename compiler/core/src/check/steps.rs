@@ -29,14 +29,29 @@ impl Checker<'_> {
             StepKind::Union(others) => self.union(flow, step, others),
             StepKind::Explode { value, column } => self.explode(flow, step, value, column.as_ref()),
             StepKind::Expect(_) => {
-                self.unsupported(codes::UNSUPPORTED_EXPECT, step.keyword, "`expect`", "keep rows with `|> where …`, change values with `|> extend …`");
+                self.unsupported(
+                    codes::UNSUPPORTED_EXPECT,
+                    step.keyword,
+                    "`expect`",
+                    "keep rows with `|> where …`, change values with `|> extend …`",
+                );
                 flow.give_up();
             }
             StepKind::Dedup { .. } => {
-                self.unsupported(codes::UNSUPPORTED_DEDUP, step.keyword, "`dedup`", "aggregate by the key: `|> aggregate x = first(x) by key`");
+                self.unsupported(
+                    codes::UNSUPPORTED_DEDUP,
+                    step.keyword,
+                    "`dedup`",
+                    "aggregate by the key: `|> aggregate x = first(x) by key`",
+                );
             }
             StepKind::Top { .. } => {
-                self.unsupported(codes::UNSUPPORTED_TOP, step.keyword, "`top`", "over bounded input: `|> sort x desc |> limit n`");
+                self.unsupported(
+                    codes::UNSUPPORTED_TOP,
+                    step.keyword,
+                    "`top`",
+                    "over bounded input: `|> sort x desc |> limit n`",
+                );
             }
         }
     }
@@ -58,10 +73,16 @@ impl Checker<'_> {
     }
 
     /// Ends a step that computes: the columns of `rows`, wherever their slots are, become its outputs.
-    pub(super) fn transform(&self, flow: &mut FlowBuilder, step: &Step, keyword: &'static str, mut program: Program, rows: Rows) {
+    pub(super) fn transform(
+        &self,
+        flow: &mut FlowBuilder,
+        step: &Step,
+        keyword: &'static str,
+        mut program: Program,
+        rows: Rows,
+    ) {
         program.outputs = passing(&rows, origin(step.span));
-        let columns: Vec<Column> =
-            rows.columns.iter().map(|c| Column { ty: rows.seen_type(c), ..c.clone() }).collect();
+        let columns: Vec<Column> = rows.columns.iter().map(|c| Column { ty: rows.seen_type(c), ..c.clone() }).collect();
         let mut after = rows.with_columns(columns);
         after.facts = rows.facts.moved(|slot| rows.columns.iter().position(|c| c.slot == slot));
         flow.push(step, keyword, Operation::Transform(program), after);
@@ -109,7 +130,8 @@ impl Checker<'_> {
             if assignment.name.is_some() {
                 self.shadowing(&name, span);
             }
-            let comment = assignment.doc.clone().or_else(|| super::aggregate::comment_of(&flow.rows, &assignment.value));
+            let comment =
+                assignment.doc.clone().or_else(|| super::aggregate::comment_of(&flow.rows, &assignment.value));
             let lineage = match (&assignment.name, reads.iter().next()) {
                 (None, Some(same)) if reads.len() == 1 => *same,
                 _ => self.lineage.borrow_mut().computed(&name, span, &reads, live),
@@ -121,7 +143,14 @@ impl Checker<'_> {
             let value = value.unwrap_or_else(|| null_at(assignment.span));
             let field = Field { name: name.clone(), ty: value.ty.clone(), comment: comment.clone() };
             program.outputs.push(Output { field, value });
-            columns.push(Column { name: name.clone(), table: None, ty, comment, slot: columns.len(), lineage: Some(lineage) });
+            columns.push(Column {
+                name: name.clone(),
+                table: None,
+                ty,
+                comment,
+                slot: columns.len(),
+                lineage: Some(lineage),
+            });
             named.push((name, span));
         }
         self.unique_columns(named.iter().map(|(n, s)| (n.as_str(), *s)));
@@ -148,19 +177,30 @@ impl Checker<'_> {
         for rename in renames {
             if !self.own_column(&flow.rows, &rename.old) {
                 // The new name is still there for later steps.
-                let unknown = Column { name: rename.new.text.clone(), table: None, ty: None, comment: None, slot: 0, lineage: None };
+                let unknown = Column {
+                    name: rename.new.text.clone(),
+                    table: None,
+                    ty: None,
+                    comment: None,
+                    slot: 0,
+                    lineage: None,
+                };
                 rows.columns.push(unknown);
                 continue;
             }
             self.shadowing(&rename.new.text, rename.new.span);
-            let taken = flow.rows.own(&rename.new.text).is_some()
-                && !renames.iter().any(|r| r.old.text == rename.new.text);
+            let taken =
+                flow.rows.own(&rename.new.text).is_some() && !renames.iter().any(|r| r.old.text == rename.new.text);
             let again = renames.iter().filter(|r| r.new.text == rename.new.text).count() > 1;
             if taken || again {
                 self.report(
-                    Diagnostic::error(codes::DUPLICATE_COLUMN, rename.new.span, format!("there are two columns `{}`", rename.new.text))
-                        .label("this name is taken")
-                        .help("drop the other column first, or choose another name"),
+                    Diagnostic::error(
+                        codes::DUPLICATE_COLUMN,
+                        rename.new.span,
+                        format!("there are two columns `{}`", rename.new.text),
+                    )
+                    .label("this name is taken")
+                    .help("drop the other column first, or choose another name"),
                 );
             }
             let old = flow.rows.own(&rename.old.text).map(|c| c.slot);
@@ -196,9 +236,13 @@ impl Checker<'_> {
             let Some(value) = self.expr(&mut env, &key.value) else { continue };
             if !value.ty.data.is_orderable() {
                 self.report(
-                    Diagnostic::error(codes::NOT_ORDERED, span_of(&value), format!("{} has no order", article(&value.ty.data)))
-                        .label("cannot be sorted by")
-                        .help("sort by a part of it"),
+                    Diagnostic::error(
+                        codes::NOT_ORDERED,
+                        span_of(&value),
+                        format!("{} has no order", article(&value.ty.data)),
+                    )
+                    .label("cannot be sorted by")
+                    .help("sort by a part of it"),
                 );
             }
             let nulls_first = key.nulls_first.unwrap_or(!key.descending);
@@ -267,7 +311,8 @@ impl Checker<'_> {
     /// Brings the columns of another input into those of the union.
     fn unite(&self, columns: &mut [Column], other: &Rows, span: Span) -> bool {
         let own: Vec<&Column> = other.columns.iter().filter(|c| c.table.is_none()).collect();
-        let missing: Vec<&str> = columns.iter().filter(|c| other.own(&c.name).is_none()).map(|c| c.name.as_str()).collect();
+        let missing: Vec<&str> =
+            columns.iter().filter(|c| other.own(&c.name).is_none()).map(|c| c.name.as_str()).collect();
         let extra: Vec<&str> =
             own.iter().filter(|o| !columns.iter().any(|c| c.name == o.name)).map(|c| c.name.as_str()).collect();
         if !missing.is_empty() || !extra.is_empty() {
@@ -292,9 +337,17 @@ impl Checker<'_> {
                 None => {
                     sound = false;
                     self.report(
-                        Diagnostic::error(codes::UNION_COLUMNS, span, format!("the column `{}` has another type on each side of the union", column.name))
-                            .label(format!("here {}, before {}", article(&b), article(&a)))
-                            .help(format!("convert it: `|> extend {0} = {0} as {1}`", quote_name(&column.name), a.data)),
+                        Diagnostic::error(
+                            codes::UNION_COLUMNS,
+                            span,
+                            format!("the column `{}` has another type on each side of the union", column.name),
+                        )
+                        .label(format!("here {}, before {}", article(&b), article(&a)))
+                        .help(format!(
+                            "convert it: `|> extend {0} = {0} as {1}`",
+                            quote_name(&column.name),
+                            a.data
+                        )),
                     );
                 }
             }

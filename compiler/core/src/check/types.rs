@@ -96,7 +96,9 @@ impl Checker<'_> {
             _ => unknown_type_help(&lower),
         };
         self.report(
-            Diagnostic::error(codes::UNKNOWN_TYPE, span, format!("there is no type `{name}`")).label("unknown type").help(help),
+            Diagnostic::error(codes::UNKNOWN_TYPE, span, format!("there is no type `{name}`"))
+                .label("unknown type")
+                .help(help),
         );
         None
     }
@@ -117,9 +119,13 @@ impl Checker<'_> {
         };
         if !(1..=38).contains(&precision) || scale > precision {
             self.report(
-                Diagnostic::error(codes::BAD_TYPE_SIZE, whole, "a decimal has 1 to 38 digits, and no more of them behind the point")
-                    .label("not a size of a decimal")
-                    .help("for example `decimal(18, 2)`"),
+                Diagnostic::error(
+                    codes::BAD_TYPE_SIZE,
+                    whole,
+                    "a decimal has 1 to 38 digits, and no more of them behind the point",
+                )
+                .label("not a size of a decimal")
+                .help("for example `decimal(18, 2)`"),
             );
             return None;
         }

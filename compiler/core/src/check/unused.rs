@@ -72,7 +72,9 @@ impl Checker<'_> {
             );
             for clause in &test.clauses {
                 match &clause.kind {
-                    TestClauseKind::Given(name, _) | TestClauseKind::Then(name, _) => self.mark(Used::Relation, &name.name.text),
+                    TestClauseKind::Given(name, _) | TestClauseKind::Then(name, _) => {
+                        self.mark(Used::Relation, &name.name.text)
+                    }
                     TestClauseKind::GivenParam(name, _) => self.mark(Used::Param, &name.text),
                     _ => {}
                 }
@@ -89,16 +91,30 @@ impl Checker<'_> {
         let unused = |kind: Used, name: &str| !used.contains(&(kind, name.to_string())) && !name.starts_with('_');
         let warn = |code, span, word: &str, name: &str, help: &str| {
             self.report(
-                Diagnostic::warning(code, span, format!("the {word} `{name}` is never used")).label("unused").help(help.to_string()),
+                Diagnostic::warning(code, span, format!("the {word} `{name}` is never used"))
+                    .label("unused")
+                    .help(help.to_string()),
             );
         };
         for param in self.declarations.params.values().filter(|p| unused(Used::Param, &p.name.text)) {
-            warn(codes::UNUSED_PARAM, param.name.span, "param", &param.name.text, "remove it, or begin its name with `_`");
+            warn(
+                codes::UNUSED_PARAM,
+                param.name.span,
+                "param",
+                &param.name.text,
+                "remove it, or begin its name with `_`",
+            );
         }
         for function in self.declarations.functions.values() {
             // A file of functions is used by several programs; not each needs all.
             if function.span.file.0 == 0 && unused(Used::Function, &function.name.text) {
-                warn(codes::UNUSED_FUNCTION, function.name.span, "function", &function.name.text, "remove it, or begin its name with `_`");
+                warn(
+                    codes::UNUSED_FUNCTION,
+                    function.name.span,
+                    "function",
+                    &function.name.text,
+                    "remove it, or begin its name with `_`",
+                );
             }
         }
         for (name, relation) in &self.declarations.relations {
@@ -106,7 +122,9 @@ impl Checker<'_> {
                 continue;
             }
             let (code, help) = match relation {
-                Relation::Flow(_) => (codes::UNUSED_FLOW, format!("write it somewhere: `sink out = {name} -> console()`")),
+                Relation::Flow(_) => {
+                    (codes::UNUSED_FLOW, format!("write it somewhere: `sink out = {name} -> console()`"))
+                }
                 _ => (codes::UNUSED_SOURCE, "remove it, or begin its name with `_`".to_string()),
             };
             warn(code, relation.name().span, relation.word(), name, &help);
@@ -117,9 +135,13 @@ impl Checker<'_> {
                 _ => "leave it out, or write it to a sink",
             };
             self.report(
-                Diagnostic::warning(codes::UNREAD_COLUMN, column.span, format!("nobody reads the column `{}`", column.name))
-                    .label(format!("{what}, but never used"))
-                    .help(help),
+                Diagnostic::warning(
+                    codes::UNREAD_COLUMN,
+                    column.span,
+                    format!("nobody reads the column `{}`", column.name),
+                )
+                .label(format!("{what}, but never used"))
+                .help(help),
             );
         }
     }
@@ -139,7 +161,9 @@ pub(crate) fn reaching_sinks(declarations: &Declarations<'_>) -> BTreeSet<String
             for step in &flow.steps {
                 match &step.kind {
                     StepKind::Union(others) => open.extend(others),
-                    StepKind::Join(join) if !matches!(join.kind, JoinKind::Semi | JoinKind::Anti) => open.push(&join.right),
+                    StepKind::Join(join) if !matches!(join.kind, JoinKind::Semi | JoinKind::Anti) => {
+                        open.push(&join.right)
+                    }
                     _ => {}
                 }
             }

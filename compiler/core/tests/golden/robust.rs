@@ -5,10 +5,68 @@ use proptest::prelude::*;
 
 /// Words that are put into programs at random places.
 const WORDS: &[&str] = &[
-    "where", "select", "aggregate", "join", "left join", "union", "explode", "sort", "limit", "rename", "drop", "extend", "|>", "(", ")", "{", "}", "[", "]",
-    ",", "=", "==", "null", "x", "id", "value", "sum(", "count()", "if true then", "else", "match", "=>", "_", "as", "long", "?", "??", "and", "not", "in",
-    "between", "is not null", "\"", "\"{", "@2026-11-22", "5s", "1.5d", "99999999999999999999", "-1", "fn f(a: long) = ", "flow g = f", "sink", "->",
-    "delta(\"sensor\")", "by", "on", ".", "device", "orders.id", "mode append", "#", "`",
+    "where",
+    "select",
+    "aggregate",
+    "join",
+    "left join",
+    "union",
+    "explode",
+    "sort",
+    "limit",
+    "rename",
+    "drop",
+    "extend",
+    "|>",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "=",
+    "==",
+    "null",
+    "x",
+    "id",
+    "value",
+    "sum(",
+    "count()",
+    "if true then",
+    "else",
+    "match",
+    "=>",
+    "_",
+    "as",
+    "long",
+    "?",
+    "??",
+    "and",
+    "not",
+    "in",
+    "between",
+    "is not null",
+    "\"",
+    "\"{",
+    "@2026-11-22",
+    "5s",
+    "1.5d",
+    "99999999999999999999",
+    "-1",
+    "fn f(a: long) = ",
+    "flow g = f",
+    "sink",
+    "->",
+    "delta(\"sensor\")",
+    "by",
+    "on",
+    ".",
+    "device",
+    "orders.id",
+    "mode append",
+    "#",
+    "`",
 ];
 
 fn programs() -> Vec<String> {
@@ -80,7 +138,8 @@ fn the_world_and_the_command_line_have_their_own_marks() {
     assert!(far.world_failed && far.checked.is_none());
     let near = check_text("source s = delta(\"sensor\")\nsink out = s -> console()");
     assert!(!near.world_failed && near.checked.is_some(), "{}", rendered(&near));
-    let program = "param low: integer = 1\nsource s = delta(\"sensor\")\nflow f = s |> where id > low\nsink out = f -> console()";
+    let program =
+        "param low: integer = 1\nsource s = delta(\"sensor\")\nflow f = s |> where id > low\nsink out = f -> console()";
     let given = |param: &str| check_text(&format!("#@ param {param}\n{program}"));
     assert!(given("low=7").checked.is_some());
     let ill_typed = given("low=seven");

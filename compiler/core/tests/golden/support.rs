@@ -36,7 +36,11 @@ fn column(text: &str) -> Field {
 }
 
 fn table(columns: &[&str]) -> TableInfo {
-    TableInfo { schema: Schema::new(columns.iter().map(|c| column(c)).collect()), version: Some(3), ..TableInfo::default() }
+    TableInfo {
+        schema: Schema::new(columns.iter().map(|c| column(c)).collect()),
+        version: Some(3),
+        ..TableInfo::default()
+    }
 }
 
 const ORDERS: &[&str] = &[
@@ -66,7 +70,9 @@ fn named(name: &str) -> Result<TableInfo, CatalogError> {
         "orders" => table(ORDERS),
         "results" => table(&["id: integer", "celsius: double", "level: short?"]),
         "strict" => table(&["id: long", "value: double", "label: string"]),
-        "partitioned" => TableInfo { partition_by: vec!["day".into()], ..table(&["id: long", "at: timestamp", "day: date?"]) },
+        "partitioned" => {
+            TableInfo { partition_by: vec!["day".into()], ..table(&["id: long", "at: timestamp", "day: date?"]) }
+        }
         "generated" => TableInfo {
             partition_by: vec!["day".into()],
             generated: pairs(&[("day", "CAST(at AS DATE)")]),
@@ -185,7 +191,8 @@ pub fn rendered(outcome: &CheckOutcome) -> String {
         let at = quoted(&outcome.sources, d.span);
         writeln!(out, "{word}[{}]: {}\n  at {at} {}", d.code, d.message, d.label).expect("a string takes text");
         for label in &d.labels {
-            writeln!(out, "  and {} {}", quoted(&outcome.sources, label.span), label.message).expect("a string takes text");
+            writeln!(out, "  and {} {}", quoted(&outcome.sources, label.span), label.message)
+                .expect("a string takes text");
         }
         if let Some(help) = &d.help {
             writeln!(out, "  help: {help}").expect("a string takes text");

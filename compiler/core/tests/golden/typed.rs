@@ -36,8 +36,11 @@ fn shown(checked: &Checked) -> String {
         flow(&mut out, f);
     }
     for sink in &checked.sinks {
-        writeln!(out, "sink {} {:?} {:?}\n     ({})", sink.name, sink.input, sink.mode, sink.program.output_schema()).expect("a string takes text");
-        for (what, items) in [("generated", &sink.generated), ("constraint", &sink.constraints), ("enforced", &sink.enforced)] {
+        writeln!(out, "sink {} {:?} {:?}\n     ({})", sink.name, sink.input, sink.mode, sink.program.output_schema())
+            .expect("a string takes text");
+        for (what, items) in
+            [("generated", &sink.generated), ("constraint", &sink.constraints), ("enforced", &sink.enforced)]
+        {
             for (name, text) in items {
                 writeln!(out, "     {what} {name}: {text}").expect("a string takes text");
             }
