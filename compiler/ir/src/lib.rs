@@ -21,6 +21,7 @@ pub mod testgen;
 pub mod text;
 pub mod types;
 pub mod value;
+pub mod vector;
 pub mod verify;
 pub mod zone;
 
