@@ -4,6 +4,7 @@ use crate::connector::{EpochId, LookupTable, Source, Split, Written};
 use crate::error::RunError;
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, paths};
 use crate::jobs::{Inputs, World, located};
+use crate::operators::aggregate::Aggregate;
 use crate::operators::explode::Explode;
 use crate::operators::limit::Limit;
 use crate::operators::lookup::Lookup;
@@ -176,7 +177,9 @@ impl EpochRun {
                 let lookup = Lookup::build(id, spec, &rows, kernels, context, (schema, batch_rows));
                 Station::Stateless(Box::new(lookup.map_err(|fault| self.halt(fault, "a row of the table", context))?))
             }
-            Operator::Aggregate(_) => return Err(internal("aggregates come later").into()),
+            Operator::Aggregate(spec) => {
+                Station::Blocking(Box::new(Aggregate::new(spec, input, &node.schema, workers, batch_rows)?))
+            }
             Operator::Sort(columns) => {
                 Station::Blocking(Box::new(Sort::new(columns, input, workers, batch_rows, budget.clone())?))
             }

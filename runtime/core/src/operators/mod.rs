@@ -1,5 +1,6 @@
 //! The operators, one a file. Each sees batches and the end of its input; none knows of sources, sinks, epochs or workers' scheduling.
 
+pub mod aggregate;
 pub mod explode;
 pub mod limit;
 pub mod lookup;

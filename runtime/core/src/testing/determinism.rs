@@ -76,3 +76,33 @@ async fn sort_and_limit() {
     p.sink("any", limited, true);
     assert_eq!(same(&p, &[None]).await.len(), 20);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aggregates_behind_a_union_bit_for_bit() {
+    use flowc_ir::aggregates::AggregateFunction as F;
+    use flowc_ir::graph::{Aggregate, AggregateCall};
+    let mut p = Planned::new();
+    let source = p.source("in");
+    let (even, third) = (p.divisible(source, 2), p.divisible(source, 3));
+    let both = p.node(Operator::Union, &[third, even, source], row_schema());
+    let double = Type::nullable(DataType::Double);
+    let call = |function, ty: &Type| AggregateCall {
+        function,
+        args: vec![1],
+        constants: vec![],
+        filter: None,
+        ty: ty.clone(),
+        origin: Origin::default(),
+    };
+    let aggregates =
+        vec![call(F::Sum, &double), call(F::Avg, &double), call(F::First, &double), call(F::Last, &double)];
+    let mut fields = vec![Field::new("x", double.clone())];
+    fields.extend((0..4).map(|i| Field::new(format!("a{i}"), double.clone())));
+    let operator = Operator::Aggregate(Aggregate { keys: vec![1], aggregates });
+    let grouped = p.node(operator, &[both], Schema::new(fields));
+    p.sink("ordered", grouped, true);
+    let rows = same(&p, &[None]).await;
+    assert_eq!(rows[0], "null null null null null");
+    let zero = "0#0 0#0 0#0 -0#8000000000000000 -0#8000000000000000";
+    assert!(rows.iter().any(|row| row == zero), "{rows:?}");
+}

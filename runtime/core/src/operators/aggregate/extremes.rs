@@ -1,0 +1,209 @@
+//! Least and greatest values, and values chosen by their place or by another value.
+
+use super::accumulator::{Accumulator, Failed, Rows, grow, same};
+use crate::batch::RowOrder;
+use crate::error::RunError;
+use crate::keys::{Keys, normalize};
+use crate::operators::internal;
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, UInt32Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType as A, Float64Type, Int64Type};
+use std::any::Any;
+use std::sync::Arc;
+
+/// Least or greatest values of types that have a 64-bit number with the same order.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    data: A,
+    greatest: bool,
+    groups: Vec<Option<i64>>,
+}
+
+/// Whether [`Numbers`] does for the type.
+pub(super) fn is_number(data: &A) -> bool {
+    data.is_integer() || data.is_floating() || data.is_temporal() || *data == A::Boolean
+}
+
+/// A double as a number of the same order; its own inverse.
+fn flip(bits: i64) -> i64 {
+    bits ^ ((bits >> 63) as u64 >> 1) as i64
+}
+
+impl Numbers {
+    pub(super) fn new(data: &A, greatest: bool) -> Self {
+        Numbers { data: data.clone(), greatest, groups: vec![] }
+    }
+
+    fn offer(&mut self, group: usize, value: i64) {
+        let best = &mut self.groups[group];
+        if best.is_none_or(|best| if self.greatest { value > best } else { value < best }) {
+            *best = Some(value);
+        }
+    }
+}
+
+impl Accumulator for Numbers {
+    fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
+        grow(&mut self.groups, rows.count);
+        let values = if self.data.is_floating() {
+            let doubles = normalize(&cast(&rows.args[0], &A::Float64).map_err(internal)?);
+            let ordered: Int64Array = doubles.as_primitive::<Float64Type>().unary(|x| flip(x.to_bits() as i64));
+            Arc::new(ordered)
+        } else {
+            cast(&rows.args[0], &A::Int64).map_err(internal)?
+        };
+        let numbers = values.as_primitive::<Int64Type>().values();
+        rows.valid(&values).for_each(|(row, group)| self.offer(group, numbers[row]));
+        Ok(())
+    }
+
+    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
+        grow(&mut self.groups, count);
+        let other: Numbers = same(other)?;
+        for (value, group) in other.groups.iter().zip(groups) {
+            if let Some(value) = value {
+                self.offer(*group as usize, *value);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
+        let values = order.iter().map(|group| self.groups.get(*group as usize).copied().flatten());
+        let array: ArrayRef = if self.data.is_floating() {
+            Arc::new(values.map(|v| v.map(|v| f64::from_bits(flip(v) as u64))).collect::<Float64Array>())
+        } else {
+            Arc::new(values.collect::<Int64Array>())
+        };
+        // Dates are 32-bit numbers.
+        let array = if self.data == A::Date32 { cast(&array, &A::Int32).map_err(internal)? } else { array };
+        Ok(cast(&array, &self.data).map_err(internal)?)
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// What makes a row the one that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// It comes first.
+    First,
+    /// It comes last.
+    Last,
+    /// Its rank is the least; of several the first.
+    Least,
+    /// Its rank is the greatest; of several the first.
+    Greatest,
+}
+
+/// The row that counts, of a group.
+#[derive(Debug, Clone)]
+struct Best {
+    rank: Box<[u8]>,
+    place: RowOrder,
+    value: Box<[u8]>,
+}
+
+/// The value of the row that counts: first, last, min_by, max_by; and min and max, where the value is its own rank.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    choice: Choice,
+    /// Of the operand that ranks; none: the place does.
+    ranks: Option<Keys>,
+    values: Keys,
+    groups: Vec<Option<Best>>,
+}
+
+impl Chosen {
+    /// For operands of these types: the value, and what ranks it.
+    pub(super) fn new(choice: Choice, value: &A, rank: Option<&A>) -> Result<Self, RunError> {
+        let ranks = rank.map(|rank| Keys::new([rank].into_iter())).transpose()?;
+        Ok(Chosen { choice, ranks, values: Keys::new([value].into_iter())?, groups: vec![] })
+    }
+
+    /// Whether a row counts more than another, given rank and place of each.
+    fn beats(&self, a: (&[u8], RowOrder), b: (&[u8], RowOrder)) -> bool {
+        match self.choice {
+            Choice::First => a.1 < b.1,
+            Choice::Last => a.1 > b.1,
+            Choice::Least => a < b,
+            Choice::Greatest => a.0 > b.0 || (a.0 == b.0 && a.1 < b.1),
+        }
+    }
+
+    fn offer(&mut self, group: usize, rank: &[u8], place: RowOrder, value: &[u8]) {
+        let wins = match &self.groups[group] {
+            Some(best) => self.beats((rank, place), (&best.rank, best.place)),
+            None => true,
+        };
+        if wins {
+            self.groups[group] = Some(Best { rank: rank.into(), place, value: value.into() });
+        }
+    }
+}
+
+impl Accumulator for Chosen {
+    fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
+        grow(&mut self.groups, rows.count);
+        let ranking = rows.args.last().filter(|_| self.ranks.is_some());
+        let ranks = match (&self.ranks, ranking) {
+            (Some(keys), Some(by)) => Some(keys.encode(&[Arc::clone(by)])?),
+            _ => None,
+        };
+        let rank = |row: usize| ranks.as_ref().map_or(&[][..], |r| r.row(row).data());
+        // First the row of each group that counts within this batch, so that few values are encoded.
+        let mut winners: Vec<Option<u32>> = vec![None; rows.count];
+        let mut touched = vec![];
+        for (row, group) in rows.admitted().filter(|(row, _)| ranking.is_none_or(|by| by.is_valid(*row))) {
+            let place = rows.first + row as RowOrder;
+            match winners[group] {
+                None => {
+                    touched.push(group);
+                    winners[group] = Some(row as u32);
+                }
+                Some(best) => {
+                    let other = (rank(best as usize), rows.first + RowOrder::from(best));
+                    if self.beats((rank(row), place), other) {
+                        winners[group] = Some(row as u32);
+                    }
+                }
+            }
+        }
+        let picked: UInt32Array = touched.iter().map(|group| winners[*group]).collect();
+        // A value that is its own rank comes out in the form in which it is compared: it does not depend on which of several equal ones came first.
+        let column =
+            if rows.args.len() == 1 && ranks.is_some() { normalize(&rows.args[0]) } else { Arc::clone(&rows.args[0]) };
+        let values = self.values.exact(&[take(&column, &picked, None).map_err(internal)?])?;
+        for (i, group) in touched.into_iter().enumerate() {
+            let row = picked.value(i) as usize;
+            self.offer(group, rank(row), rows.first + row as RowOrder, values.row(i).data());
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
+        grow(&mut self.groups, count);
+        let other: Chosen = same(other)?;
+        for (best, group) in other.groups.iter().zip(groups) {
+            if let Some(best) = best {
+                self.offer(*group as usize, &best.rank, best.place, &best.value);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
+        let best = |group: &u32| self.groups.get(*group as usize).and_then(Option::as_ref);
+        let present: Vec<&Best> = order.iter().filter_map(best).collect();
+        let values = self.values.decode(present.iter().map(|best| &*best.value))?.remove(0);
+        let mut next = 0..;
+        let places: UInt32Array = order.iter().map(|group| best(group).and_then(|_| next.next())).collect();
+        Ok(take(&values, &places, None).map_err(internal)?)
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
