@@ -291,6 +291,8 @@ pub struct Assignment {
 }
 
 /// The steps.
+// A program has some dozen steps: that they are as large as the largest costs nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepKind {
     /// `where cond`

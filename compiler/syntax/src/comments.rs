@@ -36,6 +36,15 @@ impl<'a> Comments<'a> {
         self.text[line..at].chars().all(|c| matches!(c, ' ' | '\t' | '\u{FEFF}'))
     }
 
+    /// Whether a comma and nothing else stands before this comment on its line, with another comment between the comma and the
+    /// element before: then it is not that element's.
+    fn behind_late_comma(&self, at: usize) -> bool {
+        let before = self.tokens.partition_point(|t| t.start < at);
+        let mut earlier = self.tokens[..before].iter().rev().filter(|t| t.kind != Lex::Space);
+        let comma = earlier.next().is_some_and(|t| t.text(self.text) == "," && self.first_on_line(t.start));
+        comma && earlier.next().is_some_and(|t| t.is_trivia())
+    }
+
     /// The line ends in a gap between comments or before a node: one is the next line, two leave an empty one.
     fn newlines(&self, from: usize, to: usize) -> usize {
         self.text[from..to].matches('\n').count().max(self.text[from..to].matches('\r').count())
@@ -54,7 +63,7 @@ impl<'a> Comments<'a> {
             let touches = comment.end <= below
                 && self.text[comment.end..below].trim_matches([' ', '\t', '\r', '\n']).is_empty()
                 && self.newlines(comment.end, below) == 1
-                && self.first_on_line(comment.start);
+                && (self.first_on_line(comment.start) || self.behind_late_comma(comment.start));
             if !touches {
                 break;
             }
@@ -71,9 +80,8 @@ impl<'a> Comments<'a> {
     /// The `##` comment on the line where a node ends; a comma may stand between.
     pub fn behind(&self, end: usize) -> Option<String> {
         let comment = self.list.get(self.list.partition_point(|c| c.start < end))?;
-        let between = self.text[end..comment.start].trim_matches([' ', '\t']);
-        let between = between.strip_prefix(',').unwrap_or(between).trim_matches([' ', '\t']);
-        (comment.kind == Lex::Doc && between.is_empty()).then(|| content(comment.text(self.text)).to_string())
+        let behind = comment.kind == Lex::Doc && trails(&self.text[end..comment.start]);
+        behind.then(|| content(comment.text(self.text)).to_string())
     }
 
     /// The `##` lines at the very beginning, when an empty line (or nothing) follows them.
@@ -97,6 +105,12 @@ impl<'a> Comments<'a> {
         let alone = gap == rest.len() || self.newlines(at, at + gap) > 1;
         (alone && !lines.is_empty()).then(|| lines.join("\n"))
     }
+}
+
+/// Whether a comment behind this gap stands on the line of the token before it, or of the comma behind that.
+pub(crate) fn trails(gap: &str) -> bool {
+    let (before, behind) = gap.rsplit_once(',').unwrap_or(("", gap));
+    behind.chars().all(|c| matches!(c, ' ' | '\t')) && before.chars().all(char::is_whitespace)
 }
 
 /// The text of a `##` comment without the marks.

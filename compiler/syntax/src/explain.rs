@@ -490,7 +490,7 @@ impl<'p> Site<'p> {
         let (what, known) = match self.before() {
             "mode" if self.expects(Rule::sink_mode) => ("mode", words::MODES),
             "else" if self.expects(Rule::policy) => ("policy", words::POLICIES),
-            "malformed" if self.expects(Rule::malformed_policy) => {
+            "malformed" if self.expects(Rule::malformed_policy) || self.expects(Rule::kw_quarantine) => {
                 ("policy for malformed rows", &["quarantine", "fail"][..])
             }
             "nulls" => ("place for nulls", &["first", "last"][..]),

@@ -9,7 +9,9 @@ pub mod codes;
 mod comments;
 pub mod diagnostic;
 mod explain;
+mod format;
 mod grammar;
+mod highlight;
 mod lex;
 mod parse;
 pub mod print;
@@ -20,6 +22,8 @@ mod words;
 
 pub use ast::Ast;
 pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
+pub use format::format;
+pub use highlight::{TokenKind, highlight};
 pub use parse::parse;
 pub use print::{print, same};
 pub use render::{RenderOptions, render, to_json};

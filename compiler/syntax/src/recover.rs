@@ -92,6 +92,10 @@ impl<'a> Recovery<'a> {
         let sign = self.word(i + 2);
         let known = words::DECLARATIONS.contains(&word);
         let at_margin = indent.chars().all(|c| c == '\u{FEFF}');
+        let foreign = matches!(word, "import" | "include");
+        if at_margin && quoted && foreign {
+            return true;
+        }
         if !name || !same_line {
             return false;
         }
@@ -299,7 +303,7 @@ impl<'t> Parts<'t> {
             "constraint" | "event_time" => &[Rule::name, Rule::colon],
             "properties" | "schema" => &[Rule::lbrace],
             "ignore" => &[Rule::kw_updates],
-            "malformed" => &[Rule::malformed_policy],
+            "malformed" => &[Rule::malformed_policy, Rule::kw_quarantine, Rule::kw_fail],
             "given" | "then" => &[Rule::flow_ref, Rule::name, Rule::kw_param],
             "advance" => &[Rule::kw_watermark],
             "evolve" => &[Rule::sink_clause],
@@ -321,7 +325,7 @@ impl<'t> Parts<'t> {
             }
             codes::SINGLE_QUOTES if !word.contains(['"', '\\', '{', '}']) => {
                 let text = format!("\"{}\"", word.trim_matches('\''));
-                (text.len() == word.len()).then(|| Repair::Replace(token.start..token.end, Lex::StringOpen, text))
+                (text.len() == word.len()).then_some(Repair::Replace(token.start..token.end, Lex::StringOpen, text))
             }
             codes::FOREIGN_OPERATOR => match word {
                 "||" => replace("or"),

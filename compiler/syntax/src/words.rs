@@ -91,3 +91,13 @@ pub(crate) const TYPES: &[&str] = &[
     "bigint",
     "bool",
 ];
+
+/// A type's name as the formatter writes it: Delta's own.
+pub(crate) fn canonical_type(name: &str) -> &str {
+    match name {
+        "int" => "integer",
+        "bigint" => "long",
+        "bool" => "boolean",
+        other => other,
+    }
+}

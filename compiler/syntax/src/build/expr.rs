@@ -418,15 +418,21 @@ impl Builder<'_> {
             Rule::struct_type => TypeExprKind::Struct(parts.next().map(|p| self.columns(p)).unwrap_or_default()),
             Rule::sized_type => {
                 let Some(word) = parts.next() else { unreachable!("a sized type has a name") };
-                let name = self.name(word);
+                let name = self.type_name(word);
                 TypeExprKind::Sized(name, parts.map(|p| self.size(p)).collect())
             }
             _ => match parts.next() {
-                Some(word) => TypeExprKind::Named(self.name(word)),
+                Some(word) => TypeExprKind::Named(self.type_name(word)),
                 None => unreachable!("a type has a name"),
             },
         };
         TypeExpr { kind, nullable, span }
+    }
+
+    /// A type's name in its one spelling, whichever was written.
+    fn type_name(&self, pair: Pair<'_, Rule>) -> Name {
+        let name = self.name(pair);
+        Name { text: crate::words::canonical_type(&name.text).to_string(), ..name }
     }
 
     fn size(&mut self, pair: Pair<'_, Rule>) -> u32 {
@@ -445,7 +451,7 @@ impl Builder<'_> {
 /// The diagnostic for an expression whose tree would be too deep.
 pub(crate) fn too_deep(span: Span) -> Diagnostic {
     Diagnostic::error(codes::TOO_DEEP, span, "this is nested too deep, or is too long a chain of operators")
-        .label(format!("more than {MAX_DEPTH} levels"))
+        .label("too many levels")
         .help(
             "name parts of it with `extend` or a `fn`; many `or`s are `x in [..]`, many `if`s are a `match` or a join",
         )
