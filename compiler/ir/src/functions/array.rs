@@ -2,7 +2,7 @@
 
 use super::operand::{LARGEST, MOST_ELEMENTS, argument, array, boolean, date, duration, integer, long, micros, string};
 use super::string::{text, too_long};
-use super::{Call, Category, Function};
+use super::{Call, Category, Function, kernels};
 use crate::calendar::MICROS_PER_DAY;
 use crate::cast::format::write_text;
 use crate::eval::Failure;
@@ -39,14 +39,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 items => array(items).len() as i32,
             }))
         },
-    ),
+    )
+    .with_kernel(kernels::size),
     of_array(
         "array_size",
         &["array_size(xs: array<T>) -> integer"],
         "The number of elements.",
         &[("array_size([])", "0")],
         |_, args| Ok(Value::Integer(array(&args[0]).len() as i32)),
-    ),
+    )
+    .with_kernel(kernels::size),
     of_array(
         "array_position",
         &["array_position(xs: array<O>, x: O) -> long"],
@@ -272,14 +274,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let field = |i: usize| crate::types::Field::new(i.to_string(), Type::nullable(element(&types[i])));
         Some(DataType::Array(Box::new(Type::new(DataType::Struct(vec![field(0), field(1)])))))
     }),
-    of_array(
-        "array",
-        &["array(xs: T...) -> array<T>"],
-        "An array of the operands, as `[x, y]`.",
-        &[("array(1, 2.5)", "[1.0, 2.5]")],
-        |_, args| Ok(Value::Array(args.to_vec())),
-    )
-    .sees_nulls(None),
 ];
 
 /// Refuses arrays beyond all bounds.
@@ -292,7 +286,7 @@ pub(super) fn bounded(elements: usize) -> Result<(), Failure> {
 
 pub(super) fn concat(args: &[Value]) -> Result<Value, Failure> {
     bounded(args.iter().map(|a| array(a).len()).sum())?;
-    Ok(Value::Array(args.iter().flat_map(|a| array(a)).cloned().collect()))
+    Ok(Value::Array(args.iter().flat_map(array).cloned().collect()))
 }
 
 fn sorted(items: &[Value]) -> Vec<&Value> {
@@ -410,7 +404,7 @@ fn flatten(_: &Call<'_>, args: &[Value]) -> Result<Value, Failure> {
         return Ok(Value::Null);
     }
     bounded(outer.iter().map(|inner| array(inner).len()).sum())?;
-    Ok(Value::Array(outer.iter().flat_map(|inner| array(inner)).cloned().collect()))
+    Ok(Value::Array(outer.iter().flat_map(array).cloned().collect()))
 }
 
 fn sequence(_: &Call<'_>, args: &[Value]) -> Result<Value, Failure> {

@@ -1,7 +1,7 @@
 //! The comparing operators and those that look inside strings, arrays and maps.
 
 use super::operand::{array, long, map, string};
-use super::{Call, Category, Function, decimal};
+use super::{Call, Category, Function, Scalar, decimal, kernels};
 use crate::cast::format::text_of;
 use crate::eval::Failure;
 use crate::types::{DataType, Type};
@@ -23,6 +23,13 @@ macro_rules! comparison {
                 Ok(Value::Boolean(test(compare(call, &args[0], &args[1]))))
             },
         )
+        .with_kernel(|call, args, rows| {
+            let scalar: Scalar = |call, args| {
+                let test: fn(Ordering) -> bool = $test;
+                Ok(Value::Boolean(test(compare(call, &args[0], &args[1]))))
+            };
+            kernels::comparison(call, args, rows, scalar, $test)
+        })
     };
 }
 
@@ -52,8 +59,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &["like(text: string, pattern: string) -> boolean"],
         "`text like pattern`: `%` stands for any characters, `_` for one; `\\` before them makes them ordinary.",
         &[("\"flowc\" like \"f%c\"", "true"), ("\"flowc\" like \"f_c\"", "false")],
-        |_, args| Ok(Value::Boolean(like(string(&args[0]), string(&args[1])))),
-    ),
+        |_, args| Ok(Value::Boolean(Like::new(string(&args[1])).fits(string(&args[0])))),
+    )
+    .with_kernel(kernels::like),
     Function::new(
         "index",
         OPERATOR,
@@ -61,7 +69,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "`xs[i]`, counted from 0, or `m[key]`: null outside of the array and for a key that is missing.",
         &[("[10, 20][1]", "20"), ("[10, 20][5]", "null"), ("map_from_arrays([\"a\"], [1])[\"a\"]", "1")],
         index,
-    ),
+    )
+    .with_kernel(kernels::index),
     Function::new(
         "to_text",
         OPERATOR,
@@ -70,7 +79,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("\"{1}, {null}\"", "\"1, null\""), ("to_text(100.0)", "\"100.0\"")],
         |call, args| Ok(Value::String(text_of(&args[0], &call.args[0].data))),
     )
-    .sees_nulls(None),
+    .sees_nulls(None)
+    .with_kernel(kernels::to_text),
     Function::new(
         "array_contains",
         Category::Array,
@@ -119,50 +129,60 @@ enum Step {
     Any,
 }
 
-/// Whether a text fits a `like` pattern. Linear in the text for each `%`: it goes back to the last `%` only.
-pub(crate) fn like(text: &str, pattern: &str) -> bool {
-    let mut steps = vec![];
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        steps.push(match c {
-            '%' => Step::Any,
-            '_' => Step::One,
-            '\\' => Step::Char(chars.next().unwrap_or('\\')),
-            other => Step::Char(other),
-        });
-    }
-    let (mut at, mut step, mut retry) = (0, 0, None);
-    loop {
-        let next = text[at..].chars().next();
-        match (steps.get(step), next) {
-            (Some(Step::Any), _) => {
-                step += 1;
-                retry = Some((step, at));
-                continue;
-            }
-            (Some(Step::Char(c)), Some(n)) if *c == n => {
-                at += n.len_utf8();
-                step += 1;
-                continue;
-            }
-            (Some(Step::One), Some(n)) => {
-                at += n.len_utf8();
-                step += 1;
-                continue;
-            }
-            (None, None) => return true,
-            _ => {}
+/// A `like` pattern, taken apart.
+pub(super) struct Like(Vec<Step>);
+
+impl Like {
+    /// Reads a pattern; every text is one.
+    pub(super) fn new(pattern: &str) -> Like {
+        let mut steps = vec![];
+        let mut chars = pattern.chars();
+        while let Some(c) = chars.next() {
+            steps.push(match c {
+                '%' => Step::Any,
+                '_' => Step::One,
+                '\\' => Step::Char(chars.next().unwrap_or('\\')),
+                other => Step::Char(other),
+            });
         }
-        let Some((after, from)) = retry else { return false };
-        let Some(skipped) = text[from..].chars().next() else { return false };
-        retry = Some((after, from + skipped.len_utf8()));
-        (at, step) = (from + skipped.len_utf8(), after);
+        Like(steps)
+    }
+
+    /// Whether a text fits. Linear in the text for each `%`: it goes back to the last `%` only.
+    pub(super) fn fits(&self, text: &str) -> bool {
+        let (mut at, mut step, mut retry) = (0, 0, None);
+        loop {
+            let next = text[at..].chars().next();
+            match (self.0.get(step), next) {
+                (Some(Step::Any), _) => {
+                    step += 1;
+                    retry = Some((step, at));
+                    continue;
+                }
+                (Some(Step::Char(c)), Some(n)) if *c == n => {
+                    at += n.len_utf8();
+                    step += 1;
+                    continue;
+                }
+                (Some(Step::One), Some(n)) => {
+                    at += n.len_utf8();
+                    step += 1;
+                    continue;
+                }
+                (None, None) => return true,
+                _ => {}
+            }
+            let Some((after, from)) = retry else { return false };
+            let Some(skipped) = text[from..].chars().next() else { return false };
+            retry = Some((after, from + skipped.len_utf8()));
+            (at, step) = (from + skipped.len_utf8(), after);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::like;
+    use super::Like;
 
     #[test]
     fn like_patterns() {
@@ -179,7 +199,7 @@ mod tests {
             ("abcab", "%abc", false),
             ("a\\", "a\\", true),
         ] {
-            assert_eq!(like(text, pattern), expected, "{text} like {pattern}");
+            assert_eq!(Like::new(pattern).fits(text), expected, "{text} like {pattern}");
         }
     }
 }

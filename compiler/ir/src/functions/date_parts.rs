@@ -3,7 +3,7 @@
 use super::datetime::of_time;
 use super::operand::{argument, date, integer, micros, overflow, string};
 use super::pattern::{MONTHS, WEEKDAYS};
-use super::{Call, Function};
+use super::{Call, Function, kernels};
 use crate::calendar::*;
 use crate::cast::format::text_of;
 use crate::eval::Failure;
@@ -26,6 +26,7 @@ macro_rules! part_of_date {
                 Ok(Value::Integer(part(day_of(&args[0])) as i32))
             },
         )
+        .with_kernel(|call, args, rows| kernels::part_of_date(call, args, rows, $part))
     };
 }
 
@@ -41,6 +42,7 @@ macro_rules! part_of_time {
                 Ok(Value::Integer(part(split_micros(micros(&args[0])).1 / MICROS_PER_SECOND) as i32))
             },
         )
+        .with_kernel(|call, args, rows| kernels::part_of_time(call, args, rows, $part))
     };
 }
 
@@ -152,8 +154,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("next_day(@2026-11-22, \"TU\")", "@2026-11-24")],
         |_, args| {
             let (days, name) = (i64::from(date(&args[0])), string(&args[1]).trim());
-            let known = |w: &&str| [2, 3, w.len()].iter().any(|n| w[..*n].eq_ignore_ascii_case(name));
-            let Some(target) = WEEKDAYS.iter().position(|w| known(&w)) else {
+            let known = |w: &str| [2, 3, w.len()].iter().any(|n| w[..*n].eq_ignore_ascii_case(name));
+            let Some(target) = WEEKDAYS.iter().position(|w| known(w)) else {
                 return Err(argument(format!("there is no weekday {name:?}")));
             };
             moved(&args[0], Some(days + 1 + (target as i64 - weekday(days) - 1).rem_euclid(7)))

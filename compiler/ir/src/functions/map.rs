@@ -88,7 +88,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &["map_concat(maps: map<K, V>...) -> map<K, V>"],
         "The entries of all maps. Fails for a key that comes twice.",
         &[("size(map_concat(map_from_arrays([1], [2]), map_from_arrays([3], [4])))", "2")],
-        |call, args| unique(call, args.iter().flat_map(|m| map(m)).cloned().collect()),
+        |call, args| unique(call, args.iter().flat_map(map).cloned().collect()),
     )
     .failing(),
     Function::new(

@@ -13,6 +13,7 @@ pub mod decimal;
 mod examples;
 mod hash;
 mod json;
+mod kernels;
 mod map;
 mod math;
 pub(crate) mod operand;
@@ -42,6 +43,9 @@ pub type Scalar = fn(&Call<'_>, &[Value]) -> Result<Value, Failure>;
 
 /// What a function computes for a batch: as [`Scalar`] for every row. A failure carries the first row that fails. Operands all have `rows` values.
 pub type Vectorized = fn(&Call<'_>, &[ArrayRef], usize) -> Result<ArrayRef, (usize, Failure)>;
+
+/// The type of a result by those of the operands.
+pub type ResultType = fn(&[Type]) -> Option<DataType>;
 
 /// What a call knows besides its operands.
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +119,7 @@ pub struct Function {
     pub fails: bool,
     /// Result type where the signature alone cannot say it (decimal precision, struct fields): gets the operands' types after coercion. None: as
     /// the signature says.
-    pub result_type: Option<fn(&[Type]) -> Option<DataType>>,
+    pub result_type: Option<ResultType>,
     /// Whether the result may be null for operands of these types, besides what [`Nulls`] and the signature's `?` say already.
     pub result_nullable: Option<fn(&[Type]) -> bool>,
     /// Its meaning.
@@ -169,7 +173,7 @@ impl Function {
     }
 
     /// The type of the result.
-    pub(crate) const fn typed(mut self, result: fn(&[Type]) -> Option<DataType>) -> Function {
+    pub(crate) const fn typed(mut self, result: ResultType) -> Function {
         self.result_type = Some(result);
         self
     }

@@ -262,10 +262,8 @@ impl Parts {
             }
             'S' => {
                 let (value, digits, rest) = number(text, 1, count)?;
-                let scale = |v: i64| {
-                    if digits <= 6 { v * 10i64.pow(6 - digits as u32) } else { v / 10i64.pow(digits as u32 - 6) }
-                };
-                self.micros = scale(value);
+                let places = digits as u32;
+                self.micros = if places <= 6 { value * 10i64.pow(6 - places) } else { value / 10i64.pow(places - 6) };
                 return Some(rest);
             }
             'V' | 'z' | 'O' | 'X' | 'x' | 'Z' => return self.zone(text),

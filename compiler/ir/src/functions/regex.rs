@@ -2,7 +2,7 @@
 
 use super::operand::{LARGEST, argument, integer, string};
 use super::string::{text, too_long};
-use super::{Category, Function};
+use super::{Category, Function, kernels};
 use crate::eval::Failure;
 use crate::value::Value;
 use regex::{Captures, Regex, RegexBuilder};
@@ -26,6 +26,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("\"flowc\" matches r\"^f.*c$\"", "true"), ("\"flowc\" matches \"x\"", "false")],
         |_, args| Ok(Value::Boolean(compiled(string(&args[1]))?.is_match(string(&args[0])))),
     )
+    .with_kernel(kernels::matches)
     .failing(),
     Function::new(
         "regexp_like",
@@ -35,6 +36,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("regexp_like(\"a1\", r\"\\d\")", "true")],
         |_, args| Ok(Value::Boolean(compiled(string(&args[1]))?.is_match(string(&args[0])))),
     )
+    .with_kernel(kernels::matches)
     .failing(),
     Function::new(
         "regexp_extract",
@@ -44,10 +46,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("regexp_extract(\"100-200\", r\"(\\d+)-(\\d+)\", 2)", "\"200\""), ("regexp_extract(\"x\", r\"(\\d)\")", "\"\"")],
         |_, args| {
             let regex = compiled(string(&args[1]))?;
-            let group = group(&regex, args.get(2))?;
+            let group = group(&regex, args.get(2).map_or(1, integer))?;
             text(regex.captures(string(&args[0])).as_ref().map_or("", |c| held(c, group)))
         },
     )
+    .with_kernel(kernels::regexp_extract)
     .failing(),
     Function::new(
         "regexp_extract_all",
@@ -57,7 +60,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("regexp_extract_all(\"100-200, 300-400\", r\"(\\d+)-\\d+\")", "[\"100\", \"300\"]")],
         |_, args| {
             let regex = compiled(string(&args[1]))?;
-            let group = group(&regex, args.get(2))?;
+            let group = group(&regex, args.get(2).map_or(1, integer))?;
             let found = regex.captures_iter(string(&args[0])).map(|c| Value::String(held(&c, group).to_string()));
             Ok(Value::Array(found.collect()))
         },
@@ -75,6 +78,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             replacement.replace(&regex, string(&args[0])).and_then(text)
         },
     )
+    .with_kernel(kernels::regexp_replace)
     .failing(),
     Function::new(
         "regexp_count",
@@ -147,8 +151,8 @@ pub(crate) fn compiled(pattern: &str) -> Result<Regex, Failure> {
     Ok(regex)
 }
 
-fn group(regex: &Regex, operand: Option<&Value>) -> Result<usize, Failure> {
-    let group = operand.map_or(1, integer);
+/// The number of a group, if the expression has it.
+pub(super) fn group(regex: &Regex, group: i32) -> Result<usize, Failure> {
     let last = regex.captures_len() - 1;
     usize::try_from(group)
         .ok()
@@ -156,7 +160,8 @@ fn group(regex: &Regex, operand: Option<&Value>) -> Result<usize, Failure> {
         .ok_or_else(|| argument(format!("the pattern has {last} groups; there is no group {group}")))
 }
 
-fn held<'a>(captures: &Captures<'a>, group: usize) -> &'a str {
+/// What a group holds; nothing if it took no part in the match.
+pub(super) fn held<'a>(captures: &Captures<'a>, group: usize) -> &'a str {
     captures.get(group).map_or("", |m| m.as_str())
 }
 

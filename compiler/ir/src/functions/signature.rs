@@ -167,10 +167,8 @@ impl Bindings {
                 }
                 let bound = self.0.entry(*v).or_insert(Type::new(DataType::Null));
                 let Some(common) = bound.data.common(arg) else { return false };
-                // Decimals that have no common type without loss are none.
-                if !bound.data.widens_to(&common) && !lossless(&bound.data, &common)
-                    || !arg.widens_to(&common) && !lossless(arg, &common)
-                {
+                // Decimals may have no common type that keeps all digits.
+                if !bound.data.widens_to(&common) || !arg.widens_to(&common) {
                     return false;
                 }
                 *bound = Type { data: common, nullable: bound.nullable || nullable };
@@ -246,18 +244,6 @@ impl Bindings {
     }
 }
 
-/// Whether numbers of one type keep their size in the other; doubles take every number.
-fn lossless(from: &DataType, to: &DataType) -> bool {
-    match (from.as_decimal(), to) {
-        (Some((p, s)), DataType::Decimal { precision, scale }) => *scale >= s && precision - scale >= p - s,
-        _ => from.is_numeric() && *to == DataType::Double || nested(from),
-    }
-}
-
-fn nested(data: &DataType) -> bool {
-    matches!(data, DataType::Array(_) | DataType::Map(..) | DataType::Struct(_))
-}
-
 fn allowed(variable: char, data: &DataType) -> bool {
     match variable {
         'N' => data.is_numeric(),
@@ -315,8 +301,7 @@ fn fit(function: &Function, signature: &Signature, args: &[Type]) -> Result<Fit,
     let (mut cost, mut parameters) = (0, vec![]);
     for (i, arg) in args.iter().enumerate() {
         let target = bindings.resolve(&parameter(i).pattern.pattern, Some(&arg.data)).ok_or(i)?.data;
-        let variable = matches!(parameter(i).pattern.pattern, Pattern::Variable(_));
-        if !arg.data.widens_to(&target) && !(variable || nested(&target)) {
+        if !arg.data.widens_to(&target) {
             return Err(i);
         }
         cost += distance(&arg.data, &target);
@@ -362,7 +347,7 @@ fn instantiate(pattern: &Pattern, variable: &DataType, turn: usize, palette: &[D
     };
     let nested = |item: &NullablePattern| {
         let data = instantiate(&item.pattern, variable, turn, palette)?;
-        Some(Box::new(Type { data, nullable: turn % 2 == 0 }))
+        Some(Box::new(Type { data, nullable: turn.is_multiple_of(2) }))
     };
     Some(match pattern {
         Pattern::Exact(data) => data.clone(),

@@ -1,7 +1,7 @@
 //! Functions that measure and make strings. Positions count characters from 1, as in Spark.
 
 use super::operand::{LARGEST, argument, array, bytes, double, integer, long, string, unscaled};
-use super::{Call, Category, Function, decimal};
+use super::{Call, Category, Function, decimal, kernels};
 use crate::cast::format::write_decimal;
 use crate::eval::Failure;
 use crate::types::DataType;
@@ -32,42 +32,48 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The text in capital letters.",
         &[("upper(\"aß\")", "\"ASS\"")],
         |_, args| text(string(&args[0]).to_uppercase()),
-    ),
+    )
+    .with_kernel(kernels::upper),
     of_text(
         "lower",
         &["lower(text: string) -> string"],
         "The text in small letters.",
         &[("lower(\"ABC\")", "\"abc\"")],
         |_, args| text(string(&args[0]).to_lowercase()),
-    ),
+    )
+    .with_kernel(kernels::lower),
     of_text(
         "initcap",
         &["initcap(text: string) -> string"],
         "Each word with a capital letter, the rest in small ones. Words are parted by spaces.",
         &[("initcap(\"sPark sql\")", "\"Spark Sql\"")],
         |_, args| text(initcap(string(&args[0]))),
-    ),
+    )
+    .with_kernel(kernels::capitalized),
     of_text(
         "length",
         &["length(text: string) -> integer", "length(x: binary) -> integer"],
         "The number of characters, or of a binary's bytes.",
         &[("length(\"äöü\")", "3")],
         |_, args| Ok(Value::Integer(length(&args[0]))),
-    ),
+    )
+    .with_kernel(kernels::length),
     of_text(
         "char_length",
         &["char_length(text: string) -> integer"],
         "The number of characters.",
         &[("char_length(\"abc\")", "3")],
         |_, args| Ok(Value::Integer(length(&args[0]))),
-    ),
+    )
+    .with_kernel(kernels::length),
     of_text(
         "octet_length",
         &["octet_length(text: string) -> integer", "octet_length(x: binary) -> integer"],
         "The number of bytes (of UTF-8).",
         &[("octet_length(\"ä\")", "2")],
         |_, args| Ok(Value::Integer(bytes(&args[0]).len() as i32)),
-    ),
+    )
+    .with_kernel(kernels::octet_length),
     of_text(
         "bit_length",
         &["bit_length(text: string) -> integer", "bit_length(x: binary) -> integer"],
@@ -81,28 +87,32 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The text without spaces (or these characters) at both ends.",
         &[("trim(\"  a b \")", "\"a b\""), ("trim(\"xxaxx\", \"x\")", "\"a\"")],
         |_, args| text(trim(args, true, true)),
-    ),
+    )
+    .with_kernel(kernels::trim),
     of_text(
         "btrim",
         &["btrim(text: string, characters: string = \" \") -> string"],
         "As `trim`.",
         &[("btrim(\" a \")", "\"a\"")],
         |_, args| text(trim(args, true, true)),
-    ),
+    )
+    .with_kernel(kernels::trim),
     of_text(
         "ltrim",
         &["ltrim(text: string, characters: string = \" \") -> string"],
         "The text without spaces (or these characters) at its beginning.",
         &[("ltrim(\" a \")", "\"a \"")],
         |_, args| text(trim(args, true, false)),
-    ),
+    )
+    .with_kernel(kernels::ltrim),
     of_text(
         "rtrim",
         &["rtrim(text: string, characters: string = \" \") -> string"],
         "The text without spaces (or these characters) at its end.",
         &[("rtrim(\" a \")", "\" a\"")],
         |_, args| text(trim(args, false, true)),
-    ),
+    )
+    .with_kernel(kernels::rtrim),
     of_text(
         "lpad",
         &["lpad(text: string, length: integer, pad: string = \" \") -> string"],
@@ -159,6 +169,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("replace(\"a-b-c\", \"-\", \"+\")", "\"a+b+c\""), ("replace(\"abc\", \"b\")", "\"ac\"")],
         |_, args| replace(string(&args[0]), string(&args[1]), args.get(2).map_or("", string)).and_then(text),
     )
+    .with_kernel(kernels::replace)
     .failing(),
     of_text(
         "translate",
@@ -186,6 +197,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("concat(\"a\", \"b\", \"c\")", "\"abc\""), ("concat([1], [2, 3])", "[1, 2, 3]")],
         concat,
     )
+    .with_kernel(kernels::concat)
     .failing(),
     of_text(
         "concat_ws",
@@ -277,7 +289,7 @@ pub(super) fn length(x: &Value) -> i32 {
     }
 }
 
-fn initcap(s: &str) -> String {
+pub(super) fn initcap(s: &str) -> String {
     let mut out = String::with_capacity(s.len());
     let mut first = true;
     for c in s.chars() {
@@ -292,8 +304,11 @@ fn initcap(s: &str) -> String {
 }
 
 fn trim(args: &[Value], start: bool, end: bool) -> &str {
-    let mut s = string(&args[0]);
-    let unwanted = args.get(1).map_or(" ", string);
+    trimmed(string(&args[0]), args.get(1).map_or(" ", string), start, end)
+}
+
+/// A text without these characters at its ends.
+pub(super) fn trimmed<'a>(mut s: &'a str, unwanted: &str, start: bool, end: bool) -> &'a str {
     if start {
         s = s.trim_start_matches(|c| unwanted.contains(c));
     }
@@ -341,7 +356,7 @@ fn concat(call: &Call<'_>, args: &[Value]) -> Result<Value, Failure> {
     }
     Ok(match call.result.data {
         DataType::String => Value::String(args.iter().map(string).collect()),
-        _ => Value::Binary(args.iter().flat_map(|a| bytes(a)).copied().collect()),
+        _ => Value::Binary(args.iter().flat_map(bytes).copied().collect()),
     })
 }
 

@@ -1,8 +1,8 @@
 //! Functions that look for and cut out parts of strings. Positions count characters from 1, as in Spark.
 
-use super::Function;
 use super::operand::{argument, integer, string};
 use super::string::{of_text, text};
+use super::{Function, kernels};
 use crate::value::Value;
 
 /// The functions of this topic.
@@ -13,21 +13,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "So many characters from a position; from the end where `start` is negative.",
         &[("substring(\"Spark SQL\", 7)", "\"SQL\""), ("substring(\"Spark SQL\", -3, 2)", "\"SQ\"")],
         |_, args| text(substring(string(&args[0]), integer(&args[1]), args.get(2).map_or(i32::MAX, integer))),
-    ),
+    )
+    .with_kernel(kernels::part),
     of_text(
         "substr",
         &["substr(text: string, start: integer, length: integer = 2147483647) -> string"],
         "As `substring`.",
         &[("substr(\"abc\", 2, 1)", "\"b\"")],
         |_, args| text(substring(string(&args[0]), integer(&args[1]), args.get(2).map_or(i32::MAX, integer))),
-    ),
+    )
+    .with_kernel(kernels::part),
     of_text(
         "left",
         &["left(text: string, count: integer) -> string"],
         "The first characters.",
         &[("left(\"abc\", 2)", "\"ab\"")],
         |_, args| text(substring(string(&args[0]), 1, integer(&args[1]))),
-    ),
+    )
+    .with_kernel(kernels::left),
     of_text(
         "right",
         &["right(text: string, count: integer) -> string"],
@@ -66,21 +69,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Whether the text has `search` in it.",
         &[("contains(\"Spark SQL\", \"rk S\")", "true")],
         |_, args| Ok(Value::Boolean(string(&args[0]).contains(string(&args[1])))),
-    ),
+    )
+    .with_kernel(kernels::contains),
     of_text(
         "startswith",
         &["startswith(text: string, start: string) -> boolean"],
         "Whether the text begins so.",
         &[("startswith(\"Spark\", \"Sp\")", "true")],
         |_, args| Ok(Value::Boolean(string(&args[0]).starts_with(string(&args[1])))),
-    ),
+    )
+    .with_kernel(kernels::startswith),
     of_text(
         "endswith",
         &["endswith(text: string, end: string) -> boolean"],
         "Whether the text ends so.",
         &[("endswith(\"Spark\", \"rk\")", "true")],
         |_, args| Ok(Value::Boolean(string(&args[0]).ends_with(string(&args[1])))),
-    ),
+    )
+    .with_kernel(kernels::endswith),
     of_text(
         "split_part",
         &["split_part(text: string, separator: string, part: integer) -> string"],

@@ -49,11 +49,11 @@ pub struct Generator {
 impl Generator {
     /// A generator that gives the same for the same seed.
     pub fn new(seed: u64, options: Options) -> Self {
-        Generator { state: seed, options, tame: seed % 2 == 0, next_origin: 0, next_local: 0 }
+        Generator { state: seed, options, tame: seed.is_multiple_of(2), next_origin: 0, next_local: 0 }
     }
 
     /// A random number (SplitMix64).
-    pub fn next(&mut self) -> u64 {
+    pub fn random(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -63,7 +63,7 @@ impl Generator {
 
     /// A number from 0 to `count - 1`.
     pub fn below(&mut self, count: usize) -> usize {
-        (self.next() % count.max(1) as u64) as usize
+        (self.random() % count.max(1) as u64) as usize
     }
 
     /// True once in `times`.

@@ -117,7 +117,7 @@ fn whole(g: &mut Generator, least: i64, most: i64) -> i64 {
     match g.below(8) {
         0 | 1 => *g.pick(&[0, 1, -1, 2]),
         2 if !g.tame => *g.pick(&[least, most, least + 1, most - 1]),
-        3 if !g.tame => (g.next() as i64).clamp(least, most),
+        3 if !g.tame => (g.random() as i64).clamp(least, most),
         4 => g.below(120) as i64,
         _ => g.below(20) as i64 - 5,
     }
@@ -137,7 +137,7 @@ fn decimal(g: &mut Generator, precision: u8) -> i128 {
     match g.below(6) {
         0 => *g.pick(&[0, 1, -1, 5]),
         1 if !g.tame => *g.pick(&[largest, -largest]),
-        2 if !g.tame => i128::from(g.next() as i64) * i128::from(g.next() as i64) % (largest + 1),
+        2 if !g.tame => i128::from(g.random() as i64) * i128::from(g.random() as i64) % (largest + 1),
         _ => (g.below(2_000_000) as i128 - 1_000_000) % (largest + 1),
     }
 }
@@ -154,6 +154,6 @@ fn micros(g: &mut Generator) -> i64 {
     match g.below(6) {
         0 => *g.pick(&[0, -1, 951_782_400_000_000, 1_711_846_800_000_000, 1_729_990_800_000_000]),
         1 if !g.tame => *g.pick(&[i64::MIN, i64::MAX, 253_402_300_800_000_000, -377_705_116_800_000_000]),
-        _ => (g.next() % 4_000_000_000_000_000) as i64 - 1_000_000_000_000_000,
+        _ => (g.random() % 4_000_000_000_000_000) as i64 - 1_000_000_000_000_000,
     }
 }
