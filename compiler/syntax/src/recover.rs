@@ -130,7 +130,7 @@ impl<'a> Recovery<'a> {
             } else {
                 match FlowParser::parse(Rule::item_only, &work) {
                     Ok(pairs) => Ok(pairs),
-                    Err(error) => Err(failure(error, start, end)),
+                    Err(error) => Err(failure(error, start, end, &tokens)),
                 }
             };
             match failure {
@@ -209,7 +209,7 @@ impl<'a> Recovery<'a> {
 }
 
 /// Where pest gave up and what it would have taken, in places of the file.
-fn failure(error: pest::error::Error<Rule>, start: usize, end: usize) -> Failure {
+fn failure(error: pest::error::Error<Rule>, start: usize, end: usize, tokens: &[Token]) -> Failure {
     let (variant, location) = (error.variant, error.location);
     let at = match location {
         InputLocation::Pos(at) => start + at,
@@ -217,7 +217,11 @@ fn failure(error: pest::error::Error<Rule>, start: usize, end: usize) -> Failure
     };
     let expected = match variant {
         ErrorVariant::ParsingError { positives, .. } => positives,
-        ErrorVariant::CustomError { .. } => Vec::new(),
+        // Pest found no room on the stack: a small one, since the nesting is within the limit.
+        ErrorVariant::CustomError { .. } => {
+            let token = tokens.get(tokens.partition_point(|t| t.end <= at)).or(tokens.last());
+            return token.map_or(Failure::Unexpected { at, expected: Vec::new() }, |t| Failure::TooDeep(*t));
+        }
     };
     Failure::Unexpected { at: at.min(end), expected }
 }

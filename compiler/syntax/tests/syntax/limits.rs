@@ -52,6 +52,27 @@ fn a_hundred_thousand_levels_are_one_mistake() {
 }
 
 #[test]
+// Two megabytes are what a thread gets by default.
+fn a_small_stack_is_enough_or_one_mistake() {
+    let forms = [
+        ("(", ")", 128),
+        ("f(", ")", 128),
+        ("{ a: ", "}", 128),
+        ("\"{", "}\"", 128),
+        ("if a then b else (", ")", 64),
+        ("match x { _ => ", "}", 64),
+    ];
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+        for (open, close, levels) in forms {
+            let text = format!("fn f() = {}1{}", open.repeat(levels), close.repeat(levels));
+            let found = codes(&text);
+            assert!(found.is_empty() || found == ["E0122"], "{open}: {found:?}");
+        }
+    });
+    thread.expect("threads can be made").join().expect("no overflow");
+}
+
+#[test]
 fn brackets_that_never_match_are_no_overflow() {
     for text in [
         "(",
