@@ -29,12 +29,48 @@ pub(crate) enum Helper {
     DecimalToDouble,
     /// `a % b` of doubles.
     FloatRemainder,
-    /// Largest double that is an integer and not above.
-    Floor,
-    /// Smallest double that is an integer and not below.
-    Ceil,
-    /// Towards zero.
-    Truncate,
+    /// `pow`
+    Pow,
+    /// `atan2`
+    Atan2,
+    /// `hypot`
+    Hypot,
+    /// `cbrt`
+    Cbrt,
+    /// `exp`
+    Exp,
+    /// `expm1`
+    Expm1,
+    /// `sin`
+    Sin,
+    /// `cos`
+    Cos,
+    /// `tan`
+    Tan,
+    /// `asin`
+    Asin,
+    /// `acos`
+    Acos,
+    /// `atan`
+    Atan,
+    /// `sinh`
+    Sinh,
+    /// `cosh`
+    Cosh,
+    /// `tanh`
+    Tanh,
+    /// `degrees`
+    Degrees,
+    /// `radians`
+    Radians,
+    /// `ln` of a positive number
+    Ln,
+    /// `log2` of a positive number
+    Log2,
+    /// `log10` of a positive number
+    Log10,
+    /// `log1p` of a number above -1
+    Log1p,
 }
 
 /// Scales and precision of a decimal operation in one word.
@@ -103,25 +139,40 @@ extern "C" fn decimal_to_double(low: u64, high: u64, scale: u64) -> f64 {
     flowc_ir::cast::decimal_to_double(wide(low, high), scale as u8)
 }
 
-extern "C" fn float_remainder(a: f64, b: f64) -> f64 {
-    a % b
+macro_rules! of_doubles {
+    ($($name:ident($($x:ident),+) = $body:expr;)*) => {
+        $(extern "C" fn $name($($x: f64),+) -> f64 { $body })*
+    };
 }
 
-extern "C" fn floor(a: f64) -> f64 {
-    a.floor()
-}
-
-extern "C" fn ceil(a: f64) -> f64 {
-    a.ceil()
-}
-
-extern "C" fn truncate(a: f64) -> f64 {
-    a.trunc()
+of_doubles! {
+    float_remainder(a, b) = a % b;
+    pow(a, b) = a.powf(b);
+    atan2(a, b) = a.atan2(b);
+    hypot(a, b) = a.hypot(b);
+    cbrt(a) = a.cbrt();
+    exp(a) = a.exp();
+    expm1(a) = a.exp_m1();
+    sin(a) = a.sin();
+    cos(a) = a.cos();
+    tan(a) = a.tan();
+    asin(a) = a.asin();
+    acos(a) = a.acos();
+    atan(a) = a.atan();
+    sinh(a) = a.sinh();
+    cosh(a) = a.cosh();
+    tanh(a) = a.tanh();
+    degrees(a) = a.to_degrees();
+    radians(a) = a.to_radians();
+    ln(a) = a.ln();
+    log2(a) = a.log2();
+    log10(a) = a.log10();
+    log1p(a) = a.ln_1p();
 }
 
 impl Helper {
     /// All of them; each stands at its own index.
-    pub(crate) const ALL: [Helper; 13] = [
+    pub(crate) const ALL: [Helper; 31] = [
         Helper::Add,
         Helper::Subtract,
         Helper::Multiply,
@@ -132,9 +183,27 @@ impl Helper {
         Helper::Compare,
         Helper::DecimalToDouble,
         Helper::FloatRemainder,
-        Helper::Floor,
-        Helper::Ceil,
-        Helper::Truncate,
+        Helper::Pow,
+        Helper::Atan2,
+        Helper::Hypot,
+        Helper::Cbrt,
+        Helper::Exp,
+        Helper::Expm1,
+        Helper::Sin,
+        Helper::Cos,
+        Helper::Tan,
+        Helper::Asin,
+        Helper::Acos,
+        Helper::Atan,
+        Helper::Sinh,
+        Helper::Cosh,
+        Helper::Tanh,
+        Helper::Degrees,
+        Helper::Radians,
+        Helper::Ln,
+        Helper::Log2,
+        Helper::Log10,
+        Helper::Log1p,
     ];
 
     /// Its position among all.
@@ -166,26 +235,65 @@ impl Helper {
             Helper::Compare => compare as *const u8,
             Helper::DecimalToDouble => decimal_to_double as *const u8,
             Helper::FloatRemainder => float_remainder as *const u8,
-            Helper::Floor => floor as *const u8,
-            Helper::Ceil => ceil as *const u8,
-            Helper::Truncate => truncate as *const u8,
+            Helper::Pow => pow as *const u8,
+            Helper::Atan2 => atan2 as *const u8,
+            Helper::Hypot => hypot as *const u8,
+            Helper::Cbrt => cbrt as *const u8,
+            Helper::Exp => exp as *const u8,
+            Helper::Expm1 => expm1 as *const u8,
+            Helper::Sin => sin as *const u8,
+            Helper::Cos => cos as *const u8,
+            Helper::Tan => tan as *const u8,
+            Helper::Asin => asin as *const u8,
+            Helper::Acos => acos as *const u8,
+            Helper::Atan => atan as *const u8,
+            Helper::Sinh => sinh as *const u8,
+            Helper::Cosh => cosh as *const u8,
+            Helper::Tanh => tanh as *const u8,
+            Helper::Degrees => degrees as *const u8,
+            Helper::Radians => radians as *const u8,
+            Helper::Ln => ln as *const u8,
+            Helper::Log2 => log2 as *const u8,
+            Helper::Log10 => log10 as *const u8,
+            Helper::Log1p => log1p as *const u8,
         }
+    }
+
+    /// The function of the table that it computes, if it is one of doubles for all doubles.
+    pub(crate) fn of_doubles(function: &str) -> Option<Helper> {
+        use Helper::*;
+        Some(match function {
+            "pow" => Pow,
+            "atan2" => Atan2,
+            "hypot" => Hypot,
+            "cbrt" => Cbrt,
+            "exp" => Exp,
+            "expm1" => Expm1,
+            "sin" => Sin,
+            "cos" => Cos,
+            "tan" => Tan,
+            "asin" => Asin,
+            "acos" => Acos,
+            "atan" => Atan,
+            "sinh" => Sinh,
+            "cosh" => Cosh,
+            "tanh" => Tanh,
+            "degrees" => Degrees,
+            "radians" => Radians,
+            _ => return None,
+        })
     }
 
     /// How it is called.
     pub(crate) fn signature(self, conv: CallConv) -> Signature {
         use Helper::*;
-        let (words, result) = match self {
-            Add | Subtract | Multiply | Divide | Remainder | IntegralDivide => (6, types::I64),
-            Rescale => (4, types::I64),
-            Compare => (5, types::I64),
-            DecimalToDouble => (3, types::F64),
-            FloatRemainder | Floor | Ceil | Truncate => (0, types::F64),
-        };
-        let floats = match self {
-            FloatRemainder => 2,
-            Floor | Ceil | Truncate => 1,
-            _ => 0,
+        let (words, floats, result) = match self {
+            Add | Subtract | Multiply | Divide | Remainder | IntegralDivide => (6, 0, types::I64),
+            Rescale => (4, 0, types::I64),
+            Compare => (5, 0, types::I64),
+            DecimalToDouble => (3, 0, types::F64),
+            FloatRemainder | Pow | Atan2 | Hypot => (0, 2, types::F64),
+            _ => (0, 1, types::F64),
         };
         let mut signature = Signature::new(conv);
         signature.params.extend((0..words).map(|_| AbiParam::new(types::I64)));

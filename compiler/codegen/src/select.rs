@@ -40,10 +40,73 @@ pub(crate) enum Operation {
     ExactProduct,
     /// Arithmetic of decimals, by a helper; whether a zero second operand fails is the helper's.
     Decimal(Helper),
+    /// A constant of doubles.
+    Constant(f64),
+    /// The absolute value; the least integer has none.
+    Abs,
+    /// The value itself.
+    Same,
+    /// A double, or vectors of them, by one instruction.
+    Instruction(FloatInstruction),
+    /// A double rounded up or down to a long.
+    RoundToLong(FloatInstruction),
+    /// A function of doubles, by a helper.
+    OfDoubles(Helper),
+    /// A logarithm, null for operands that are not above the bound.
+    Logarithm(Helper, f64),
+    /// The logarithm of the second operand to the base of the first.
+    LogarithmToBase,
+    /// -1, 0 or 1; what is no number stays.
+    Sign,
+    /// The greatest operand, or the least, that is not null.
+    Extreme(Order),
+    /// The first operand, not below the second and not above the third.
+    Clamp,
+    /// The remainder that is not negative.
+    PositiveRemainder,
+    /// Whether it is NaN; never null.
+    IsNan,
+    /// The first operand, or the second where the first is NaN.
+    NanOr,
+    /// Bits moved: `shiftleft`, `shiftright`, `shiftrightunsigned`.
+    Shift(Shift),
+    /// Bits combined.
+    Bits(Bits),
+    /// The bits turned over.
+    BitNot,
+    /// How many bits are set.
+    BitCount,
+    /// One bit of a long.
+    BitGet,
     /// Comparison of values of one type.
     Compare(Order),
     /// Comparison of decimals of different scales.
     CompareDecimals(Order),
+}
+
+/// What the processor does with a float at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FloatInstruction {
+    Sqrt,
+    Nearest,
+    Ceil,
+    Floor,
+}
+
+/// A direction of moved bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shift {
+    Left,
+    Right,
+    RightUnsigned,
+}
+
+/// How two integers' bits are combined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bits {
+    And,
+    Or,
+    Xor,
 }
 
 /// The operation behind a call; none if there is no machine code for it.
@@ -59,7 +122,11 @@ pub(crate) fn operation(function: &str, args: &[&DataType], result: &DataType) -
             _ => (clif_type(a) == clif_type(b)).then_some(Operation::Compare(order)),
         };
     }
+    if let Some(operation) = any_type_operation(function, args, result) {
+        return Some(operation);
+    }
     match args {
+        [] => constant(function),
         [DataType::Decimal { precision: p, scale: s }, DataType::Decimal { precision: q, scale: t }] => {
             decimal_operation(function, (*p, *s), (*q, *t), result)
         }
@@ -85,7 +152,7 @@ fn decimal_operation(function: &str, (p, s): (u8, u8), (q, t): (u8, u8), result:
 }
 
 fn binary_operation(function: &str, a: &DataType, b: &DataType, result: &DataType) -> Option<Operation> {
-    use DataType::{Date, Duration, Long, Timestamp, TimestampNtz};
+    use DataType::{Date, Double, Duration, Long, Timestamp, TimestampNtz};
     let numbers = a == b && (a.is_integer() || a.is_floating());
     let moment = |t: &DataType| matches!(t, Timestamp | TimestampNtz | Duration);
     let same = numbers && a == result;
@@ -102,16 +169,62 @@ fn binary_operation(function: &str, a: &DataType, b: &DataType, result: &DataTyp
         "div" if same && a.is_integer() || (a, b) == (&Duration, &Duration) => Operation::Quotient,
         "mod" if same && a.is_integer() || (a, b) == (&Duration, &Duration) => Operation::Remainder,
         "mod" if same && a.is_floating() => Operation::FloatRemainder,
+        "pmod" if same && !matches!(a, DataType::Decimal { .. }) => Operation::PositiveRemainder,
+        "log" => Operation::LogarithmToBase,
+        "nanvl" => Operation::NanOr,
+        "shiftleft" => Operation::Shift(Shift::Left),
+        "shiftright" => Operation::Shift(Shift::Right),
+        "shiftrightunsigned" => Operation::Shift(Shift::RightUnsigned),
+        "bit_and" if same && a.is_integer() => Operation::Bits(Bits::And),
+        "bit_or" if same && a.is_integer() => Operation::Bits(Bits::Or),
+        "bit_xor" if same && a.is_integer() => Operation::Bits(Bits::Xor),
+        "bit_get" if *a == Long => Operation::BitGet,
+        _ if (a, b) == (&Double, &Double) => Operation::OfDoubles(Helper::of_doubles(function)?),
         _ => return None,
     })
 }
 
-fn unary_operation(function: &str, a: &DataType, result: &DataType) -> Option<Operation> {
-    let number = a == result && (a.is_numeric() || *a == DataType::Duration);
-    match function {
-        "negate" if number => Some(Operation::Negate),
+/// Operations of any number of operands of one type.
+fn any_type_operation(function: &str, args: &[&DataType], result: &DataType) -> Option<Operation> {
+    let one_type = !args.is_empty() && args.iter().all(|a| *a == result);
+    match (function, args) {
+        ("greatest", _) if one_type => Some(Operation::Extreme(Order::Greater)),
+        ("least", _) if one_type => Some(Operation::Extreme(Order::Less)),
+        ("clamp", [_, _, _]) if one_type => Some(Operation::Clamp),
         _ => None,
     }
+}
+
+fn constant(function: &str) -> Option<Operation> {
+    match function {
+        "pi" => Some(Operation::Constant(std::f64::consts::PI)),
+        "e" => Some(Operation::Constant(std::f64::consts::E)),
+        _ => None,
+    }
+}
+
+fn unary_operation(function: &str, a: &DataType, result: &DataType) -> Option<Operation> {
+    let number = a == result && (a.is_numeric() || *a == DataType::Duration);
+    let double = *a == DataType::Double;
+    Some(match function {
+        "negate" if number => Operation::Negate,
+        "abs" if number => Operation::Abs,
+        "ceil" | "floor" if *a == DataType::Long => Operation::Same,
+        "ceil" if double => Operation::RoundToLong(FloatInstruction::Ceil),
+        "floor" if double => Operation::RoundToLong(FloatInstruction::Floor),
+        "sqrt" if double => Operation::Instruction(FloatInstruction::Sqrt),
+        "rint" if double => Operation::Instruction(FloatInstruction::Nearest),
+        "sign" if double => Operation::Sign,
+        "isnan" if double => Operation::IsNan,
+        "ln" | "log" if double => Operation::Logarithm(Helper::Ln, 0.0),
+        "log2" if double => Operation::Logarithm(Helper::Log2, 0.0),
+        "log10" if double => Operation::Logarithm(Helper::Log10, 0.0),
+        "log1p" if double => Operation::Logarithm(Helper::Log1p, -1.0),
+        "bit_not" if a.is_integer() => Operation::BitNot,
+        "bit_count" if *a == DataType::Long => Operation::BitCount,
+        _ if double => Operation::OfDoubles(Helper::of_doubles(function)?),
+        _ => return None,
+    })
 }
 
 /// The operation behind a call expression.

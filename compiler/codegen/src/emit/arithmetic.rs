@@ -11,12 +11,15 @@ use flowc_ir::{DataType, Expr};
 const MICROS_PER_DAY: i128 = 86_400_000_000;
 
 /// A value, and whether it is out of range.
-type Checked = (Value, Option<Value>);
+pub(super) type Checked = (Value, Option<Value>);
 
 impl Row<'_, '_, '_> {
     /// The value of a call.
     pub(crate) fn call(&mut self, function: &str, args: &[Expr], lanes: &[Lane], result: &DataType) -> Lane {
         let operation = operation_of(function, args, result).expect("`select::compiles` admitted the call");
+        if let Some(lane) = self.function_with_nulls(operation, lanes, result) {
+            return lane;
+        }
         let a = lanes[0].value;
         let b = lanes.get(1).map_or(a, |l| l.value);
         let data = &args[0].ty.data;
@@ -36,6 +39,7 @@ impl Row<'_, '_, '_> {
                 (product, self.too_many_digits(product, result))
             }
             Operation::Decimal(helper) => self.decimal(helper, a, b, args, result),
+            other => self.function(other, lanes, data),
         };
         self.propagate(lanes, value, misfit)
     }
@@ -81,7 +85,7 @@ impl Row<'_, '_, '_> {
     }
 
     /// Division that never traps: where it would, by one.
-    fn integer_division(&mut self, operation: Operation, a: Value, b: Value) -> Checked {
+    pub(super) fn integer_division(&mut self, operation: Operation, a: Value, b: Value) -> Checked {
         let ty = self.code.b.func.dfg.value_type(a);
         let zero = self.code.icmp_const(IntCC::Equal, b, 0);
         let minus_one = self.code.icmp_const(IntCC::Equal, b, -1);
@@ -97,7 +101,7 @@ impl Row<'_, '_, '_> {
         }
     }
 
-    fn float_remainder(&mut self, a: Value, b: Value) -> Value {
+    pub(super) fn float_remainder(&mut self, a: Value, b: Value) -> Value {
         if self.code.b.func.dfg.value_type(a) == types::F64 {
             return self.code.call(Helper::FloatRemainder, &[a, b]);
         }
@@ -107,7 +111,7 @@ impl Row<'_, '_, '_> {
         self.code.ins().fdemote(types::F32, rest)
     }
 
-    fn negate(&mut self, a: Value, data: &DataType) -> Checked {
+    pub(super) fn negate(&mut self, a: Value, data: &DataType) -> Checked {
         if data.is_floating() {
             return (self.code.ins().fneg(a), None);
         }

@@ -172,7 +172,7 @@ impl Row<'_, '_, '_> {
     }
 
     /// A float without its fraction as a long, and whether it does not fit one.
-    fn truncate(&mut self, v: Value) -> (Value, Value) {
+    pub(super) fn truncate(&mut self, v: Value) -> (Value, Value) {
         let v = self.float(v, types::F64);
         let long = self.code.ins().fcvt_to_sint_sat(types::I64, v);
         // Both bounds are exact; NaN is in no range.

@@ -108,12 +108,20 @@ impl<'f> Code<'f> {
         }
     }
 
-    /// `yes` or `no`, without a branch: Cranelift would jump to choose between floats, so they are chosen by their bits.
+    /// `yes` or `no`, without a branch: Cranelift would jump to choose between floats, so they are chosen by their bits; and it would make a minimum
+    /// or maximum of a choice between 128-bit integers, which it then cannot lower, so those are chosen half by half.
     pub(crate) fn choose(&mut self, condition: Value, yes: Value, no: Value) -> Value {
         let ty = self.b.func.dfg.value_type(yes);
         let bits = match ty {
             types::F64 => types::I64,
             types::F32 => types::I32,
+            types::I128 => {
+                let (yes_low, yes_high) = self.b.ins().isplit(yes);
+                let (no_low, no_high) = self.b.ins().isplit(no);
+                let low = self.b.ins().select(condition, yes_low, no_low);
+                let high = self.b.ins().select(condition, yes_high, no_high);
+                return self.b.ins().iconcat(low, high);
+            }
             _ => return self.b.ins().select(condition, yes, no),
         };
         let (yes, no) = (self.bits(bits, yes), self.bits(bits, no));

@@ -5,6 +5,7 @@ mod arithmetic;
 mod cast;
 mod code;
 mod compare;
+mod functions;
 mod layout;
 mod mask;
 mod row;

@@ -1,6 +1,7 @@
 //! Tests of compiled programs against the interpreter: by operation, by generated programs, and the text of their code.
 
 mod build;
+mod edges;
 mod golden;
 mod operations;
 mod property;
