@@ -120,6 +120,8 @@ pub const MISPLACED_CLAUSE: &str = "E0411";
 pub const NOT_A_TIME: &str = "E0412";
 /// A watermark without event time, or a negative one.
 pub const BAD_WATERMARK: &str = "E0413";
+/// A clause of a source, table or sink stands twice.
+pub const REPEATED_BLOCK_CLAUSE: &str = "E0414";
 /// Rows that change are appended.
 pub const CHANGING_APPENDED: &str = "E0501";
 /// `sort` or `limit` over a stream without end.
@@ -294,6 +296,7 @@ pub const ALL: &[(&str, &str)] = &[
     (MISPLACED_CLAUSE, "a clause where it has no meaning"),
     (NOT_A_TIME, "an event time that is no timestamp"),
     (BAD_WATERMARK, "a watermark without event time, or a negative one"),
+    (REPEATED_BLOCK_CLAUSE, "a clause of a source, table or sink stands twice"),
     (CHANGING_APPENDED, "rows that change are appended"),
     (UNBOUNDED_APPENDED, "`sort` or `limit` over a stream without end"),
     (COLUMN_NOT_IN_TABLE, "the flow has a column that the table lacks"),

@@ -80,7 +80,12 @@ impl Reader<'_> {
         self.paths.push(normalize(path));
         open.push(normalize(path));
         for used in uses {
-            self.used(path, &used, open);
+            let within = |d: &Diagnostic| {
+                d.span.file == file && d.span.start >= used.path_span.start && d.span.end <= used.path_span.end
+            };
+            if !self.loaded.diagnostics.iter().any(within) {
+                self.used(path, &used, open);
+            }
         }
         open.pop();
     }

@@ -54,7 +54,8 @@ pub struct CheckOutcome {
 /// Text → checked program: reads the files, resolves names, settles types against the catalog's tables.
 pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> CheckOutcome {
     let loaded = load::load(input.path, loader);
-    let mut result = check::check(input, &loaded.trees, catalog);
+    let broken = loaded.diagnostics.iter().any(Diagnostic::is_error);
+    let mut result = check::check(input, &loaded.trees, broken, catalog);
     let mut diagnostics = loaded.diagnostics;
     diagnostics.append(&mut result.diagnostics);
     diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));

@@ -20,7 +20,7 @@ pub(crate) enum State {
 
 /// Functions within functions, and all calls of a program: beyond these an inlined expression is too large to compile.
 const MAX_DEPTH: usize = 32;
-const MAX_INLINED: usize = 20_000;
+const MAX_INLINED: usize = 10_000;
 
 impl Checker<'_> {
     /// Checks every function with the types that it declares.
@@ -136,6 +136,13 @@ impl Checker<'_> {
             args.into_iter().zip(&types).enumerate().map(|(i, (arg, ty))| self.operand(function, i, arg, ty)).collect();
         let operands = operands.into_iter().collect::<Option<Vec<_>>>()?;
         if env.depth >= MAX_DEPTH || self.inlined.get() >= MAX_INLINED {
+            self.too_large.set(true);
+        } else {
+            self.inlined.set(self.inlined.get() + 1);
+        }
+        let inlined = (!self.too_large.get()).then(|| self.silently(|| self.inline(env, function, operands))).flatten();
+        // The limit may have been met deep inside, where nothing is reported.
+        if self.muted.get() == 0 && self.too_large.replace(false) {
             self.report(
                 Diagnostic::error(codes::TOO_LARGE, span, "this calls functions too often or too deep")
                     .label(format!(
@@ -145,8 +152,7 @@ impl Checker<'_> {
             );
             return None;
         }
-        self.inlined.set(self.inlined.get() + 1);
-        self.silently(|| self.inline(env, function, operands))
+        inlined
     }
 
     fn operand(&self, function: &Function, index: usize, arg: Expr, ty: &Type) -> Option<Expr> {

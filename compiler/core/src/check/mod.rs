@@ -72,6 +72,8 @@ pub(crate) struct Checker<'a> {
     functions: RefCell<BTreeMap<String, function::State>>,
     /// Function bodies put in place of calls so far.
     inlined: Cell<usize>,
+    /// Whether an expression grew beyond what can be compiled; reported at the outermost call.
+    too_large: Cell<bool>,
     used: RefCell<BTreeSet<(Used, String)>>,
     lineage: RefCell<unused::Lineage>,
     relations: RefCell<BTreeMap<String, flow::State>>,
@@ -84,8 +86,8 @@ impl std::fmt::Debug for Checker<'_> {
     }
 }
 
-/// Checks the trees of a program: the main file first.
-pub(crate) fn check(program: &Program<'_>, trees: &[Ast], catalog: &dyn Catalog) -> Findings {
+/// Checks the trees of a program: the main file first. `broken`: they have syntax errors, so that parts may be missing.
+pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog: &dyn Catalog) -> Findings {
     let mut found = vec![];
     let declarations = Declarations::collect(trees, &mut found);
     let checker = Checker {
@@ -99,6 +101,7 @@ pub(crate) fn check(program: &Program<'_>, trees: &[Ast], catalog: &dyn Catalog)
         params: RefCell::default(),
         functions: RefCell::default(),
         inlined: Cell::new(0),
+        too_large: Cell::new(false),
         used: RefCell::default(),
         lineage: RefCell::default(),
         relations: RefCell::default(),
@@ -116,7 +119,9 @@ pub(crate) fn check(program: &Program<'_>, trees: &[Ast], catalog: &dyn Catalog)
     checker.check_relations();
     checker.check_sinks();
     checker.check_tests();
-    checker.warn_unused();
+    if !broken {
+        checker.warn_unused();
+    }
     Findings {
         checked: Some(checker.checked.into_inner()),
         diagnostics: checker.diagnostics.into_inner(),

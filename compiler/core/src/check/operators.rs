@@ -54,6 +54,12 @@ impl Checker<'_> {
                 self.coalesce(vec![left?, right?], span)
             }
             _ => {
+                // `a < b < c` has its diagnostic from the parser. (In `(a < b) == c` the whole begins with the bracket.)
+                let chained =
+                    matches!(&left.kind, ast::ExprKind::Binary { op: inner, .. } if is_comparison(function_of(*inner)));
+                if chained && is_comparison(function_of(op)) && left.span.start == span.start {
+                    return None;
+                }
                 let (left, right) = (self.expr(env, left), self.expr(env, right));
                 self.operator(function_of(op), op.text(), op_span, vec![left?, right?], span)
             }

@@ -131,6 +131,14 @@ impl Checker<'_> {
             evolve: None,
             unsupported: false,
         };
+        let word = |c: &ast::SinkClause| match &c.kind {
+            SinkClauseKind::Mode(_) => Some(("mode", c.span)),
+            SinkClauseKind::PartitionBy(_) => Some(("partition by", c.span)),
+            SinkClauseKind::Properties(_) => Some(("properties", c.span)),
+            SinkClauseKind::Evolve => Some(("evolve", c.span)),
+            SinkClauseKind::Constraint { .. } => None,
+        };
+        self.each_once(sink.clauses.iter().filter_map(word));
         for clause in &sink.clauses {
             match &clause.kind {
                 SinkClauseKind::Mode(mode) => {

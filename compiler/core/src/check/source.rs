@@ -109,6 +109,7 @@ impl Checker<'_> {
 
     fn clauses<'a>(&self, written: &'a [SourceClause], role: Role) -> Clauses<'a> {
         let mut found = Clauses::default();
+        self.each_once(written.iter().map(|c| (clause_words(&c.kind), c.span)));
         for clause in written {
             let span = clause.span;
             match &clause.kind {
@@ -158,6 +159,22 @@ impl Checker<'_> {
             );
         }
         found
+    }
+
+    /// Reports clauses that stand twice.
+    pub(super) fn each_once(&self, clauses: impl Iterator<Item = (&'static str, Span)>) {
+        let mut seen: Vec<(&str, Span)> = vec![];
+        for (word, span) in clauses {
+            match seen.iter().find(|(w, _)| *w == word) {
+                Some((_, before)) => self.report(
+                    Diagnostic::error(codes::REPEATED_BLOCK_CLAUSE, span, format!("`{word}` stands twice"))
+                        .label("again")
+                        .also(*before, "the first time")
+                        .help("leave one out"),
+                ),
+                None => seen.push((word, span)),
+            }
+        }
     }
 
     fn misplaced_clause(&self, clause: &SourceClauseKind, span: Span, role: Role) {

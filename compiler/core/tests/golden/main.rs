@@ -6,5 +6,6 @@ mod support;
 
 mod diagnostics;
 mod narrowing;
+mod pages;
 mod robust;
 mod typed;
