@@ -135,7 +135,8 @@ fn timestamp(micros: i64, to: &DataType) -> Option<Value> {
     }
 }
 
-fn from_string(text: &str, to: &DataType) -> Option<Value> {
+/// Converts a text to a type other than string; none if it is none of its values.
+pub(crate) fn from_string(text: &str, to: &DataType) -> Option<Value> {
     use parse::*;
     match to {
         DataType::Boolean => parse_boolean(text).map(Value::Boolean),

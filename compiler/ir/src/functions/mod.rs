@@ -14,6 +14,8 @@ mod examples;
 mod hash;
 mod json;
 mod kernels;
+#[cfg(test)]
+mod laws;
 mod map;
 mod math;
 pub(crate) mod operand;

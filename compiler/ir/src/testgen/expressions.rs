@@ -9,7 +9,7 @@ use crate::value::Value;
 use std::sync::OnceLock;
 
 /// The types of columns and results.
-pub(super) fn palette(fixed_width: bool) -> &'static [DataType] {
+pub(crate) fn palette(fixed_width: bool) -> &'static [DataType] {
     static PALETTES: OnceLock<[Vec<DataType>; 2]> = OnceLock::new();
     let palettes = PALETTES.get_or_init(|| {
         use DataType::*;
@@ -46,6 +46,7 @@ pub(super) fn palette(fixed_width: bool) -> &'static [DataType] {
             Array(Box::new(Type::new(array(Integer)))),
             Map(Box::new(String), Box::new(Type::nullable(Integer))),
             Struct(fields),
+            Struct(vec![Field::new("k", Type::new(String)), Field::new("v", Type::nullable(Long))]),
         ];
         let all = fixed.iter().cloned().chain([String, String]).chain(others).collect();
         [all, fixed]

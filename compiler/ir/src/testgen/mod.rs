@@ -7,7 +7,7 @@
 //! let batch = generator.batch(&program.input);
 //! ```
 
-mod expressions;
+pub(crate) mod expressions;
 mod values;
 
 use crate::arrow_types::to_arrow_schema;

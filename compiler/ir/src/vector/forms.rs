@@ -3,8 +3,8 @@
 use super::frame::{Evaluated, Frame, Stop};
 use crate::arrow_types::to_arrow;
 use crate::arrow_values::{build_array, value_at};
-use crate::cast::cast_value;
 use crate::cast::format::write_text;
+use crate::cast::{cast_value, from_string};
 use crate::expr::{CastFailure, Expr, ExprKind};
 use crate::interpret::in_list;
 use crate::types::{DataType, Type};
@@ -185,6 +185,15 @@ fn cast(array: &ArrayRef, from: &Type, to: &DataType, on_failure: CastFailure) -
             }
         }
         return Ok(Arc::new(texts.finish()));
+    }
+    if let Some(texts) = array.as_string_opt::<i32>() {
+        let value = |(row, text): (usize, Option<&str>)| match text.map(|t| from_string(t, to)) {
+            Some(Some(value)) => Ok(value),
+            Some(None) if on_failure != CastFailure::Null => Err(Stop::Fails(row)),
+            _ => Ok(Value::Null),
+        };
+        let values = texts.iter().enumerate().map(value).collect::<Result<Vec<_>, _>>()?;
+        return Ok(build_array(to, &values));
     }
     let value = |row| match cast_value(&value_at(array, row, from), &from.data, to) {
         Ok(value) => Ok(value),
