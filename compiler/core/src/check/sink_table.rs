@@ -431,7 +431,7 @@ impl Checker<'_> {
                     &format!("the generated column `{}`", field.name),
                 )?;
                 if let (Some(own), Some(assignment)) = (&own, written) {
-                    if without_places(own) != without_places(&value) {
+                    if !same_meaning(writer, own, &value) {
                         self.report(
                             Diagnostic::error(
                                 codes::PARTITIONS_DIFFER,
@@ -644,6 +644,12 @@ impl Checker<'_> {
 
 fn span_at(at: flowc_ir::Origin) -> Span {
     Span::new(flowc_syntax::span::FileId(at.file), at.start as usize, at.end as usize)
+}
+
+/// Whether two expressions are the same, or are stored as the same SQL: `date(at)` and `at as date` are.
+fn same_meaning(writer: &Writer, a: &Expr, b: &Expr) -> bool {
+    let stored = |e: &Expr| sql::to_spark_sql(&writer.by_position(e), &writer.schema()).ok();
+    without_places(a) == without_places(b) || stored(a).is_some_and(|text| Some(text) == stored(b))
 }
 
 /// The expression without its places, to compare what it means.
