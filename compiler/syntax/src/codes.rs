@@ -68,6 +68,8 @@ pub const METHOD_CALL: &str = "E0132";
 pub const INCOMPLETE: &str = "E0133";
 /// The text is too large to have places in it.
 pub const FILE_TOO_LARGE: &str = "E0134";
+/// `x as y` to name a column.
+pub const ALIAS: &str = "E0135";
 
 /// All codes of this crate, each with one line that says what the mistake is.
 pub const ALL: &[(&str, &str)] = &[
@@ -105,4 +107,5 @@ pub const ALL: &[(&str, &str)] = &[
     (METHOD_CALL, "a function called behind a dot"),
     (INCOMPLETE, "a declaration, step or clause ends too early"),
     (FILE_TOO_LARGE, "a file too large to be a program"),
+    (ALIAS, "SQL's `as` to name a column"),
 ];

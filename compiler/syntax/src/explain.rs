@@ -163,10 +163,18 @@ impl<'p> Site<'p> {
 
     /// Operators that other languages have.
     fn foreign_operator(&self) -> Option<Diagnostic> {
+        let (span, word) = (self.span(self.at), self.word(self.at));
+        let lower = word.to_ascii_lowercase();
+        if self.parts.kind(self.at) == Some(Lex::Word) && lower != word && words::RESERVED.contains(&lower.as_str()) {
+            return Some(
+                Diagnostic::error(codes::FOREIGN_OPERATOR, span, "the words of the language are in lower case")
+                    .label("in capitals")
+                    .help(format!("write `{lower}`")),
+            );
+        }
         if self.parts.kind(self.at) != Some(Lex::Operator) {
             return None;
         }
-        let (span, word) = (self.span(self.at), self.word(self.at));
         let instead = match word {
             "&&" | "&" => "and",
             "||" => "or",

@@ -29,7 +29,7 @@ pub fn parse(file: FileId, text: &str) -> (Ast, Vec<Diagnostic>) {
     let comments = Comments::new(text, &tokens);
     let mut recovery = Recovery::new(file, text, &tokens, &comments);
     let mut ast = Ast { description: comments.description(), ..Ast::default() };
-    let parsed = match too_deep(text, &tokens) {
+    let parsed = match too_deep(text, 0, &tokens) {
         Some(_) => None,
         None => FlowParser::parse(Rule::file, text).ok(),
     };
@@ -77,9 +77,9 @@ pub(crate) fn item_name(item: &Item) -> Option<&crate::ast::Name> {
     }
 }
 
-/// The first token that is nested deeper than the parser may go. What closes nothing is not counted, so that a program with a
+/// The first token, in the text that begins at byte `base` of the file, that is nested deeper than the parser may go. What closes nothing is not counted, so that a program with a
 /// bracket too many or too few is judged by its nesting all the same; `|>` and a declaration at the margin begin anew.
-pub(crate) fn too_deep(text: &str, tokens: &[Token]) -> Option<Token> {
+pub(crate) fn too_deep(text: &str, base: usize, tokens: &[Token]) -> Option<Token> {
     // For each open bracket: the count of `if`s, filters and `<` at its level that still go on.
     let mut open: Vec<usize> = vec![0];
     let mut depth = 0;
@@ -88,8 +88,9 @@ pub(crate) fn too_deep(text: &str, tokens: &[Token]) -> Option<Token> {
         if token.is_trivia() {
             continue;
         }
-        let word = token.text(text);
-        let margin = token.start == 0 || matches!(text.as_bytes()[token.start - 1], b'\n' | b'\r');
+        let (start, end) = (token.start - base, token.end - base);
+        let word = &text[start..end];
+        let margin = start == 0 || matches!(text.as_bytes()[start - 1], b'\n' | b'\r');
         let begins = token.kind == Lex::Word && margin && crate::words::DECLARATIONS.contains(&word);
         match token.kind {
             Lex::Operator if word == "|>" => (open, depth) = (vec![0], 0),

@@ -125,7 +125,7 @@ impl<'a> Recovery<'a> {
         let mut tokens: Vec<Token> = self.tokens[from..to].to_vec();
         let reported = self.diagnostics.len();
         while !tokens.is_empty() {
-            let failure = if let Some(token) = too_deep(self.text, &tokens) {
+            let failure = if let Some(token) = too_deep(&work, start, &tokens) {
                 Err(Failure::TooDeep(token))
             } else {
                 match FlowParser::parse(Rule::item_only, &work) {

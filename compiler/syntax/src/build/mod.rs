@@ -87,7 +87,11 @@ impl<'a> Builder<'a> {
             self.error(
                 Diagnostic::error(codes::REPEATED_CLAUSE, span, format!("`{what}` stands twice in this step"))
                     .label("the second one")
-                    .help(format!("keep one `{what}`; two conditions are one with `and`")),
+                    .help(if what == "on" {
+                        "two conditions are one with `and`".into()
+                    } else {
+                        format!("keep one `{what}`")
+                    }),
             );
         } else {
             *slot = Some(value);

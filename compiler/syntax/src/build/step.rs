@@ -3,9 +3,11 @@
 use super::item::expect;
 use super::{Builder, nodes};
 use crate::ast::{
-    Aggregate, Assignment, Expr, Join, JoinKind, Policy, PolicyKind, Rename, Rule as QualityRule, RuleCondition,
-    SortKey, Step, StepKind, Window,
+    Aggregate, Assignment, Expr, ExprKind, Join, JoinKind, Policy, PolicyKind, Rename, Rule as QualityRule,
+    RuleCondition, SortKey, Step, StepKind, TypeExprKind, Window,
 };
+use crate::codes;
+use crate::diagnostic::Diagnostic;
 use crate::grammar::Rule;
 use crate::span::Span;
 use pest::iterators::Pair;
@@ -98,11 +100,27 @@ impl Builder<'_> {
                 _ => value = Some(self.expr(part)),
             }
         }
-        Assignment {
-            name,
-            value: value.unwrap_or_else(|| unreachable!("an assignment has a value")),
-            doc: self.doc(span),
-            span,
+        let value = value.unwrap_or_else(|| unreachable!("an assignment has a value"));
+        if name.is_none() {
+            self.alias(&value);
+        }
+        Assignment { name, value, doc: self.doc(span), span }
+    }
+
+    /// `x as y` is SQL for `y = x`: nobody converts to a type that there is not without giving the column a name.
+    fn alias(&mut self, value: &Expr) {
+        let ExprKind::Cast { ty, .. } = &value.kind else { return };
+        let TypeExprKind::Named(name) = &ty.kind else { return };
+        if !crate::words::TYPES.contains(&name.text.as_str()) {
+            self.error(
+                Diagnostic::error(
+                    codes::ALIAS,
+                    ty.span,
+                    format!("`as` converts to a type, and `{}` is none", name.text),
+                )
+                .label("meant as the column's name")
+                .help(format!("write the name first: `{} = …`", name.text)),
+            );
         }
     }
 
@@ -187,13 +205,28 @@ impl Builder<'_> {
             match part.as_rule() {
                 Rule::aggregates => aggregate.aggregates = self.assignments(part),
                 Rule::by_clause => {
-                    aggregate.keys = nodes(part.into_inner()).next().map(|p| self.assignments(p)).unwrap_or_default();
+                    let keys = nodes(part.into_inner()).next();
+                    for key in keys.into_iter().flat_map(|list| nodes(list.into_inner())) {
+                        match key.as_rule() {
+                            Rule::window_clause => self.window_once(&mut aggregate, key),
+                            _ => {
+                                let key = self.assignment(key);
+                                aggregate.keys.push(key);
+                            }
+                        }
+                    }
                 }
-                Rule::window_clause => aggregate.window = Some(self.window(part)),
+                Rule::window_clause => self.window_once(&mut aggregate, part),
                 _ => aggregate.late = Some(self.only_expr(part)),
             }
         }
         aggregate
+    }
+
+    fn window_once(&mut self, aggregate: &mut Aggregate, pair: Pair<'_, Rule>) {
+        let window = self.window(pair);
+        let span = window.span;
+        self.once(&mut aggregate.window, window, "window", span);
     }
 
     fn window(&mut self, pair: Pair<'_, Rule>) -> Window {
