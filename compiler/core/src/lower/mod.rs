@@ -1,8 +1,8 @@
 //! From the checked program to the dataflow graph: flows and steps become nodes, expressions the programs of `Transform`s. What no sink needs is left out.
 //! It must not improve anything (that is `optimize`'s matter), nor know how the graph will run.
 //!
-//! A flow that several read is one node that several read, so it runs once. Only where one reader computes the whole of its input (a sink that
-//! replaces, or one behind a blocking step) and another what is new, the nodes are two: they see different rows.
+//! A flow that several read is one node that several read, so it runs once for all whose inputs stand at the same position. That one reader computes the
+//! whole of its input (a sink that replaces, or one behind a blocking step) and another what is new is the matter of epochs, not of the graph.
 
 mod lookup;
 mod step;
@@ -15,7 +15,7 @@ use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, Tab
 use flowc_ir::plan::{Plan, SinkMode, SinkSpec};
 use flowc_ir::verify::debug_verify;
 use flowc_ir::{Origin, Program, Schema};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A program as a graph, not yet optimized.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,8 +50,10 @@ struct Lowering<'a> {
     plan: Plan,
     sources: BTreeMap<usize, SourceId>,
     tables: BTreeMap<usize, TableId>,
-    /// The node that yields an input, for computations of the whole and of what is new.
-    nodes: BTreeMap<(Input, bool), NodeId>,
+    /// The node that yields an input.
+    nodes: BTreeMap<Input, NodeId>,
+    /// What a computation of the whole reads.
+    whole: BTreeSet<Input>,
 }
 
 impl<'a> Lowering<'a> {
@@ -63,11 +65,17 @@ impl<'a> Lowering<'a> {
             sinks: vec![],
             graph: Graph::default(),
         };
-        Lowering { checked, plan, sources: BTreeMap::new(), tables: BTreeMap::new(), nodes: BTreeMap::new() }
+        Lowering { checked, plan, sources: BTreeMap::new(), tables: BTreeMap::new(), nodes: BTreeMap::new(), whole: BTreeSet::new() }
     }
 
     fn run(mut self) -> Plan {
-        for sink in &self.checked.sinks {
+        let checked = self.checked;
+        for sink in &checked.sinks {
+            if self.is_whole(sink) {
+                mark(checked, sink.input, &mut self.whole);
+            }
+        }
+        for sink in &checked.sinks {
             self.sink(sink);
         }
         self.plan
@@ -115,16 +123,17 @@ impl<'a> Lowering<'a> {
     }
 
     /// The node that yields the rows of an input.
-    fn input(&mut self, input: Input, whole: bool) -> NodeId {
-        if let Some(node) = self.nodes.get(&(input, whole)) {
+    fn input(&mut self, input: Input) -> NodeId {
+        if let Some(node) = self.nodes.get(&input) {
             return *node;
         }
+        let whole = self.whole.contains(&input);
         let node = match input {
             Input::Source(index) => self.source(index, whole),
             Input::Table(index) => self.scan(index),
             Input::Flow(index) => self.flow(index, whole),
         };
-        self.nodes.insert((input, whole), node);
+        self.nodes.insert(input, node);
         node
     }
 
@@ -162,7 +171,7 @@ impl<'a> Lowering<'a> {
 
     fn flow(&mut self, index: usize, whole: bool) -> NodeId {
         let flow = &self.checked.flows[index];
-        let mut node = self.input(flow.input, whole);
+        let mut node = self.input(flow.input);
         for step in &flow.steps {
             let label = format!("{} |> {}", flow.name, step.keyword);
             node = step::lower(self, node, step, &label, whole);
@@ -171,8 +180,8 @@ impl<'a> Lowering<'a> {
     }
 
     fn sink(&mut self, sink: &CheckedSink) {
-        let whole = sink.mode == SinkMode::Overwrite || self.needs_whole(sink.input);
-        let rows = self.input(sink.input, whole);
+        let whole = self.is_whole(sink);
+        let rows = self.input(sink.input);
         let fed = self.transform(rows, sink.program.clone(), &sink.name, sink.origin);
         let id = SinkId(self.plan.sinks.len() as u32);
         let before = self.plan.graph.node(fed);
@@ -204,11 +213,14 @@ impl<'a> Lowering<'a> {
         self.add(node);
     }
 
-    /// Whether the rows are not those of what is new alone: a blocking step looks at all of its input, a table's snapshot has no "new".
+    fn is_whole(&self, sink: &CheckedSink) -> bool {
+        sink.mode == SinkMode::Overwrite || self.needs_whole(sink.input)
+    }
+
+    /// Whether the rows do not follow from what is new alone: a blocking step looks at all of its input.
     fn needs_whole(&self, input: Input) -> bool {
         match input {
-            Input::Source(_) => false,
-            Input::Table(_) => true,
+            Input::Source(_) | Input::Table(_) => false,
             Input::Flow(index) => {
                 let flow = &self.checked.flows[index];
                 let step_needs = |operation: &Operation| match operation {
@@ -217,6 +229,22 @@ impl<'a> Lowering<'a> {
                     Operation::Transform(_) | Operation::Lookup { .. } | Operation::Explode { .. } => false,
                 };
                 self.needs_whole(flow.input) || flow.steps.iter().any(|step| step_needs(&step.operation))
+            }
+        }
+    }
+}
+
+/// Adds an input and all that it reads.
+fn mark(checked: &Checked, input: Input, marked: &mut BTreeSet<Input>) {
+    if !marked.insert(input) {
+        return;
+    }
+    if let Input::Flow(index) = input {
+        let flow = &checked.flows[index];
+        mark(checked, flow.input, marked);
+        for step in &flow.steps {
+            if let Operation::Union { others, .. } = &step.operation {
+                others.iter().for_each(|(other, _)| mark(checked, *other, marked));
             }
         }
     }

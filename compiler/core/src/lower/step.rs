@@ -104,7 +104,7 @@ fn union(
 ) -> NodeId {
     let mut inputs = vec![l.transform(before, align.clone(), label, step.origin)];
     for (input, program) in others {
-        let rows = l.input(*input, whole);
+        let rows = l.input(*input);
         inputs.push(l.transform(rows, program.clone(), label, step.origin));
     }
     let schema = align.output_schema();
