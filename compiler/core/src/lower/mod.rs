@@ -65,7 +65,14 @@ impl<'a> Lowering<'a> {
             sinks: vec![],
             graph: Graph::default(),
         };
-        Lowering { checked, plan, sources: BTreeMap::new(), tables: BTreeMap::new(), nodes: BTreeMap::new(), whole: BTreeSet::new() }
+        Lowering {
+            checked,
+            plan,
+            sources: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            whole: BTreeSet::new(),
+        }
     }
 
     fn run(mut self) -> Plan {

@@ -1,0 +1,126 @@
+//! Filters go towards the sources, past operators that they commute with.
+//!
+//! Laws: behind a union a program runs on every branch instead. Behind a sort a filter runs before it: the order of the rows that stay is the same. Behind a
+//! lookup a filter that reads the stream's columns alone runs before it, if neither it nor the lookup can fail (a row that fails there must fail
+//! still); behind an explode likewise, where it does not read the element. Nothing passes an aggregate or a limit: they see which rows there are.
+
+use super::analysis::{can_fail, columns_of, conjuncts};
+use super::edit::{expressions, readers, renumber, transform};
+use flowc_ir::graph::{Graph, Node, NodeId, Operator};
+use flowc_ir::plan::Plan;
+use flowc_ir::{Expr, ExprKind, Output, Program, ProgramStep, Schema};
+
+/// Pushes as far as it goes: a filter moves past one operator a time.
+pub(super) fn run(plan: &mut Plan) {
+    super::fuse::run(plan);
+    for _ in 0..plan.graph.nodes.len() {
+        if !pass(plan) {
+            return;
+        }
+        renumber(plan);
+        super::fuse::run(plan);
+    }
+}
+
+fn pass(plan: &mut Plan) -> bool {
+    let readers = readers(&plan.graph);
+    for index in 0..plan.graph.nodes.len() {
+        let id = NodeId(index as u32);
+        let Some(program) = transform(&plan.graph, id) else { continue };
+        let before = plan.graph.node(id).inputs[0];
+        if readers[before.0 as usize].len() != 1 {
+            continue;
+        }
+        let program = program.clone();
+        let pushed = match &plan.graph.node(before).operator {
+            Operator::Union => into_branches(&mut plan.graph, id, before, &program),
+            Operator::Sort(_) => ahead(&mut plan.graph, id, before, leading(&program, |_| true)),
+            Operator::Lookup(lookup) => {
+                let fails = lookup.residual.iter().flat_map(expressions).any(can_fail);
+                let width = plan.graph.node(plan.graph.node(before).inputs[0]).schema.len();
+                let may = |e: &Expr| !fails && !can_fail(e) && columns_of(e).iter().all(|c| *c < width);
+                ahead(&mut plan.graph, id, before, leading(&program, may))
+            }
+            Operator::Explode { .. } => {
+                let element = plan.graph.node(before).schema.len() - 1;
+                let may = |e: &Expr| !can_fail(e) && !columns_of(e).contains(&element);
+                ahead(&mut plan.graph, id, before, leading(&program, may))
+            }
+            _ => false,
+        };
+        if pushed {
+            return true;
+        }
+    }
+    false
+}
+
+/// The filters that a program begins with, as far as they may go, and what is left of the program.
+fn leading(program: &Program, may: impl Fn(&Expr) -> bool) -> Option<(Vec<Expr>, Program)> {
+    let mut rest = program.clone();
+    let mut moved = vec![];
+    while let Some(ProgramStep::Filter(condition)) = rest.steps.first().cloned() {
+        if may(&condition) {
+            moved.push(condition);
+            rest.steps.remove(0);
+            continue;
+        }
+        // Of a conjunction that cannot fail the parts go one by one.
+        let (go, stay): (Vec<&Expr>, Vec<&Expr>) = conjuncts(&condition).into_iter().partition(|c| may(c));
+        if !can_fail(&condition) && !go.is_empty() {
+            moved.extend(go.into_iter().cloned());
+            let stay: Vec<Expr> = stay.into_iter().cloned().collect();
+            let left = Expr::new(ExprKind::And(stay), condition.ty.clone(), condition.origin);
+            rest.steps[0] = ProgramStep::Filter(left);
+        }
+        break;
+    }
+    (!moved.is_empty()).then_some((moved, rest))
+}
+
+/// A program that only filters.
+fn filters(input: &Schema, conditions: Vec<Expr>) -> Program {
+    let outputs = input.fields.iter().enumerate().map(|(i, field)| Output {
+        field: field.clone(),
+        value: Expr::new(ExprKind::Column(i), field.ty.clone(), flowc_ir::Origin::default()),
+    });
+    let outputs = outputs.collect();
+    Program { input: input.clone(), steps: conditions.into_iter().map(ProgramStep::Filter).collect(), outputs }
+}
+
+/// Moves filters from behind the node `before` to before it.
+fn ahead(graph: &mut Graph, id: NodeId, before: NodeId, split: Option<(Vec<Expr>, Program)>) -> bool {
+    let Some((conditions, rest)) = split else { return false };
+    let input = graph.node(before).inputs[0];
+    let template = graph.node(input);
+    let program = filters(&template.schema, conditions);
+    let node = Node {
+        schema: template.schema.clone(),
+        operator: Operator::Transform(program),
+        inputs: vec![input],
+        kind: template.kind.clone(),
+        bounded: template.bounded,
+        label: graph.node(id).label.clone(),
+        origin: graph.node(id).origin,
+    };
+    let filter = graph.add(node);
+    graph.nodes[before.0 as usize].inputs = vec![filter];
+    graph.nodes[id.0 as usize].operator = Operator::Transform(rest);
+    true
+}
+
+/// Runs a program that filters on every branch of the union that it reads; the union takes its place.
+fn into_branches(graph: &mut Graph, id: NodeId, union: NodeId, program: &Program) -> bool {
+    if !program.steps.iter().any(|s| matches!(s, ProgramStep::Filter(_))) {
+        return false;
+    }
+    let reader = graph.node(id).clone();
+    let branches = graph.node(union).inputs.clone().into_iter().map(|branch| {
+        let (kind, bounded) = (graph.node(branch).kind.clone(), graph.node(branch).bounded);
+        graph.add(Node { inputs: vec![branch], kind, bounded, ..reader.clone() })
+    });
+    let branches = branches.collect();
+    let label = graph.node(union).label.clone();
+    graph.nodes[id.0 as usize] = Node { operator: Operator::Union, inputs: branches, label, ..reader };
+    true
+}

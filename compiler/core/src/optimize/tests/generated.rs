@@ -1,0 +1,269 @@
+//! Generated plans over generated data: optimized they give the same rows, and fail where they failed.
+
+use super::super::optimize;
+use super::run::{Data, run};
+use crate::lower::tests::{column, identity};
+use flowc_ir::aggregates::AggregateFunction;
+use flowc_ir::arrow_values::value_at;
+use flowc_ir::graph::*;
+use flowc_ir::plan::{Connector, Plan, SinkMode, SinkSpec, SourceSpec, TableSpec};
+use flowc_ir::testgen::{Generator, Options};
+use flowc_ir::text::{Origins, print_plan};
+use flowc_ir::*;
+use proptest::prelude::*;
+
+struct Maker {
+    random: Generator,
+    graph: Graph,
+}
+
+impl Maker {
+    fn data(&mut self, schema: &Schema) -> Data {
+        let batch = self.random.batch(schema);
+        let row = |i: usize| {
+            let columns = schema.fields.iter().zip(batch.columns());
+            columns.map(|(field, array)| value_at(array, i, &field.ty)).collect()
+        };
+        Data { schema: schema.clone(), rows: (0..batch.num_rows().min(12)).map(row).collect() }
+    }
+
+    fn schema(&self, id: NodeId) -> Schema {
+        self.graph.node(id).schema.clone()
+    }
+
+    fn add(&mut self, operator: Operator, inputs: Vec<NodeId>, schema: Schema) -> NodeId {
+        let label = format!("n{}", self.graph.nodes.len());
+        self.graph.add(Node {
+            operator,
+            inputs,
+            schema,
+            kind: Kind::Append,
+            bounded: true,
+            label,
+            origin: Origin::default(),
+        })
+    }
+
+    fn types(schema: &Schema) -> Vec<Type> {
+        schema.fields.iter().map(|f| f.ty.clone()).collect()
+    }
+
+    /// Columns passed on, computed ones, filters.
+    fn transform(&mut self, input: NodeId) -> NodeId {
+        let schema = self.schema(input);
+        let mut program = identity(&schema);
+        let mut slots = Self::types(&schema);
+        for _ in 0..self.random.below(3) {
+            if self.random.once_in(2) {
+                let condition = self.random.expression(&slots, &DataType::Boolean);
+                program.steps.push(ProgramStep::Filter(condition));
+            } else {
+                let data = self.random.data_type();
+                let value = self.random.expression(&slots, &data);
+                slots.push(value.ty.clone());
+                program.steps.push(ProgramStep::Let(value));
+            }
+        }
+        for slot in schema.len()..slots.len() {
+            let field = Field::new(format!("let{}_{slot}", self.graph.nodes.len()), slots[slot].clone());
+            program.outputs.push(Output { value: column(slot, field.ty.clone()), field });
+        }
+        let before = program.outputs.len();
+        for n in 0..self.random.below(3) {
+            let data = self.random.data_type();
+            let value = self.random.expression(&slots, &data);
+            let field = Field::new(format!("out{}_{n}", self.graph.nodes.len()), value.ty.clone());
+            program.outputs.push(Output { field, value });
+        }
+        // Some go; the key stays, so that lookups and aggregates have something.
+        for i in (1..before).rev() {
+            if self.random.once_in(3) {
+                program.outputs.remove(i);
+            }
+        }
+        let schema = program.output_schema();
+        self.add(Operator::Transform(program), vec![input], schema)
+    }
+
+    fn lookup(&mut self, input: NodeId, table: &Schema) -> NodeId {
+        let schema = self.schema(input);
+        let kinds = [LookupKind::Inner, LookupKind::Left, LookupKind::Semi, LookupKind::Anti];
+        let kind = *self.random.pick(&kinds);
+        let mut prepare = identity(table);
+        if self.random.once_in(2) {
+            let condition = self.random.expression(&Self::types(table), &DataType::Boolean);
+            prepare.steps.push(ProgramStep::Filter(condition));
+        }
+        let carries = matches!(kind, LookupKind::Inner | LookupKind::Left);
+        let output: Vec<usize> = if carries { (0..table.len()).collect() } else { vec![] };
+        let prefix = format!("t{}", self.graph.nodes.len());
+        let named = table.fields.iter().map(|f| Field::new(format!("{prefix}.{}", f.name), f.ty.clone()));
+        let named: Vec<Field> = named.collect();
+        let mut pair = schema.clone();
+        pair.fields.extend(named.iter().cloned());
+        let residual = self.random.once_in(2).then(|| {
+            let value = self.random.expression(&Self::types(&pair), &DataType::Boolean);
+            let outputs = vec![Output { field: Field::new("matches", value.ty.clone()), value }];
+            Program { input: pair.clone(), steps: vec![], outputs }
+        });
+        let mut out = schema;
+        if carries {
+            let nullable =
+                |f: Field| Field { ty: f.ty.clone().with_nullable(f.ty.nullable || kind == LookupKind::Left), ..f };
+            out.fields.extend(named.into_iter().map(nullable));
+        }
+        let (stream_keys, table_keys) = (vec![0], vec![0]);
+        let lookup = Lookup { table: TableId(0), kind, prepare, stream_keys, table_keys, residual, output };
+        self.add(Operator::Lookup(lookup), vec![input], out)
+    }
+
+    fn explode(&mut self, input: NodeId) -> NodeId {
+        let mut schema = self.schema(input);
+        let found = schema.fields.iter().enumerate().find_map(|(i, f)| match &f.ty.data {
+            DataType::Array(item) => Some((i, (**item).clone())),
+            _ => None,
+        });
+        let Some((column, item)) = found else { return self.transform(input) };
+        let element = Field::new(format!("x{}", self.graph.nodes.len()), item);
+        schema.fields.push(element.clone());
+        self.add(Operator::Explode { column, element }, vec![input], schema)
+    }
+
+    fn aggregate(&mut self, input: NodeId) -> NodeId {
+        let call = |function, args: Vec<usize>, ty| AggregateCall {
+            function,
+            args,
+            constants: vec![],
+            filter: None,
+            ty,
+            origin: Origin::default(),
+        };
+        let long = Type::new(DataType::Long);
+        let aggregates = vec![
+            call(AggregateFunction::Count, vec![], long.clone()),
+            call(AggregateFunction::Sum, vec![0], long.clone()),
+            call(AggregateFunction::Max, vec![0], long.clone()),
+        ];
+        let fields = ["key", "n", "sum", "max"].map(|name| Field::new(name, long.clone()));
+        let operator = Operator::Aggregate(Aggregate { keys: vec![0], aggregates });
+        self.add(operator, vec![input], Schema::new(fields.to_vec()))
+    }
+
+    fn step(&mut self, input: NodeId, table: &Schema) -> NodeId {
+        let schema = self.schema(input);
+        match self.random.below(9) {
+            0 => {
+                let key = self.random.below(schema.len());
+                let column = if schema.fields[key].ty.data.is_orderable() { key } else { 0 };
+                let (descending, nulls_first) = (self.random.once_in(2), self.random.once_in(2));
+                self.add(Operator::Sort(vec![SortColumn { column, descending, nulls_first }]), vec![input], schema)
+            }
+            1 => self.add(Operator::Limit(5), vec![input], schema),
+            2 => self.add(Operator::Union, vec![input, input], schema),
+            3 => self.lookup(input, table),
+            4 => self.explode(input),
+            5 => self.aggregate(input),
+            _ => self.transform(input),
+        }
+    }
+}
+
+fn delta() -> Connector {
+    Connector::Delta { location: "/t".into() }
+}
+
+/// The first column is a small long, so that keys meet.
+fn keyed(maker: &mut Maker) -> (Schema, Data) {
+    let mut schema = maker.random.schema();
+    schema.fields.insert(0, Field::new("key", Type::new(DataType::Long)));
+    let mut data = maker.data(&schema);
+    for (i, row) in data.rows.iter_mut().enumerate() {
+        row[0] = Value::Long(i as i64 % 4);
+    }
+    (schema, data)
+}
+
+fn generated(seed: u64) -> (Plan, Data, Data) {
+    let random = Generator::new(seed, Options { depth: 3, rows: 12, ..Options::default() });
+    let mut maker = Maker { random, graph: Graph::default() };
+    let (source, rows) = keyed(&mut maker);
+    let (table, table_rows) = keyed(&mut maker);
+    let mut ends = vec![maker.add(Operator::Source(SourceId(0)), vec![], source.clone())];
+    for _ in 0..1 + maker.random.below(6) {
+        // Mostly on from the last node; sometimes two read one.
+        let at = if maker.random.once_in(5) { maker.random.below(ends.len()) } else { ends.len() - 1 };
+        let node = maker.step(ends[at], &table);
+        ends.push(node);
+    }
+    let origin = Origin::default();
+    let last = ends.len() - 1;
+    let written = if maker.random.once_in(3) { vec![last, maker.random.below(last + 1)] } else { vec![last] };
+    let mut sinks = vec![];
+    for (i, end) in written.into_iter().enumerate() {
+        let mut program = identity(&maker.schema(ends[end]));
+        if maker.random.once_in(2) {
+            program.outputs.truncate(1 + maker.random.below(program.outputs.len()));
+        }
+        let schema = program.output_schema();
+        let input = maker.add(Operator::Transform(program), vec![ends[end]], schema.clone());
+        maker.add(Operator::Sink(SinkId(i as u32)), vec![input], schema.clone());
+        sinks.push(SinkSpec {
+            name: format!("sink{i}"),
+            connector: delta(),
+            mode: SinkMode::Append,
+            whole: true,
+            schema,
+            partition_by: vec![],
+            generated: vec![],
+            constraints: vec![],
+            enforced: vec![],
+            properties: Default::default(),
+            description: None,
+            evolve: false,
+            input,
+            origin,
+        });
+    }
+    let sources =
+        vec![SourceSpec { name: "s".into(), connector: delta(), schema: source, predicate: None, start: None, origin }];
+    let tables =
+        vec![TableSpec { name: "t".into(), connector: delta(), schema: table, predicate: None, version: None, origin }];
+    let mut plan = Plan { pipeline: "p".into(), sources, tables, sinks, graph: maker.graph };
+    // Nothing runs what leads to no sink.
+    super::super::edit::renumber(&mut plan);
+    (plan, rows, table_rows)
+}
+
+/// Values to the bit.
+fn bits(result: &Result<Vec<Vec<Vec<Value>>>, flowc_ir::eval::FailureCode>) -> String {
+    match result {
+        Ok(sinks) => format!("{sinks:?}"),
+        Err(_) => "fails".to_string(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn optimized_plans_mean_the_same(seed: u64) {
+        let (plan, rows, table) = generated(seed);
+        prop_assert_eq!(flowc_ir::verify::verify(&plan), Ok(()));
+        let better = optimize(plan.clone());
+        let (before, after) = (run(&plan, &[rows.clone()], &[table.clone()]), run(&better, &[rows], &[table]));
+        prop_assert_eq!(
+            bits(&before), bits(&after), "\n{}\n\n{}", print_plan(&plan, Origins::Omitted), print_plan(&better, Origins::Omitted)
+        );
+    }
+}
+
+/// The property would hold of plans that all fail, too.
+#[test]
+fn enough_generated_plans_get_through() {
+    let through = (0..200).filter(|seed| {
+        let (plan, rows, table) = generated(*seed);
+        run(&plan, &[rows], &[table]).is_ok_and(|sinks| sinks.iter().any(|rows| !rows.is_empty()))
+    });
+    let count = through.count();
+    assert!(count > 40, "only {count} of 200 yield rows");
+}
