@@ -74,12 +74,21 @@ impl Catalog for DeltaCatalog {
 
 async fn look(location: &str, version: Option<VersionSpec>) -> Result<TableInfo, CatalogError> {
     let storage = Storage::open(location).map_err(|e| CatalogError::Unreachable(e.to_string()))?;
+    if is_file(location) {
+        return Err(CatalogError::NotATable("a file; a Delta table is a folder with a `_delta_log`".into()));
+    }
     match load(&storage, version).await {
         Ok(snapshot) => table_info(&snapshot),
         Err(StorageError::NoTable) => Err(what_else(&storage).await),
         Err(StorageError::NoSuchVersion { oldest, newest }) => Err(CatalogError::NoSuchVersion { oldest, newest }),
         Err(other) => Err(CatalogError::Unreachable(format!("{location}: {other}"))),
     }
+}
+
+fn is_file(location: &str) -> bool {
+    let path = crate::storage::location_url(location).ok().and_then(|url| url.to_file_path().ok());
+    // A folder's URL ends with a slash, and no file's path does.
+    path.is_some_and(|p| p.components().collect::<std::path::PathBuf>().is_file())
 }
 
 /// The table at a version.
@@ -118,12 +127,6 @@ pub fn table_info(snapshot: &Snapshot) -> Result<TableInfo, CatalogError> {
 /// What lies where a table was expected.
 async fn what_else(storage: &Storage) -> CatalogError {
     let store = storage.store();
-    if let Ok(url) = crate::storage::location_url(storage.location())
-        && let Ok(path) = url.to_file_path()
-        && path.is_file()
-    {
-        return CatalogError::NotATable("a file; a Delta table is a folder with a `_delta_log`".into());
-    }
     let listing = match store.list_with_delimiter(None).await.map_err(StorageError::from) {
         Ok(listing) => listing,
         Err(StorageError::Missing(_)) => return CatalogError::NotFound,

@@ -56,8 +56,11 @@ impl DeltaSource {
         let opened = Snapshot::load(&storage, None).await.map_err(|e| e.reading(&what).at(spec.origin))?;
         let scan = Scan::new(&storage, &what, &opened, &spec.schema, spec.predicate.as_ref())
             .map_err(|e| e.at(spec.origin))?;
-        let table = opened.metadata.id.clone();
-        Ok(DeltaSource { spec: spec.clone(), storage, scan, table, opened, seen: Mutex::default() })
+        let (table, mut opened) = (opened.metadata.id.clone(), opened);
+        let files: Files = Arc::new(opened.ordered_files());
+        opened.files.clear();
+        let seen = Mutex::new([((opened.version, true), files)].into());
+        Ok(DeltaSource { spec: spec.clone(), storage, scan, table, opened, seen })
     }
 
     fn what(&self) -> String {
@@ -94,9 +97,13 @@ impl DeltaSource {
     /// What to read first, when nothing has been read.
     async fn beginning(&self) -> Result<At, RunError> {
         let Some(start) = self.spec.start else {
+            let opened = self.opened.version;
+            let still = self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&(opened, true));
+            if still && read_commit(&self.storage, opened + 1).await.map_err(|e| self.failed(e))?.is_none() {
+                return Ok(self.at(opened, Some(0), true));
+            }
             let version = Snapshot::load(&self.storage, None).await.map_err(|e| self.failed(e))?;
-            let (version, table) = (self.remember(version), self.table.clone());
-            return Ok(At { version, file: Some(0), snapshot: true, begun: None, table });
+            return Ok(self.at(self.remember(version), Some(0), true));
         };
         let version = Snapshot::first_from(&self.storage, start).await.map_err(|e| self.failed(e))?;
         let listing = Listing::read(&self.storage, 0).await.map_err(|e| self.failed(e))?;

@@ -16,7 +16,7 @@ use flowc_ir::plan::{SinkMode, SinkSpec};
 use flowc_runtime::{Committed, EpochId, RunError, SinkEpoch, SinkWriter, Written};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use uuid::Uuid;
 
 /// How often other writers may be faster before the epoch gives up.
@@ -33,6 +33,8 @@ pub struct DeltaEpoch {
     pub(super) target: Arc<Target>,
     pub(super) head: Head,
     pub(super) workers: AtomicUsize,
+    /// Whether a commit may have taken place without an answer: then its files stay where they are.
+    pub(super) uncertain: AtomicBool,
 }
 
 /// What came of an attempt to write a version.
@@ -54,10 +56,15 @@ impl DeltaEpoch {
         i64::try_from(self.id.epoch).unwrap_or(i64::MAX)
     }
 
+    /// How this epoch's rows meet those that are there.
+    fn mode(&self) -> SinkMode {
+        if self.id.replace { SinkMode::Overwrite } else { self.spec.mode.clone() }
+    }
+
     /// The lines of the commit.
     fn body(&self, base: Option<&Snapshot>, target: &Target, adds: &[Add], attempt: &str) -> Vec<u8> {
         let now = now_millis();
-        let overwrite = self.spec.mode == SinkMode::Overwrite;
+        let overwrite = self.mode() == SinkMode::Overwrite;
         let removes: Vec<_> = match base {
             Some(base) if overwrite => base.files.values().map(|f| f.removal(now, true)).collect(),
             _ => vec![],
@@ -100,6 +107,7 @@ impl DeltaEpoch {
             Err(error) => one_line(&error),
         };
         // The answer may have been lost after the file was written: the log tells.
+        self.uncertain.store(true, Ordering::SeqCst);
         match read_commit(&self.storage, version).await {
             Ok(Some(_)) => Ok(Attempt::Lost),
             Ok(None) => Err(self.failed(StorageError::Failed(error))),
@@ -128,7 +136,7 @@ impl DeltaEpoch {
             if commit.transaction_id() == Some(attempt) {
                 return Ok(Next::Done(commit.version, true));
             }
-            match decide(&self.spec.mode, &self.id.application, self.epoch(), &commit) {
+            match decide(&self.mode(), &self.id.application, self.epoch(), &commit) {
                 Decision::Retry => snapshot.apply(commit),
                 Decision::Already => return Ok(Next::Done(commit.version, false)),
                 Decision::Conflict(code, reason) => return Err(self.conflict(code, &commit, &reason)),
@@ -147,8 +155,8 @@ impl DeltaEpoch {
         if snapshot.transaction(&self.id.application).is_some_and(|v| v >= self.epoch()) {
             return Ok(Next::Done(snapshot.version, false));
         }
-        let now = Target::existing(&self.spec, &snapshot)?;
-        let holds_rows = self.spec.mode == SinkMode::Overwrite && !snapshot.files.is_empty();
+        let now = Target::existing(&self.spec, &self.mode(), &snapshot)?;
+        let holds_rows = self.mode() == SinkMode::Overwrite && !snapshot.files.is_empty();
         if !now.same_files(&target) || now.metadata.is_some() || holds_rows {
             let commit = first.unwrap_or_default();
             return Err(self.conflict(
@@ -226,6 +234,10 @@ impl SinkEpoch for DeltaEpoch {
     }
 
     async fn abort(&self, written: Vec<Written>) {
+        // Files that are part of no version go with the next vacuum; files of a version must not.
+        if self.uncertain.load(Ordering::SeqCst) {
+            return;
+        }
         if let Ok(adds) = adds(&written) {
             remove(&self.storage, &adds).await;
         }

@@ -16,9 +16,9 @@ use crate::log::commits::{commit_path, read_commit};
 use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
-use flowc_ir::plan::SinkSpec;
+use flowc_ir::plan::{SinkMode, SinkSpec};
 use flowc_runtime::{EpochId, RunError, Sink, SinkEpoch};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -32,9 +32,18 @@ pub(crate) fn now_millis() -> i64 {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Head(Arc<Mutex<Option<Arc<Snapshot>>>>);
 
+/// The table; none if there is none.
+async fn load(storage: &Storage) -> Result<Option<Snapshot>, StorageError> {
+    match Snapshot::load(storage, None).await {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(StorageError::NoTable) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
 impl Head {
-    /// The table as it is now; none if there is none.
-    async fn now(&self, storage: &Storage) -> Result<Option<Arc<Snapshot>>, StorageError> {
+    /// The table as it is now; none if there is none. An append needs no account of its files.
+    async fn now(&self, storage: &Storage, files: bool) -> Result<Option<Arc<Snapshot>>, StorageError> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let fresh = match seen {
             Some(seen) => self.forward(storage, seen).await?,
@@ -42,11 +51,12 @@ impl Head {
         };
         let fresh = match fresh {
             Some(fresh) => Some(fresh),
-            None => match Snapshot::load(storage, None).await {
-                Ok(snapshot) => Some(Arc::new(snapshot)),
-                Err(StorageError::NoTable) => None,
-                Err(other) => return Err(other),
-            },
+            None => load(storage).await?.map(|mut snapshot| {
+                if !files {
+                    snapshot.files.clear();
+                }
+                Arc::new(snapshot)
+            }),
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         Ok(fresh)
@@ -106,8 +116,12 @@ impl DeltaSink {
     }
 
     async fn now(&self) -> Result<Option<Arc<Snapshot>>, RunError> {
-        let failed = |e: StorageError| e.writing(&target::describe(&self.spec)).at(self.spec.origin);
-        self.head.now(&self.storage).await.map_err(failed)
+        let files = self.spec.mode == SinkMode::Overwrite;
+        self.head.now(&self.storage, files).await.map_err(|e| self.failed(e))
+    }
+
+    fn failed(&self, error: StorageError) -> RunError {
+        error.writing(&target::describe(&self.spec)).at(self.spec.origin)
     }
 }
 
@@ -119,9 +133,14 @@ impl Sink for DeltaSink {
     }
 
     async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError> {
-        let base = self.now().await?;
+        let (base, mode) = if id.replace {
+            // What is replaced must be known file by file.
+            (load(&self.storage).await.map_err(|e| self.failed(e))?.map(Arc::new), SinkMode::Overwrite)
+        } else {
+            (self.now().await?, self.spec.mode.clone())
+        };
         let target = match &base {
-            Some(snapshot) => Target::existing(&self.spec, snapshot)?,
+            Some(snapshot) => Target::existing(&self.spec, &mode, snapshot)?,
             None => Target::new(&self.spec, uuid::Uuid::new_v4().to_string(), now_millis())?,
         };
         Ok(Box::new(DeltaEpoch {
@@ -133,6 +152,7 @@ impl Sink for DeltaSink {
             target: Arc::new(target),
             head: self.head.clone(),
             workers: AtomicUsize::new(0),
+            uncertain: AtomicBool::new(false),
         }))
     }
 }

@@ -31,7 +31,7 @@ pub fn describe(spec: &SinkSpec) -> String {
 
 impl Target {
     /// The existing table, if it still is what the program was compiled against.
-    pub fn existing(spec: &SinkSpec, snapshot: &Snapshot) -> Result<Target, RunError> {
+    pub fn existing(spec: &SinkSpec, mode: &SinkMode, snapshot: &Snapshot) -> Result<Target, RunError> {
         let what = describe(spec);
         let at = |error: RunError| error.at(spec.origin);
         let metadata = &snapshot.metadata;
@@ -42,12 +42,12 @@ impl Target {
             return Err(at(RunError::data(codes::UNWRITABLE, format!("{what} uses features of the Delta protocol that flowc cannot write: {names}"))
                 .help("write to another table, or have the engine that made it drop the features (ALTER TABLE … DROP FEATURE)")));
         }
-        if spec.mode == SinkMode::Overwrite && metadata.enabled("delta.appendOnly") {
+        if *mode == SinkMode::Overwrite && metadata.enabled("delta.appendOnly") {
             return Err(at(RunError::data(
                 codes::APPEND_ONLY,
-                format!("{what} has the property delta.appendOnly: its rows cannot be overwritten"),
+                format!("{what} has the property delta.appendOnly: its rows cannot be replaced"),
             )
-            .help("use `mode append`, or unset the property")));
+            .help("use `mode append` without --full-refresh, or unset the property")));
         }
         enforced(spec, metadata, &fields).map_err(at)?;
         if !spec.partition_by.is_empty() && spec.partition_by != metadata.partition_columns {

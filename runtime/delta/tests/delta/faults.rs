@@ -17,12 +17,19 @@ pub struct Dying {
     left: Arc<AtomicI64>,
     /// Whether the fatal write takes effect although it is reported as failed.
     effect: bool,
+    /// Whether only that operation fails, and later ones go through.
+    once: bool,
 }
 
 impl Dying {
     /// Dies at operation `left` (from 0).
     pub fn new(inner: Arc<dyn ObjectStore>, left: i64, effect: bool) -> Self {
-        Dying { inner, left: Arc::new(AtomicI64::new(left)), effect }
+        Dying { inner, left: Arc::new(AtomicI64::new(left)), effect, once: false }
+    }
+
+    /// Fails at operation `left` (from 0), and works again.
+    pub fn once(inner: Arc<dyn ObjectStore>, left: i64, effect: bool) -> Self {
+        Dying { once: true, ..Dying::new(inner, left, effect) }
     }
 
     /// Whether it died.
@@ -33,7 +40,8 @@ impl Dying {
     /// Counts an operation: whether it goes through, and whether it takes effect.
     fn step(&self) -> (bool, bool) {
         let left = self.left.fetch_sub(1, Ordering::SeqCst);
-        (left > 0, left > 0 || (left == 0 && self.effect))
+        let goes = left > 0 || (self.once && left < 0);
+        (goes, goes || (left == 0 && self.effect))
     }
 }
 

@@ -1,9 +1,13 @@
 //! Tests of Delta tables over real and injected storage: one binary, since each links everything.
 
 mod acceptance;
+mod catalog;
 mod common;
 mod faults;
+mod features;
+mod pruning;
 mod recovery;
 mod roundtrip;
+mod show;
 mod sinks;
 mod sources;
