@@ -27,6 +27,8 @@ pub mod text;
 pub use cancel::Cancel;
 pub use clock::{Clock, SystemClock};
 pub use connector::*;
+pub use connectors::FileConnectors;
+pub use connectors::catalog::FileCatalog;
 pub use error::{Blame, RunError};
 pub use report::{EpochReport, Observer, Progress, RunSummary, SinkReport, SourceReport};
 pub use run::{RunOptions, run};

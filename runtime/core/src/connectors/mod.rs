@@ -1,16 +1,35 @@
 //! The connectors that need nothing but this machine: files (parquet, csv, json lines), made-up rows, the console.
 
+pub mod catalog;
+mod cells;
+mod conform;
 pub mod console;
+mod csv;
+mod directory;
+pub mod files;
 pub mod generate;
+mod json;
+mod parquet;
+mod prune;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use crate::connector::{Connectors, LookupTable, Sink, Source};
 use crate::error::RunError;
 use async_trait::async_trait;
 use console::{ConsoleSink, Out};
-use flowc_ir::plan::{Connector, SinkSpec, SourceSpec, TableSpec};
+use csv::{CsvFormat, Dialect};
+use directory::{DirectorySink, FileKind};
+use files::{FileSource, Format};
+use flowc_ir::plan::{Connector, SinkMode, SinkSpec, SourceSpec, TableSpec};
+use flowc_ir::{Program, Schema};
 use generate::GenerateSource;
+use json::JsonFormat;
+use parquet::ParquetFormat;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use write::{CsvKind, JsonKind, ParquetKind};
 
 /// Makes the sources, tables and sinks of this module.
 #[derive(Clone)]
@@ -43,25 +62,58 @@ fn unsupported(connector: &Connector, what: &str) -> RunError {
     RunError::data("R0201", format!("the connector `{kind}` cannot be used as a {what}"))
 }
 
+/// Files to read; none if the connector does not read files.
+fn files(connector: &Connector, schema: &Schema, predicate: Option<&Program>) -> Result<Option<FileSource>, RunError> {
+    let schema = schema.clone();
+    let (glob, format): (&String, Arc<dyn Format>) = match connector {
+        Connector::Parquet { glob } => (glob, Arc::new(ParquetFormat { schema, predicate: predicate.cloned() })),
+        Connector::Csv { glob, header, delimiter, quote, null } => {
+            (glob, Arc::new(CsvFormat { schema, dialect: Dialect::new(*header, *delimiter, *quote, null)? }))
+        }
+        Connector::Json { glob } => (glob, Arc::new(JsonFormat { schema })),
+        _ => return Ok(None),
+    };
+    Ok(Some(FileSource::new(glob, format)))
+}
+
 #[async_trait]
 impl Connectors for FileConnectors {
     async fn source(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, RunError> {
-        Ok(match &spec.connector {
-            Connector::Generate { rows, rate, seed } => {
-                Arc::new(GenerateSource::new(spec.schema.clone(), *rows, *rate, *seed))
-            }
-            other => return Err(unsupported(other, "source")),
-        })
+        if let Connector::Generate { rows, rate, seed } = &spec.connector {
+            return Ok(Arc::new(GenerateSource::new(spec.schema.clone(), *rows, *rate, *seed)));
+        }
+        match files(&spec.connector, &spec.schema, spec.predicate.as_ref())? {
+            Some(files) => Ok(Arc::new(files)),
+            None => Err(unsupported(&spec.connector, "source")),
+        }
     }
 
     async fn table(&self, spec: &TableSpec) -> Result<Arc<dyn LookupTable>, RunError> {
-        Err(unsupported(&spec.connector, "table"))
+        match files(&spec.connector, &spec.schema, spec.predicate.as_ref())? {
+            Some(files) => Ok(Arc::new(files)),
+            None => Err(unsupported(&spec.connector, "table")),
+        }
     }
 
     async fn sink(&self, spec: &SinkSpec) -> Result<Arc<dyn Sink>, RunError> {
-        Ok(match &spec.connector {
-            Connector::Console => Arc::new(ConsoleSink::new(spec.schema.clone(), Arc::clone(&self.out))),
+        let schema = spec.schema.clone();
+        let (directory, kind): (&String, Arc<dyn FileKind>) = match &spec.connector {
+            Connector::Console => return Ok(Arc::new(ConsoleSink::new(schema, Arc::clone(&self.out)))),
+            Connector::Parquet { glob } => (glob, Arc::new(ParquetKind { schema })),
+            Connector::Json { glob } => (glob, Arc::new(JsonKind { schema })),
+            Connector::Csv { glob, header, delimiter, quote, null } => {
+                (glob, Arc::new(CsvKind { schema, dialect: Dialect::new(*header, *delimiter, *quote, null)? }))
+            }
             other => return Err(unsupported(other, "sink")),
-        })
+        };
+        if !spec.partition_by.is_empty() {
+            let text = format!("sink `{}` writes files, which have no partition columns", spec.name);
+            return Err(RunError::data("R0301", text).help("leave out `partition by`, or write a Delta table"));
+        }
+        if directory.contains(['*', '?', '[']) {
+            let text = format!("sink `{}` needs a directory, not the pattern `{directory}`", spec.name);
+            return Err(RunError::data("R0302", text));
+        }
+        Ok(Arc::new(DirectorySink::new(directory, kind, spec.mode == SinkMode::Overwrite)))
     }
 }
