@@ -109,3 +109,45 @@ pub const ALL: &[(&str, &str)] = &[
     (FILE_TOO_LARGE, "a file too large to be a program"),
     (ALIAS, "SQL's `as` to name a column"),
 ];
+
+/// The pages of all codes, in Markdown.
+const PAGES: &str = include_str!("codes.md");
+
+/// The page behind a code of this crate, in Markdown: its title, what is wrong, a program before and after.
+pub fn page(code: &str) -> Option<&'static str> {
+    let mut pages = PAGES.split("\n## ").skip(1);
+    pages.find(|page| page.split_once(':').is_some_and(|(name, _)| name == code)).map(str::trim_end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FileId, parse};
+
+    /// The blocks of a page that open with this line.
+    fn blocks<'a>(page: &'a str, open: &str) -> Vec<&'a str> {
+        let open = format!("\n```{open}\n");
+        let starts = page.split(open.as_str()).skip(1);
+        starts.map(|rest| rest.split("\n```").next().unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn every_code_has_a_page_with_a_program_that_shows_it() {
+        for (code, title) in ALL {
+            let page = page(code).unwrap_or_else(|| panic!("{code} has no page"));
+            assert!(page.starts_with(&format!("{code}: {title}\n")), "{page}");
+            let (wrong, right) = (blocks(page, "flow wrong"), blocks(page, "flow"));
+            assert_eq!(wrong.len(), right.len());
+            assert!(!wrong.is_empty() || *code == FILE_TOO_LARGE, "{page}");
+            for text in wrong {
+                let found: Vec<_> = parse(FileId::default(), text).1.iter().map(|d| d.code).collect();
+                assert_eq!(found, [*code], "{text}");
+            }
+            for text in right {
+                assert_eq!(parse(FileId::default(), text).1, [], "{text}");
+            }
+        }
+        assert_eq!(PAGES.matches("\n## ").count(), ALL.len());
+        assert_eq!(page("E9999"), None);
+    }
+}
