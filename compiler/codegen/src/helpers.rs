@@ -3,6 +3,7 @@
 
 use cranelift::prelude::*;
 use cranelift_codegen::isa::CallConv;
+use flowc_ir::calendar;
 use flowc_ir::functions::decimal;
 
 /// A function that compiled code can call.
@@ -71,6 +72,10 @@ pub(crate) enum Helper {
     Log10,
     /// `log1p` of a number above -1
     Log1p,
+    /// A part of a day: the day, and the number of a [`DatePart`].
+    DatePart,
+    /// The day so many months later: the day, and the months.
+    AddMonths,
 }
 
 /// Scales and precision of a decimal operation in one word.
@@ -139,6 +144,40 @@ extern "C" fn decimal_to_double(low: u64, high: u64, scale: u64) -> f64 {
     flowc_ir::cast::decimal_to_double(wide(low, high), scale as u8)
 }
 
+extern "C" fn date_part(days: i64, part: i64) -> i64 {
+    use crate::select::DatePart as P;
+    const PARTS: [P; 10] = [
+        P::Year,
+        P::Quarter,
+        P::Month,
+        P::Day,
+        P::DayOfWeek,
+        P::Weekday,
+        P::DayOfYear,
+        P::Week,
+        P::WeekYear,
+        P::LastDay,
+    ];
+    let Some(part) = PARTS.get(part as usize) else { return 0 };
+    let (year, month, day) = calendar::civil_from_days(days);
+    match part {
+        P::Year => year,
+        P::Quarter => (month + 2) / 3,
+        P::Month => month,
+        P::Day => day,
+        P::DayOfWeek => (calendar::weekday(days) + 1) % 7 + 1,
+        P::Weekday => calendar::weekday(days),
+        P::DayOfYear => calendar::day_of_year(days),
+        P::Week => calendar::iso_week(days).1,
+        P::WeekYear => calendar::iso_week(days).0,
+        P::LastDay => calendar::days_from_civil(year, month, calendar::days_in_month(year, month)),
+    }
+}
+
+extern "C" fn add_months(days: i64, months: i64) -> i64 {
+    calendar::add_months(days, months)
+}
+
 macro_rules! of_doubles {
     ($($name:ident($($x:ident),+) = $body:expr;)*) => {
         $(extern "C" fn $name($($x: f64),+) -> f64 { $body })*
@@ -172,7 +211,7 @@ of_doubles! {
 
 impl Helper {
     /// All of them; each stands at its own index.
-    pub(crate) const ALL: [Helper; 31] = [
+    pub(crate) const ALL: [Helper; 33] = [
         Helper::Add,
         Helper::Subtract,
         Helper::Multiply,
@@ -204,6 +243,8 @@ impl Helper {
         Helper::Log2,
         Helper::Log10,
         Helper::Log1p,
+        Helper::DatePart,
+        Helper::AddMonths,
     ];
 
     /// Its position among all.
@@ -256,6 +297,8 @@ impl Helper {
             Helper::Log2 => log2 as *const u8,
             Helper::Log10 => log10 as *const u8,
             Helper::Log1p => log1p as *const u8,
+            Helper::DatePart => date_part as *const u8,
+            Helper::AddMonths => add_months as *const u8,
         }
     }
 
@@ -292,6 +335,7 @@ impl Helper {
             Rescale => (4, 0, types::I64),
             Compare => (5, 0, types::I64),
             DecimalToDouble => (3, 0, types::F64),
+            DatePart | AddMonths => (2, 0, types::I64),
             FloatRemainder | Pow | Atan2 | Hypot => (0, 2, types::F64),
             _ => (0, 1, types::F64),
         };

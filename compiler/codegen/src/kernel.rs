@@ -13,7 +13,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::{Backend, EvalContext, Kernel, KernelReport, RowFailure};
 use flowc_ir::interpret::Interpreter;
-use flowc_ir::{Expr, Program, Type};
+use flowc_ir::{Expr, Program, Type, vector};
 use std::sync::Arc;
 
 /// Some row fails. The number is that row's in the batch given, if no row was removed before.
@@ -200,35 +200,5 @@ impl Kernel for JitKernel {
     fn report(&self) -> KernelReport {
         let parts = self.plan.report.clone();
         KernelReport { backend: "cranelift", parts }
-    }
-}
-
-mod vector {
-    use super::*;
-    use flowc_ir::arrow_values::{build_array, value_at};
-    pub(super) fn evaluate(
-        value: &Expr,
-        columns: &[ArrayRef],
-        rows: usize,
-        context: &EvalContext,
-    ) -> Result<ArrayRef, RowFailure> {
-        let mut types = vec![None; columns.len()];
-        value.walk(&mut |e| {
-            if let flowc_ir::ExprKind::Column(i) = e.kind {
-                types[i] = Some(e.ty.clone());
-            }
-        });
-        let mut values = vec![];
-        for row in 0..rows {
-            let slots: Vec<_> =
-                columns.iter().zip(&types).map(|(c, t)| value_at(c, row, t.as_ref().expect("read"))).collect();
-            let v = flowc_ir::interpret::eval(value, &slots, context).map_err(|(failure, origin)| RowFailure {
-                row,
-                failure,
-                origin,
-            })?;
-            values.push(v);
-        }
-        Ok(build_array(&value.ty.data, &values))
     }
 }

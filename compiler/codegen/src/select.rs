@@ -3,6 +3,7 @@
 
 use crate::emit::{Order, clif_type, conversion};
 use crate::helpers::Helper;
+use flowc_ir::calendar::{MICROS_PER_DAY, MICROS_PER_SECOND};
 use flowc_ir::{DataType, Expr, ExprKind, Type, Value};
 
 /// More constants than these are looked up faster by other means than one comparison each.
@@ -78,6 +79,39 @@ pub(crate) enum Operation {
     BitCount,
     /// One bit of a long.
     BitGet,
+    /// The epoch's time.
+    Now,
+    /// The date of the epoch's time.
+    Today,
+    /// A conversion whose misfits fail.
+    Convert,
+    /// A long multiplied by a constant, checked.
+    Scale(i64),
+    /// A long divided by a positive constant, rounded down.
+    FloorDivide(i64),
+    /// A part of a date, or of a timestamp's date.
+    DatePart(DatePart),
+    /// Of the seconds since midnight: divided by the first, of that the remainder by the second.
+    TimePart(i64, i64),
+    /// A date moved by days.
+    MoveDays {
+        /// Whether to earlier days.
+        back: bool,
+    },
+    /// A date moved by months, the day kept where there is one.
+    MoveMonths,
+    /// The days between two dates.
+    DaysBetween,
+    /// A timestamp rounded down to a multiple of so many microseconds; its unit is no operand.
+    Truncate(i64),
+    /// The first operand, null where the second equals it.
+    NullIf,
+    /// The operand, null where it is zero.
+    NullIfZero,
+    /// The first operand, or the second where that is null; both are evaluated.
+    Nvl,
+    /// Equality with null equal to null.
+    EqualNull,
     /// Comparison of values of one type.
     Compare(Order),
     /// Comparison of decimals of different scales.
@@ -91,6 +125,23 @@ pub(crate) enum FloatInstruction {
     Nearest,
     Ceil,
     Floor,
+}
+
+/// A part of a date; what it is, the interpreter's calendar says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i64)]
+pub(crate) enum DatePart {
+    Year,
+    Quarter,
+    Month,
+    Day,
+    DayOfWeek,
+    Weekday,
+    DayOfYear,
+    Week,
+    WeekYear,
+    /// The last day of its month, as a date.
+    LastDay,
 }
 
 /// A direction of moved bits.
@@ -127,6 +178,7 @@ pub(crate) fn operation(function: &str, args: &[&DataType], result: &DataType) -
     }
     match args {
         [] => constant(function),
+        _ if datetime_operation(function, args, result).is_some() => datetime_operation(function, args, result),
         [DataType::Decimal { precision: p, scale: s }, DataType::Decimal { precision: q, scale: t }] => {
             decimal_operation(function, (*p, *s), (*q, *t), result)
         }
@@ -191,6 +243,10 @@ fn any_type_operation(function: &str, args: &[&DataType], result: &DataType) -> 
         ("greatest", _) if one_type => Some(Operation::Extreme(Order::Greater)),
         ("least", _) if one_type => Some(Operation::Extreme(Order::Less)),
         ("clamp", [_, _, _]) if one_type => Some(Operation::Clamp),
+        ("nvl" | "ifnull", [_, _]) if one_type => Some(Operation::Nvl),
+        ("nullif", [_, _]) if one_type => Some(Operation::NullIf),
+        ("nullifzero", [_]) if one_type => Some(Operation::NullIfZero),
+        ("equal_null", [a, b]) if a == b => Some(Operation::EqualNull),
         _ => None,
     }
 }
@@ -199,8 +255,60 @@ fn constant(function: &str) -> Option<Operation> {
     match function {
         "pi" => Some(Operation::Constant(std::f64::consts::PI)),
         "e" => Some(Operation::Constant(std::f64::consts::E)),
+        "now" | "current_timestamp" => Some(Operation::Now),
+        "current_date" => Some(Operation::Today),
         _ => None,
     }
+}
+
+fn datetime_operation(function: &str, args: &[&DataType], result: &DataType) -> Option<Operation> {
+    use DataType::{Date, Double, Integer, Long, Timestamp, TimestampNtz};
+    let part = |part| Some(Operation::DatePart(part));
+    match (function, args) {
+        ("date" | "to_date" | "timestamp" | "to_timestamp", [a]) => {
+            conversion(a, result).is_some().then_some(Operation::Convert)
+        }
+        ("timestamp_millis", [Long]) => Some(Operation::Scale(1000)),
+        ("timestamp_seconds", [Long]) => Some(Operation::Scale(MICROS_PER_SECOND)),
+        ("timestamp_seconds", [Double]) => Some(Operation::Convert),
+        ("timestamp_micros", [Long]) | ("unix_micros", [Timestamp]) => Some(Operation::Same),
+        ("unix_date", [Date]) | ("date_from_unix_date", [Integer]) => Some(Operation::Same),
+        ("unix_millis", [Timestamp]) => Some(Operation::FloorDivide(1000)),
+        ("unix_seconds" | "unix_timestamp", [Timestamp]) => Some(Operation::FloorDivide(MICROS_PER_SECOND)),
+        ("year", [Date | Timestamp | TimestampNtz]) => part(DatePart::Year),
+        ("quarter", [Date | Timestamp | TimestampNtz]) => part(DatePart::Quarter),
+        ("month", [Date | Timestamp | TimestampNtz]) => part(DatePart::Month),
+        ("day" | "dayofmonth", [Date | Timestamp | TimestampNtz]) => part(DatePart::Day),
+        ("dayofweek", [Date | Timestamp | TimestampNtz]) => part(DatePart::DayOfWeek),
+        ("weekday", [Date | Timestamp | TimestampNtz]) => part(DatePart::Weekday),
+        ("dayofyear", [Date | Timestamp | TimestampNtz]) => part(DatePart::DayOfYear),
+        ("weekofyear", [Date | Timestamp | TimestampNtz]) => part(DatePart::Week),
+        ("yearofweek", [Date | Timestamp | TimestampNtz]) => part(DatePart::WeekYear),
+        ("last_day", [Date]) => part(DatePart::LastDay),
+        ("hour", [Timestamp | TimestampNtz]) => Some(Operation::TimePart(3600, 24)),
+        ("minute", [Timestamp | TimestampNtz]) => Some(Operation::TimePart(60, 60)),
+        ("second", [Timestamp | TimestampNtz]) => Some(Operation::TimePart(1, 60)),
+        ("date_add", [Date, Integer]) => Some(Operation::MoveDays { back: false }),
+        ("date_sub", [Date, Integer]) => Some(Operation::MoveDays { back: true }),
+        ("add_months", [Date, Integer]) => Some(Operation::MoveMonths),
+        ("datediff" | "date_diff", [Date, Date]) => Some(Operation::DaysBetween),
+        _ => None,
+    }
+}
+
+/// Rounding down to a unit that is a constant.
+fn truncation(function: &str, args: &[Expr]) -> Option<Operation> {
+    let ("date_trunc", [unit, _]) = (function, args) else { return None };
+    let ExprKind::Literal(Value::String(unit)) = &unit.kind else { return None };
+    Some(Operation::Truncate(match unit.to_ascii_uppercase().as_str() {
+        "DAY" | "DD" => MICROS_PER_DAY,
+        "HOUR" => 3600 * MICROS_PER_SECOND,
+        "MINUTE" => 60 * MICROS_PER_SECOND,
+        "SECOND" => MICROS_PER_SECOND,
+        "MILLISECOND" => 1000,
+        "MICROSECOND" => 1,
+        _ => return None,
+    }))
 }
 
 fn unary_operation(function: &str, a: &DataType, result: &DataType) -> Option<Operation> {
@@ -229,6 +337,9 @@ fn unary_operation(function: &str, a: &DataType, result: &DataType) -> Option<Op
 
 /// The operation behind a call expression.
 pub(crate) fn operation_of(function: &str, args: &[Expr], result: &DataType) -> Option<Operation> {
+    if let Some(truncation) = truncation(function, args) {
+        return Some(truncation);
+    }
     let types: Vec<&DataType> = args.iter().map(|a| &a.ty.data).collect();
     operation(function, &types, result)
 }
@@ -260,6 +371,7 @@ pub(crate) fn operands(e: &Expr) -> Vec<&Expr> {
     match &e.kind {
         ExprKind::IsNull(x) if matches!(x.kind, ExprKind::Column(_)) => vec![],
         ExprKind::Cast { value, .. } if is_null_literal(value) => vec![],
+        ExprKind::Call { function, args } if truncation(function.name, args).is_some() => vec![&args[1]],
         _ => e.children(),
     }
 }

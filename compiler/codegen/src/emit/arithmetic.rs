@@ -17,12 +17,16 @@ impl Row<'_, '_, '_> {
     /// The value of a call.
     pub(crate) fn call(&mut self, function: &str, args: &[Expr], lanes: &[Lane], result: &DataType) -> Lane {
         let operation = operation_of(function, args, result).expect("`select::compiles` admitted the call");
-        if let Some(lane) = self.function_with_nulls(operation, lanes, result) {
+        let data = args.first().map_or(result, |a| &a.ty.data);
+        if let Some(lane) = self.function_with_nulls(operation, lanes, data, result) {
             return lane;
+        }
+        if operation == Operation::Convert {
+            let converted = self.cast(lanes[0], &args[0].ty.data, result);
+            return self.propagate(lanes, converted.value, converted.fail);
         }
         let a = lanes[0].value;
         let b = lanes.get(1).map_or(a, |l| l.value);
-        let data = &args[0].ty.data;
         let (value, misfit) = match operation {
             Operation::Compare(order) => (self.compare(order, a, b, data), None),
             Operation::CompareDecimals(order) => (self.compare_decimals(order, a, b, args), None),
@@ -39,12 +43,15 @@ impl Row<'_, '_, '_> {
                 (product, self.too_many_digits(product, result))
             }
             Operation::Decimal(helper) => self.decimal(helper, a, b, args, result),
-            other => self.function(other, lanes, data),
+            other => match self.datetime(other, lanes) {
+                Some(checked) => checked,
+                None => self.function(other, lanes, data),
+            },
         };
         self.propagate(lanes, value, misfit)
     }
 
-    fn checked(&mut self, operation: Operation, a: Value, b: Value) -> Checked {
+    pub(super) fn checked(&mut self, operation: Operation, a: Value, b: Value) -> Checked {
         let ty = self.code.b.func.dfg.value_type(a);
         if ty.is_float() {
             let ins = self.code.ins();

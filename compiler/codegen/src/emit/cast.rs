@@ -6,10 +6,10 @@ use super::layout::{clif_type, range};
 use super::row::Row;
 use crate::helpers::{Helper, digits};
 use cranelift::prelude::*;
-use flowc_ir::DataType;
+use flowc_ir::{DataType, calendar};
 
-const MICROS_PER_SECOND: i128 = 1_000_000;
-const MICROS_PER_DAY: i128 = 86_400_000_000;
+const MICROS_PER_SECOND: i128 = calendar::MICROS_PER_SECOND as i128;
+const MICROS_PER_DAY: i128 = calendar::MICROS_PER_DAY as i128;
 
 /// How a value is converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Row<'_, '_, '_> {
         }
     }
 
-    fn not_zero(&mut self, v: Value) -> Value {
+    pub(super) fn not_zero(&mut self, v: Value) -> Value {
         match self.code.b.func.dfg.value_type(v) {
             types::F64 => {
                 let zero = self.code.ins().f64const(0.0);
@@ -224,7 +224,7 @@ impl Row<'_, '_, '_> {
         (value, self.code.either(Some(none), over))
     }
 
-    fn scaled_up(&mut self, v: Value, unit: i128) -> (Value, Option<Value>) {
+    pub(super) fn scaled_up(&mut self, v: Value, unit: i128) -> (Value, Option<Value>) {
         let (long, _) = self.integer(v, types::I64);
         let unit = self.code.int(types::I64, unit);
         let (value, over) = self.code.ins().smul_overflow(long, unit);

@@ -8,6 +8,7 @@ use crate::helpers::Helper;
 use crate::select::{Bits, FloatInstruction, Operation, Shift};
 use cranelift::prelude::*;
 use flowc_ir::DataType;
+use flowc_ir::calendar::MICROS_PER_DAY;
 
 impl Row<'_, '_, '_> {
     /// The value of an operation that sees nulls or makes them, or has no operands; none if it is none of these.
@@ -15,10 +16,19 @@ impl Row<'_, '_, '_> {
         &mut self,
         operation: Operation,
         lanes: &[Lane],
+        data: &DataType,
         result: &DataType,
     ) -> Option<Lane> {
         match operation {
             Operation::Constant(v) => Some(Lane::new(self.code.ins().f64const(v))),
+            Operation::Now => Some(Lane::new(self.now)),
+            Operation::Today => {
+                let day = self.floor_divide(self.now, i128::from(MICROS_PER_DAY));
+                Some(Lane::new(self.code.ins().ireduce(types::I32, day)))
+            }
+            Operation::NullIf | Operation::NullIfZero | Operation::Nvl | Operation::EqualNull => {
+                Some(self.about_null(operation, lanes, data))
+            }
             Operation::Extreme(order) => Some(self.extreme(order, lanes, result)),
             Operation::IsNan => {
                 let x = lanes[0];
@@ -43,6 +53,42 @@ impl Row<'_, '_, '_> {
                 Some(self.null_where(low, lanes, value))
             }
             _ => None,
+        }
+    }
+
+    /// Functions that are about nulls; all operands are evaluated. `data` is the first operand's type.
+    fn about_null(&mut self, operation: Operation, lanes: &[Lane], data: &DataType) -> Lane {
+        let a = lanes[0];
+        let b = lanes.get(1).copied().unwrap_or(a);
+        let fail = self.code.either(a.fail, lanes.get(1).and_then(|b| b.fail));
+        match operation {
+            Operation::Nvl => {
+                let Some(null) = a.null else { return Lane { fail, ..a } };
+                let value = self.code.choose(null, b.value, a.value);
+                Lane { value, null: self.code.only(null, b.null), fail }
+            }
+            Operation::NullIf => {
+                let same = self.compare(Order::Equal, a.value, b.value, data);
+                let same = self.code.unless(b.null, same);
+                Lane { value: a.value, null: self.code.either(a.null, Some(same)), fail }
+            }
+            Operation::NullIfZero => {
+                let some = self.not_zero(a.value);
+                let zero = self.code.not(some);
+                Lane { value: a.value, null: self.code.either(a.null, Some(zero)), fail }
+            }
+            _ => {
+                let same = self.compare(Order::Equal, a.value, b.value, data);
+                let value = match self.code.either(a.null, b.null) {
+                    None => same,
+                    Some(some_null) => {
+                        let both = a.null.zip(b.null).map(|(a, b)| self.code.and(a, b));
+                        let same = self.code.and_not(same, some_null);
+                        self.code.either(Some(same), both).expect("one of them is there")
+                    }
+                };
+                Lane { value, null: None, fail }
+            }
         }
     }
 

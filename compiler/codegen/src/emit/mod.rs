@@ -5,6 +5,7 @@ mod arithmetic;
 mod cast;
 mod code;
 mod compare;
+mod datetime;
 mod functions;
 mod layout;
 mod mask;

@@ -4,6 +4,7 @@
 use super::code::{Code, Lane};
 use super::layout::{bits, clif_type};
 use crate::fused::Fused;
+use crate::select::operands;
 use cranelift::prelude::*;
 use flowc_ir::{CastFailure, DataType, Expr, ExprKind, LocalId, Value as Constant};
 use std::collections::BTreeMap;
@@ -64,7 +65,7 @@ impl<'c, 'f, 'p> Row<'c, 'f, 'p> {
                 self.expr(body)
             }
             ExprKind::Call { function, args } => {
-                let lanes: Vec<Lane> = args.iter().map(|a| self.expr(a)).collect();
+                let lanes: Vec<Lane> = operands(e).into_iter().map(|a| self.expr(a)).collect();
                 self.call(function.name, args, &lanes, &e.ty.data)
             }
             ExprKind::And(operands) => self.logic(operands, true),

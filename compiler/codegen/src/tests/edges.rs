@@ -89,7 +89,7 @@ fn check(types: &[Type], batch: &RecordBatch, e: &Expr) {
     for program in programs {
         let mut batch = batch.clone();
         // Behind a failing row the next ones are tried, a few times.
-        for _ in 0..5 {
+        for _ in 0..3 {
             match compare(&program, &batch, &EvalContext::default()) {
                 Ok(Outcome::Rows(_)) => break,
                 Ok(Outcome::Failed(f)) => batch = batch.slice(f.row + 1, batch.num_rows() - f.row - 1),
@@ -142,7 +142,7 @@ fn every_function_at_its_edges() {
                 if !nullable || signature.len() != 2 {
                     continue;
                 }
-                for constant in edges(&types[1].data) {
+                for constant in edges(&types[1].data).into_iter().step_by(3) {
                     let constant = literal(constant, types[1].data.clone());
                     check(&types, &batch, &call(function.name, vec![operands[0].clone(), constant]));
                 }

@@ -244,3 +244,25 @@ fn choosing_between_128_bit_values_is_no_minimum() {
     let least = choose(call("less", vec![a.clone(), b.clone()]), a, b);
     assert_eq!(values(&types, least, &rows), [Ok(Value::Decimal(-5)), Ok(Value::Decimal(-5))]);
 }
+
+#[test]
+fn timestamps_are_rounded_down_to_a_unit() {
+    let types = [Type::nullable(DataType::Timestamp)];
+    let micros = [0, 1, -1, 59_999_999, -60_000_001, 86_400_000_000, i64::MIN, i64::MAX, 1_700_000_000_123_456];
+    let rows: Vec<Vec<Value>> = micros.iter().map(|v| vec![Value::Timestamp(*v)]).collect();
+    for unit in ["day", "hour", "minute", "second", "millisecond", "MICROSECOND"] {
+        let unit = literal(Value::String(unit.into()), DataType::String);
+        let found = values(&types, call("date_trunc", vec![unit, column(0, &types[0])]), &rows);
+        assert!(found[2..6].iter().all(Result::is_ok));
+    }
+}
+
+#[test]
+fn the_epoch_has_one_time() {
+    let program = program(&[], vec![], vec![call("now", vec![]), call("current_date", vec![])]);
+    let context = EvalContext { now: 1_700_000_000_123_456, epoch: 1 };
+    let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(3));
+    let batch = RecordBatch::try_new_with_options(to_arrow_schema(&schema(&[])), vec![], &options).expect("no columns");
+    let Ok(Outcome::Rows(rows)) = compare(&program, &batch, &context) else { panic!("nothing fails") };
+    assert_eq!(value_at(rows.column(0), 2, &Type::new(DataType::Timestamp)), Value::Timestamp(context.now));
+}
