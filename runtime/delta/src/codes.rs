@@ -75,3 +75,26 @@ pub const ALL: &[(&str, &str)] = &[
     (DAMAGED_LOG, "the table's log is damaged"),
     (UNKNOWN_OUTCOME, "it is not known whether a commit took place"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn every_code_has_its_page() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
+        for (code, title) in ALL {
+            let page = std::fs::read_to_string(format!("{folder}/{code}.md")).expect("a page");
+            assert_eq!(page.lines().next(), Some(format!("# {code}: {title}").as_str()));
+            assert!(page.contains("\n## How to go on\n"), "{code}");
+        }
+    }
+
+    #[test]
+    fn codes_are_listed_once() {
+        let mut codes: Vec<_> = ALL.iter().map(|(code, _)| code).collect();
+        codes.sort();
+        codes.dedup();
+        assert_eq!(codes.len(), ALL.len());
+    }
+}

@@ -52,7 +52,7 @@ impl Facts for FileFacts<'_> {
         let nulls = self.stat("nullCount", &names).and_then(Json::as_u64);
         let max = self.stat("maxValues", &names).and_then(|v| bound(v, &ty.data)).map(rounded_up);
         Some(Range {
-            min: self.stat("minValues", &names).and_then(|v| bound(v, &ty.data)),
+            min: lower(self.stat("minValues", &names).and_then(|v| bound(v, &ty.data))),
             max: upper(max),
             nulls: ty.nullable && nulls != Some(0),
             values: rows.is_none() || nulls.is_none() || nulls < rows,
@@ -104,6 +104,11 @@ fn upper(max: Option<Value>) -> Option<Value> {
     max.filter(|v| !matches!(v, Value::Float(_) | Value::Double(_)))
 }
 
+/// Writers that take NaN for a bound do not agree where it stands.
+fn lower(min: Option<Value>) -> Option<Value> {
+    min.filter(|v| !matches!(v, Value::Float(x) if x.is_nan()) && !matches!(v, Value::Double(x) if x.is_nan()))
+}
+
 /// What a Parquet row group says of itself; top-level columns only.
 pub struct RowGroupFacts {
     ranges: Vec<Option<Range>>,
@@ -145,7 +150,7 @@ fn row_group_range(
     let maxes = converter.row_group_maxes([group]).map_err(|e| arrow::error::ArrowError::ParquetError(e.to_string()));
     let nulls = statistics.null_count_opt();
     Some(Range {
-        min: value(mins).filter(|_| trusted),
+        min: lower(value(mins)).filter(|_| trusted),
         max: upper(value(maxes)).filter(|_| trusted),
         nulls: column.field.ty.nullable && nulls != Some(0),
         values: nulls.is_none_or(|n| n < group.num_rows().max(0) as u64),

@@ -15,7 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType as A, Field as AField, FieldRef, Schema as ASchema, SchemaRef, TimeUnit};
 use deltalake::logstore::object_store;
 use flowc_ir::arrow_types::to_arrow_schema;
-use flowc_ir::{Program, Schema, Value};
+use flowc_ir::{DataType, Program, Schema, Type, Value};
 use flowc_runtime::{BatchStream, RunError, Split};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ProjectionMask;
@@ -26,12 +26,10 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Files of more rows than this are cut at row groups.
-const LARGE_FILE_ROWS: u64 = 2_000_000;
-/// And of more bytes than this, where the number of rows is not known.
+/// A part of a large file ends with the row group that reaches this many rows; a file is large when it has twice as many.
+const SPLIT_ROWS: u64 = 1_000_000;
+/// A file is large when it has more bytes than this, where the number of rows is not known.
 const LARGE_FILE_BYTES: i64 = 256 << 20;
-/// A part of a large file ends with the row group that reaches this many rows.
-const SPLIT_ROWS: i64 = 1_000_000;
 
 /// A split: a file, or some row groups of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,6 +48,7 @@ pub struct Scan {
     schema: SchemaRef,
     predicate: Option<Arc<Program>>,
     by_id: bool,
+    split_rows: u64,
 }
 
 /// An opened file.
@@ -83,7 +82,7 @@ impl Scan {
             let declared = table
                 .to_flowc()
                 .map_err(|e| changed(what, snapshot.version, &format!("`{}` has the type {}", e.column, e.ty)))?;
-            if !declared.ty.widens_to(&field.ty) {
+            if !fits(&declared.ty, &field.ty) {
                 let why = format!("`{}` is {} there, {} in the program", field.name, declared.ty, field.ty);
                 return Err(changed(what, snapshot.version, &why));
             }
@@ -97,7 +96,13 @@ impl Scan {
             schema: to_arrow_schema(wanted),
             predicate: predicate.cloned().map(Arc::new),
             by_id: metadata.property("delta.columnMapping.mode") == Some("id"),
+            split_rows: SPLIT_ROWS,
         })
+    }
+
+    /// With parts of large files of another size.
+    pub fn with_split_rows(self, split_rows: u64) -> Scan {
+        Scan { split_rows, ..self }
     }
 
     /// Whether a file can hold a row that the predicate lets through.
@@ -110,7 +115,7 @@ impl Scan {
         let mut splits = vec![];
         for add in files.iter().filter(|f| self.keeps(f)) {
             let rows = add.physical_rows();
-            if rows.map_or(add.size > LARGE_FILE_BYTES, |r| r > LARGE_FILE_ROWS) {
+            if rows.map_or(add.size > LARGE_FILE_BYTES, |r| r > 2 * self.split_rows) {
                 self.cut(add, &mut splits).await?;
             } else {
                 splits.push(split(Part { add: add.as_ref().clone(), row_groups: None }, add.rows()));
@@ -125,9 +130,9 @@ impl Scan {
         let groups = opened.metadata.metadata().row_groups();
         let (mut start, mut rows) = (0, 0);
         for (i, group) in groups.iter().enumerate() {
-            rows += group.num_rows();
-            if rows >= SPLIT_ROWS || i + 1 == groups.len() {
-                let known = add.deletion_vector.is_none().then_some(rows.max(0) as u64);
+            rows += group.num_rows().max(0) as u64;
+            if rows >= self.split_rows || i + 1 == groups.len() {
+                let known = add.deletion_vector.is_none().then_some(rows);
                 splits.push(split(Part { add: add.clone(), row_groups: Some(start..i + 1) }, known));
                 (start, rows) = (i + 1, 0);
             }
@@ -278,6 +283,23 @@ impl Shape {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(self.scan.schema.clone(), columns, &options)
             .map_err(|e| self.scan.bad(path, &e.to_string()))
+    }
+}
+
+/// Whether a column of the table can be read as the program wants it. Structs may have got further fields.
+fn fits(table: &Type, wanted: &Type) -> bool {
+    if table.nullable && !wanted.nullable {
+        return false;
+    }
+    match (&table.data, &wanted.data) {
+        (DataType::Struct(has), DataType::Struct(wants)) => {
+            wants.iter().all(|w| has.iter().any(|h| h.name == w.name && fits(&h.ty, &w.ty)))
+        }
+        (DataType::Array(has), DataType::Array(wants)) => fits(has, wants),
+        (DataType::Map(key, value), DataType::Map(k, v)) => {
+            fits(&Type::new(key.as_ref().clone()), &Type::new(k.as_ref().clone())) && fits(value, v)
+        }
+        (has, wants) => has.widens_to(wants),
     }
 }
 

@@ -125,10 +125,15 @@ fn partitions(snapshot: &Snapshot) -> Vec<Partition> {
     if by.is_empty() {
         return vec![];
     }
+    let fields = crate::schema::parse(&snapshot.metadata.schema_string).unwrap_or_default();
+    let physical =
+        |name: &String| fields.iter().find(|f| f.name == *name).map_or(name.clone(), |f| f.physical().to_string());
     let mut all: BTreeMap<Vec<Option<String>>, Partition> = BTreeMap::new();
     for file in snapshot.files.values() {
-        let values: IndexMap<String, Option<String>> =
-            by.iter().map(|name| (name.clone(), file.partition_values.get(name).cloned().flatten())).collect();
+        let values: IndexMap<String, Option<String>> = by
+            .iter()
+            .map(|name| (name.clone(), file.partition_values.get(&physical(name)).cloned().flatten()))
+            .collect();
         let key = values.values().cloned().collect();
         let partition = all.entry(key).or_insert(Partition { values, files: 0, bytes: 0, rows: Some(0) });
         partition.files += 1;

@@ -96,6 +96,12 @@ impl Target {
         };
         let mut configuration: indexmap::IndexMap<String, Option<String>> = Default::default();
         for (key, value) in &spec.properties {
+            if key.starts_with("delta.constraints.") {
+                return Err(at(bad_property(
+                    spec,
+                    &format!("`{key}` would be a constraint that the program does not test"),
+                )));
+            }
             if !key.starts_with("delta.feature.") && !key.starts_with("delta.min") {
                 configuration.insert(key.clone(), Some(value.clone()));
             }

@@ -42,7 +42,7 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Sizes { file_bytes: 128 << 20, row_group_bytes: 32 << 20, open_files: 64, open_bytes: 192 << 20 }
+        Sizes { file_bytes: 128 << 20, row_group_bytes: 32 << 20, open_files: 512, open_bytes: 128 << 20 }
     }
 }
 
@@ -198,12 +198,13 @@ impl DeltaWriter {
             path.push_str(&partition::folder(column, value.as_deref()));
             path.push('/');
         }
-        path.push_str(&format!("part-{:05}-{}-c{:03}.zstd.parquet", self.worker, Uuid::new_v4(), self.begun.len()));
+        // In the order in which they were begun, for whoever reads them by name.
+        path.push_str(&format!("part-{:05}-{:05}-{}.zstd.parquet", self.worker, self.begun.len(), Uuid::new_v4()));
         let object = Path::parse(&path).map_err(|e| self.failed(ParquetError::External(Box::new(e))))?;
         self.begun.push(path.clone());
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_created_by(format!("flowc {}", env!("CARGO_PKG_VERSION")))
+            .set_created_by(concat!("flowc version ", env!("CARGO_PKG_VERSION")).to_string())
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
         let upload = BufWriter::with_capacity(self.storage.store(), object, UPLOAD_BYTES);

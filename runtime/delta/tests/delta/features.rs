@@ -75,6 +75,36 @@ async fn deletion_vectors_are_applied_across_row_groups() {
 }
 
 #[tokio::test]
+async fn large_files_are_cut_at_row_groups() {
+    use flowc_delta::scan::Scan;
+    use futures::TryStreamExt;
+    let storage = memory();
+    let sizes = Sizes { row_group_bytes: 1, ..Sizes::default() };
+    let sink = DeltaSink::with_sizes(&sink_spec(numbers_schema(), &[]), storage.clone(), sizes);
+    let rows = [numbers(0..5, None), numbers(5..10, None), numbers(10..15, None), numbers(15..16, None)];
+    run_epoch(&sink, 1, &[rows.to_vec()]).await.expect("commits");
+    for deleted in [false, true] {
+        if deleted {
+            delete_rows(&storage, &[0, 9, 10]).await;
+        }
+        let snapshot = Snapshot::load(&storage, None).await.expect("loads");
+        let scan = Scan::new(&storage, "t", &snapshot, &numbers_schema(), None).expect("a scan").with_split_rows(6);
+        let splits = scan.splits(&snapshot.ordered_files()).await.expect("splits");
+        let counts: Vec<_> = splits.iter().map(|s| s.rows).collect();
+        assert_eq!(counts, if deleted { [None, None] } else { [Some(10), Some(6)] });
+        let mut found = vec![];
+        for split in &splits {
+            found.extend(scan.read(split, 4).await.expect("opens").try_collect::<Vec<_>>().await.expect("reads"));
+        }
+        let whole = Scan::new(&storage, "t", &snapshot, &numbers_schema(), None).expect("a scan");
+        let split = whole.splits(&snapshot.ordered_files()).await.expect("splits");
+        let at_once: Vec<RecordBatch> =
+            whole.read(&split[0], 100).await.expect("opens").try_collect().await.expect("reads");
+        assert_eq!((texts(&found), texts(&found).len()), (texts(&at_once), if deleted { 13 } else { 16 }));
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_deletion_vector_is_an_error() {
     let storage = memory();
     run_epoch(&DeltaSink::new(&sink_spec(numbers_schema(), &[]), storage.clone()), 1, &[vec![numbers(0..5, None)]])

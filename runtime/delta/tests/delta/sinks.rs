@@ -217,6 +217,7 @@ async fn protocols_are_the_least_that_is_needed() {
         ("delta.enableRowTracking", "true"),
         ("delta.columnMapping.mode", "name"),
         ("delta.feature.magic", "supported"),
+        ("delta.constraints.x", "id > 0"),
     ] {
         assert_eq!(created(with(key, value)).await.expect_err("refused").code, "R0328", "{key}");
     }
@@ -276,4 +277,19 @@ async fn checkpoints_come_every_ten_versions_and_keep_transactions() {
     assert_eq!(after.txns[APPLICATION].version, 12);
     let fresh = DeltaSink::new(&plain(), storage);
     assert_eq!(fresh.committed(APPLICATION).await.expect("reads"), Some(12));
+}
+
+#[tokio::test]
+async fn a_full_refresh_replaces_what_an_append_wrote() {
+    let (storage, sink) = with_rows(&plain()).await;
+    run_epoch(&sink, 2, &[vec![numbers(5..7, None)]]).await.expect("commits");
+    let id = flowc_runtime::EpochId { replace: true, ..epoch(3) };
+    let again = sink.begin(id).await.expect("begins");
+    let mut writer = again.writer().await.expect("a writer");
+    writer.write(&numbers(1..2, None)).await.expect("writes");
+    again.commit(vec![writer.finish().await.expect("finishes")]).await.expect("commits");
+    assert_eq!(sorted(&table_rows(&storage, &numbers_schema(), None).await), ["1 | null"]);
+    run_epoch(&sink, 4, &[vec![numbers(2..3, None)]]).await.expect("commits");
+    assert_eq!(sorted(&table_rows(&storage, &numbers_schema(), None).await), ["1 | null", "2 | null"]);
+    assert_eq!(sink.committed(APPLICATION).await.expect("reads"), Some(4));
 }
