@@ -406,10 +406,9 @@ impl EpochRun {
         let mut failure = fault.failure;
         let programs = self.executable.plan.programs();
         let program = programs.iter().find(|(slot, _)| *slot == fault.slot).map(|(_, program)| *program);
-        if let (true, Some(program)) = (failure.failure.message.is_empty(), program) {
-            if let Some(explained) = crate::operators::transform::explain(program, &context, &fault.row) {
-                failure = explained;
-            }
+        let program = program.filter(|_| failure.failure.message.is_empty());
+        if let Some(explained) = program.and_then(|p| crate::operators::transform::explain(p, &context, &fault.row)) {
+            failure = explained;
         }
         let mut error = RunError::from(failure).help(format!("the row comes from {what}"));
         error.row = crate::text::row_text(&fault.row, 0);

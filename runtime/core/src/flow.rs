@@ -215,10 +215,10 @@ impl Flow {
 
     pub(crate) async fn split_done(&self, leaf: usize, split: u32) -> Result<(), RunError> {
         for (_, sink) in self.sinks() {
-            if let Lanes::Ordered(lane) = &sink.lanes {
-                if let Some(lane) = &mut *lane.lock().await {
-                    lane.split_done(leaf, split).await?;
-                }
+            if let Lanes::Ordered(lane) = &sink.lanes
+                && let Some(lane) = &mut *lane.lock().await
+            {
+                lane.split_done(leaf, split).await?;
             }
         }
         Ok(())
@@ -226,10 +226,10 @@ impl Flow {
 
     pub(crate) async fn leaf_done(&self, leaf: usize) -> Result<(), RunError> {
         for (_, sink) in self.sinks() {
-            if let Lanes::Ordered(lane) = &sink.lanes {
-                if let Some(lane) = &mut *lane.lock().await {
-                    lane.leaf_done(leaf).await?;
-                }
+            if let Lanes::Ordered(lane) = &sink.lanes
+                && let Some(lane) = &mut *lane.lock().await
+            {
+                lane.leaf_done(leaf).await?;
             }
         }
         Ok(())

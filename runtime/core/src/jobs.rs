@@ -147,14 +147,11 @@ impl Planner<'_> {
             let range = range.map_err(|e| located(e, self.plan.sources[source].origin))?;
             ranges.extend(range.map(|r| (source, r)));
         }
+        let used = group.sinks.iter().flat_map(|s| self.inputs[*s].scans.iter().chain(&self.inputs[*s].lookups));
         let mut pins = BTreeMap::new();
-        for &sink in &group.sinks {
-            for &table in self.inputs[sink].scans.iter().chain(&self.inputs[sink].lookups) {
-                if !pins.contains_key(&table) {
-                    let pin = self.world.tables[table].pin().await;
-                    pins.insert(table, pin.map_err(|e| located(e, self.plan.tables[table].origin))?);
-                }
-            }
+        for table in used.copied().collect::<BTreeSet<usize>>() {
+            let pin = self.world.tables[table].pin().await;
+            pins.insert(table, pin.map_err(|e| located(e, self.plan.tables[table].origin))?);
         }
         Ok((ranges, pins))
     }

@@ -3,6 +3,8 @@
 //! Invariants: operators see batches and the ends of epochs only; the checkpoint protocol is a pure decision over observed facts; the same ranges give the
 //! same rows whatever the number of workers or the size of batches. This crate must not know of the syntax, the compiler, code generation, or Delta.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod batch;
 pub mod cancel;
 pub mod clock;

@@ -3,8 +3,8 @@
 
 use smallvec::SmallVec;
 
-/// From here on a value goes into a [`Wide`] at once: sums of fewer than 2^60 smaller ones do not overflow.
-const LARGE: f64 = 9.745_314_011_399_999e288;
+/// About 2^960. From here on a value goes into a [`Wide`] at once: sums of fewer than 2^60 smaller ones do not overflow.
+const LARGE: f64 = 9.7e288;
 
 /// The exact sum of doubles: a few doubles that do not overlap (Shewchuk, 1997), or all bits of the range of doubles where values are huge.
 #[derive(Debug, Clone, Default)]
