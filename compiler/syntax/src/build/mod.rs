@@ -15,6 +15,7 @@ use crate::diagnostic::Diagnostic;
 use crate::grammar::Rule;
 use crate::span::{FileId, Span};
 use pest::iterators::{Pair, Pairs};
+use std::sync::LazyLock;
 
 /// How deep an expression's tree may be: every later stage walks it with a function that calls itself.
 pub(crate) const MAX_DEPTH: usize = 256;
@@ -104,96 +105,24 @@ fn nodes<'i>(pairs: Pairs<'i, Rule>) -> impl Iterator<Item = Pair<'i, Rule>> {
     pairs.filter(|p| !is_terminal(p.as_rule()))
 }
 
-/// Keywords and punctuation, whose presence says all.
+/// Keywords and punctuation, whose presence says all; by rule, since each pair is asked.
+static TERMINALS: LazyLock<Vec<bool>> = LazyLock::new(|| {
+    const SIGNS: &str = "lparen rparen lbracket rbracket lbrace rbrace comma colon dot pipe arrow fat_arrow assign less greater quote EOI";
+    // Keywords that are the whole of what they say: literals, policies, kinds, orders.
+    const NODES: &str =
+        "null true false warn drop quarantine fail left right full semi anti asc desc first last partition";
+    let terminal = |rule: &Rule| {
+        let name = format!("{rule:?}");
+        SIGNS.split(' ').any(|sign| sign == name)
+            || name.strip_prefix("kw_").is_some_and(|word| !NODES.split(' ').any(|node| node == word))
+    };
+    let mut table = vec![false; Rule::all_rules().iter().map(|r| *r as usize + 1).max().unwrap_or(0)];
+    for rule in Rule::all_rules() {
+        table[*rule as usize] = terminal(rule);
+    }
+    table
+});
+
 fn is_terminal(rule: Rule) -> bool {
-    use Rule::*;
-    matches!(
-        rule,
-        lparen
-            | rparen
-            | lbracket
-            | rbracket
-            | lbrace
-            | rbrace
-            | comma
-            | colon
-            | dot
-            | pipe
-            | arrow
-            | fat_arrow
-            | assign
-            | less
-            | greater
-            | quote
-            | EOI
-            | kw_use
-            | kw_param
-            | kw_source
-            | kw_table
-            | kw_fn
-            | kw_flow
-            | kw_sink
-            | kw_test
-            | kw_schema
-            | kw_event_time
-            | kw_watermark
-            | kw_idle
-            | kw_changes
-            | kw_from
-            | kw_sequence
-            | kw_by
-            | kw_ignore
-            | kw_updates
-            | kw_malformed
-            | kw_start
-            | kw_version
-            | kw_as
-            | kw_of
-            | kw_mode
-            | kw_append
-            | kw_overwrite
-            | kw_merge
-            | kw_scd2
-            | kw_on
-            | kw_constraint
-            | kw_properties
-            | kw_evolve
-            | kw_given
-            | kw_then
-            | kw_error
-            | kw_at
-            | kw_advance
-            | kw_to
-            | kw_where
-            | kw_extend
-            | kw_select
-            | kw_rename
-            | kw_sort
-            | kw_limit
-            | kw_union
-            | kw_explode
-            | kw_expect
-            | kw_else
-            | kw_unique
-            | kw_within
-            | kw_repair
-            | kw_join
-            | kw_aggregate
-            | kw_window
-            | kw_late
-            | kw_dedup
-            | kw_top
-            | kw_per
-            | kw_array
-            | kw_map
-            | kw_struct
-            | kw_in
-            | kw_like
-            | kw_matches
-            | kw_between
-            | kw_is
-            | kw_if
-            | kw_match
-            | kw_nulls
-    )
+    TERMINALS.get(rule as usize).copied().unwrap_or(rule == Rule::EOI)
 }
