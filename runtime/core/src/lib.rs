@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod cancel;
 pub mod clock;
+pub mod codes;
 pub mod connector;
 pub mod connectors;
 mod epoch;

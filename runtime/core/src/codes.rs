@@ -1,0 +1,76 @@
+//! The codes of the errors of this crate's runs: each with a title, and a page in `docs/errors`. Codes are never reused and never change their meaning.
+//! Rows have `R01..`, sources `R02..`, sinks `R03..`, the state `R04..`, storage `R05..`. Connectors of other crates have lists of their own.
+
+/// All codes with their titles.
+pub const ALL: &[(&str, &str)] = &[
+    ("R0101", "a result does not fit its type"),
+    ("R0102", "division by zero"),
+    ("R0103", "a value cannot be converted"),
+    ("R0104", "a function cannot take this value"),
+    ("R0105", "a row breaks a constraint"),
+    ("R0106", "a value that must not be null is null"),
+    ("R0107", "a table is too large to look rows up in"),
+    ("R0108", "an aggregate has too many groups"),
+    ("R0109", "collected arrays are too long"),
+    ("R0201", "the connector cannot be used in this way"),
+    ("R0202", "a file changed after it was read"),
+    ("R0203", "a column of a file does not have the type that was promised"),
+    ("R0204", "a file is malformed"),
+    ("R0205", "a value in a file does not have its column's type"),
+    ("R0206", "a file is no Parquet file"),
+    ("R0207", "a file lacks a column"),
+    ("R0208", "a pattern of file names is wrong"),
+    ("R0209", "a CSV option is not an ASCII character"),
+    ("R0301", "files have no partition columns"),
+    ("R0302", "a sink needs a directory"),
+    ("R0401", "a target has epochs that the state does not know"),
+    ("R0402", "a target lacks epochs that the state knows"),
+    ("R0403", "the state belongs to another pipeline"),
+    ("R0404", "another run uses the state"),
+    ("R0405", "the state cannot be read"),
+    ("R0406", "a source reads from another place than before"),
+    ("R0407", "the program changed while an epoch was unfinished"),
+    ("R0501", "the state directory cannot be written"),
+    ("R0502", "temporary files cannot be written"),
+    ("R0503", "the console cannot be written"),
+    ("R0504", "a file cannot be read"),
+    ("R0505", "a file cannot be written"),
+    ("R0901", "a mistake in flowc itself"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    /// The codes between quotes in the source texts of a directory.
+    fn used(directory: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                used(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let codes = text.split('"').filter(|t| t.len() == 5 && t.starts_with("R0"));
+                found.extend(codes.filter(|c| c[1..].bytes().all(|b| b.is_ascii_digit())).map(str::to_string));
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_is_listed_and_has_a_page() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut found = BTreeSet::new();
+        used(&root.join("src"), &mut found);
+        let listed: BTreeSet<String> = ALL.iter().map(|(code, _)| code.to_string()).collect();
+        assert_eq!(listed.len(), ALL.len(), "a code is listed twice");
+        assert_eq!(found.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "used, but not listed");
+        for (code, title) in ALL {
+            let page = root.join(format!("../../docs/errors/{code}.md"));
+            let text = std::fs::read_to_string(&page).unwrap_or_default();
+            assert_eq!(text.lines().next(), Some(format!("# {code}: {title}").as_str()), "{}", page.display());
+            assert!(text.contains("How to go on"), "{code}");
+        }
+    }
+}
