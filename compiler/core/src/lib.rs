@@ -6,6 +6,7 @@
 mod check;
 pub mod checked;
 pub mod codes;
+pub mod explain;
 pub mod load;
 pub mod lower;
 pub mod optimize;

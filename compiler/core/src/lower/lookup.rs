@@ -145,9 +145,10 @@ fn residual(conjuncts: Vec<Expr>, stream: &Schema, widened: &Schema, table: &Sch
     let moved = conjuncts.iter().map(|c| map_columns(c, |i| if i < stream.len() { i } else { i + shift }));
     let nullable = conjuncts.iter().any(|c| c.ty.nullable);
     let ty = Type::boolean().with_nullable(nullable);
-    let value = match conjuncts.len() {
-        1 => moved.last()?,
-        _ => Expr::new(ExprKind::And(moved.collect()), ty.clone(), first.origin),
+    let mut moved: Vec<Expr> = moved.collect();
+    let value = match moved.len() {
+        1 => moved.swap_remove(0),
+        _ => Expr::new(ExprKind::And(moved), ty.clone(), first.origin),
     };
     let mut input = widened.clone();
     for field in &table.fields {

@@ -25,7 +25,11 @@ impl WithTemporaries {
 
     /// The position of a column with this value: an existing one, or a new one.
     pub(super) fn column(&mut self, value: Expr) -> usize {
-        self.named(value, None)
+        let name = match value.kind {
+            ExprKind::Column(index) => self.program.input.fields.get(index).cloned(),
+            _ => None,
+        };
+        self.named(value, name.as_ref())
     }
 
     /// As [`Self::column`], computed where it stands among the filters.

@@ -311,7 +311,7 @@ fn aggregates_and_sorts_compute_what_they_need_first() {
     // The key, the filter and the operand of avg: `next` is computed once.
     assert_eq!(
         plan.graph.nodes[1].schema.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(),
-        ["next", "#0", "#1"]
+        ["next", "#0", "value"]
     );
 }
 

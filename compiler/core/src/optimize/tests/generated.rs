@@ -64,8 +64,8 @@ impl Maker {
                 program.steps.push(ProgramStep::Let(value));
             }
         }
-        for slot in schema.len()..slots.len() {
-            let field = Field::new(format!("let{}_{slot}", self.graph.nodes.len()), slots[slot].clone());
+        for (slot, ty) in slots.iter().enumerate().skip(schema.len()) {
+            let field = Field::new(format!("let{}_{slot}", self.graph.nodes.len()), ty.clone());
             program.outputs.push(Output { value: column(slot, field.ty.clone()), field });
         }
         let before = program.outputs.len();
@@ -248,9 +248,10 @@ proptest! {
     #[test]
     fn optimized_plans_mean_the_same(seed: u64) {
         let (plan, rows, table) = generated(seed);
+        let (rows, table) = ([rows], [table]);
         prop_assert_eq!(flowc_ir::verify::verify(&plan), Ok(()));
         let better = optimize(plan.clone());
-        let (before, after) = (run(&plan, &[rows.clone()], &[table.clone()]), run(&better, &[rows], &[table]));
+        let (before, after) = (run(&plan, &rows, &table), run(&better, &rows, &table));
         prop_assert_eq!(
             bits(&before), bits(&after), "\n{}\n\n{}", print_plan(&plan, Origins::Omitted), print_plan(&better, Origins::Omitted)
         );

@@ -1,0 +1,388 @@
+//! The plan as a person reads it: for each step its columns, what is pushed down, what is read, how it runs, what it remembers. It must not know of files or
+//! kernels itself: whoever asks brings the numbers and the kernels' reports.
+
+mod expression;
+mod text;
+
+use flowc_ir::eval::KernelReport;
+use flowc_ir::graph::{Aggregate, Kind, Lookup, LookupKind, Node, NodeId, Operator, SortColumn};
+use flowc_ir::plan::{Connector, KernelSlot, Plan, SinkMode, VersionSpec};
+use flowc_ir::{Program, Schema};
+use indexmap::IndexMap;
+use serde::Serialize;
+
+/// What the world knows of a source or a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Read {
+    /// Its data files.
+    pub files: Option<u64>,
+    /// Those of them that would be read.
+    pub files_after_pruning: Option<u64>,
+    /// Its columns.
+    pub columns: Option<usize>,
+}
+
+/// The explanation, as data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Where rows come from: sources, and tables that are looked up in or scanned.
+    pub inputs: Vec<InputPart>,
+    /// What happens to them, in order.
+    pub steps: Vec<StepPart>,
+    /// Where they go.
+    pub sinks: Vec<SinkPart>,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ColumnPart {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: String,
+}
+
+/// A source or a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InputPart {
+    /// Its name.
+    pub name: String,
+    /// `source` or `table`.
+    pub kind: &'static str,
+    /// Where: `delta /warehouse/sensor`.
+    pub location: String,
+    /// Which version, where it is pinned or the start is given.
+    pub version: Option<String>,
+    /// The columns that are read.
+    pub columns: Vec<ColumnPart>,
+    /// The condition by which files and row groups are skipped.
+    pub pushed_down: Option<String>,
+    /// What the world knows.
+    pub read: Read,
+}
+
+/// A node of the graph between sources and sinks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepPart {
+    /// Its number, from 1.
+    pub number: usize,
+    /// What the user calls it.
+    pub name: String,
+    /// What it reads: names of sources and tables, or `step 3`.
+    pub reads: Vec<String>,
+    /// `transform`, `lookup`, …
+    pub operator: &'static str,
+    /// What it does, a line each.
+    pub does: Vec<String>,
+    /// The columns that come out.
+    pub columns: Vec<ColumnPart>,
+    /// The key by which rows are replaced or removed; none: they are only added.
+    pub changing_by: Option<Vec<String>>,
+    /// How its expressions run: part, and `jit`, `arrow`, `row` or `copy`.
+    pub runs: Vec<(String, String)>,
+    /// What it keeps in memory, and what bounds it; none: nothing but the batches in flight.
+    pub state: Option<String>,
+}
+
+/// A sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SinkPart {
+    /// Its name.
+    pub name: String,
+    /// What it reads.
+    pub reads: String,
+    /// Where.
+    pub location: String,
+    /// How: `append`, …
+    pub mode: String,
+    /// The columns.
+    pub columns: Vec<ColumnPart>,
+    /// The partition columns.
+    pub partition_by: Vec<String>,
+    /// Constraints that every row is tested against, with their SQL.
+    pub constraints: Vec<(String, String)>,
+}
+
+/// Explains a plan. `reports` are those of its kernels, `read` what is known of sources and tables, by name; what is missing is left out.
+pub fn explain(
+    plan: &Plan,
+    reports: &IndexMap<KernelSlot, KernelReport>,
+    read: &IndexMap<String, Read>,
+) -> Explanation {
+    let mut inputs: Vec<InputPart> = vec![];
+    for source in &plan.sources {
+        let start = source.start.map(|v| format!("from {} on", version(v)));
+        let read = read.get(&source.name).copied().unwrap_or_default();
+        inputs.push(input(
+            "source",
+            &source.name,
+            &source.connector,
+            start,
+            &source.schema,
+            source.predicate.as_ref(),
+            read,
+        ));
+    }
+    for table in &plan.tables {
+        let pinned = table.version.map(version);
+        let read = read.get(&table.name).copied().unwrap_or_default();
+        inputs.push(input(
+            "table",
+            &table.name,
+            &table.connector,
+            pinned,
+            &table.schema,
+            table.predicate.as_ref(),
+            read,
+        ));
+    }
+    let names = names(plan);
+    let mut steps = vec![];
+    for (id, node) in plan.graph.iter() {
+        if !matches!(node.operator, Operator::Source(_) | Operator::TableScan(_) | Operator::Sink(_)) {
+            steps.push(step(plan, id, node, &names, steps.len() + 1, reports));
+        }
+    }
+    let sinks = plan.sinks.iter().map(|sink| SinkPart {
+        name: sink.name.clone(),
+        reads: names[sink.input.0 as usize].clone(),
+        location: location(&sink.connector),
+        mode: mode(&sink.mode, sink.whole),
+        columns: columns(&sink.schema),
+        partition_by: sink.partition_by.clone(),
+        constraints: sink
+            .constraints
+            .iter()
+            .chain(sink.enforced.iter().filter(|e| !sink.constraints.contains(e)))
+            .cloned()
+            .collect(),
+    });
+    Explanation { pipeline: plan.pipeline.clone(), inputs, steps, sinks: sinks.collect() }
+}
+
+fn columns(schema: &Schema) -> Vec<ColumnPart> {
+    schema.fields.iter().map(|f| ColumnPart { name: f.name.clone(), ty: f.ty.to_string() }).collect()
+}
+
+fn version(version: VersionSpec) -> String {
+    match version {
+        VersionSpec::Number(number) => format!("version {number}"),
+        VersionSpec::Timestamp(micros) => {
+            let time = flowc_ir::Value::Timestamp(micros);
+            flowc_ir::cast::format::text_of(&time, &flowc_ir::DataType::Timestamp)
+        }
+    }
+}
+
+fn location(connector: &Connector) -> String {
+    let word = match connector {
+        Connector::Delta { .. } => "delta",
+        Connector::Parquet { .. } => "parquet",
+        Connector::Csv { .. } => "csv",
+        Connector::Json { .. } => "json",
+        Connector::Console => return "console".into(),
+        Connector::Generate { rows: Some(rows), .. } => return format!("generate {rows} rows"),
+        Connector::Generate { rows: None, .. } => return "generate without end".into(),
+        Connector::Kafka { topic, .. } => return format!("kafka {topic}"),
+    };
+    format!("{word} {}", flowc_ir::catalog::location(connector).unwrap_or_default())
+}
+
+fn mode(mode: &SinkMode, whole: bool) -> String {
+    match (mode, whole) {
+        (SinkMode::Append, false) => "append what is new".into(),
+        (SinkMode::Append, true) => "append, computed from the whole input whenever it changed".into(),
+        (SinkMode::Overwrite, _) => "overwrite with what is computed from the whole input whenever it changed".into(),
+    }
+}
+
+fn input(
+    kind: &'static str,
+    name: &str,
+    connector: &Connector,
+    version: Option<String>,
+    schema: &Schema,
+    predicate: Option<&Program>,
+    read: Read,
+) -> InputPart {
+    let pushed_down = predicate.and_then(|p| {
+        let names = expression::slot_names(p);
+        p.outputs.first().map(|o| expression::show(&o.value, &names))
+    });
+    let (name, location, columns) = (name.to_string(), location(connector), columns(schema));
+    InputPart { name, kind, location, version, columns, pushed_down, read }
+}
+
+/// What every node is called by those that read it.
+fn names(plan: &Plan) -> Vec<String> {
+    let mut number = 0;
+    let name = |node: &Node| match node.operator {
+        Operator::Source(id) => plan.sources[id.0 as usize].name.clone(),
+        Operator::TableScan(id) => plan.tables[id.0 as usize].name.clone(),
+        Operator::Sink(id) => plan.sinks[id.0 as usize].name.clone(),
+        _ => {
+            number += 1;
+            format!("step {number}")
+        }
+    };
+    plan.graph.nodes.iter().map(name).collect()
+}
+
+fn step(
+    plan: &Plan,
+    id: NodeId,
+    node: &Node,
+    names: &[String],
+    number: usize,
+    reports: &IndexMap<KernelSlot, KernelReport>,
+) -> StepPart {
+    let graph = &plan.graph;
+    let input = |i: usize| &graph.node(node.inputs[i]).schema;
+    let (operator, does, state): (_, Vec<String>, Option<String>) = match &node.operator {
+        Operator::Transform(program) => ("transform", transform(program), None),
+        Operator::Lookup(lookup) => {
+            let table = &plan.tables[lookup.table.0 as usize].name;
+            let state = format!(
+                "the rows of `{table}` in memory, {} columns of them: as many as its version of the epoch has",
+                lookup.prepare.outputs.len()
+            );
+            ("lookup", self::lookup(lookup, table, input(0)), Some(state))
+        }
+        Operator::Aggregate(aggregate) => {
+            let state = match aggregate.keys.is_empty() {
+                true => "a single group".to_string(),
+                false => "a group for each different key of the input".to_string(),
+            };
+            ("aggregate", self::aggregate(aggregate, input(0), &node.schema), Some(state))
+        }
+        Operator::Sort(keys) => ("sort", vec![sort(keys, &node.schema)], Some("all rows of the input".to_string())),
+        Operator::Limit(count) => ("limit", vec![format!("the first {count} rows")], None),
+        Operator::Union => ("union", vec![format!("all rows of {}", reads(node, names).join(", then of "))], None),
+        Operator::Explode { column, element } => {
+            let array = expression::name(&input(0).fields[*column].name);
+            (
+                "explode",
+                vec![format!("a row for each element of {array}, as {}", expression::name(&element.name))],
+                None,
+            )
+        }
+        Operator::Source(_) | Operator::TableScan(_) | Operator::Sink(_) => ("", vec![], None),
+    };
+    let changing_by = match &node.kind {
+        Kind::Append => None,
+        Kind::Changing { key } => Some(key.clone()),
+    };
+    StepPart {
+        number,
+        name: node.label.clone(),
+        reads: reads(node, names),
+        operator,
+        does,
+        columns: columns(&node.schema),
+        changing_by,
+        runs: runs(id, reports),
+        state,
+    }
+}
+
+fn reads(node: &Node, names: &[String]) -> Vec<String> {
+    node.inputs.iter().map(|i| names[i.0 as usize].clone()).collect()
+}
+
+fn runs(id: NodeId, reports: &IndexMap<KernelSlot, KernelReport>) -> Vec<(String, String)> {
+    let slots =
+        [(KernelSlot::Transform(id), ""), (KernelSlot::Prepare(id), "table "), (KernelSlot::Residual(id), "pair ")];
+    let mut runs = vec![];
+    for (slot, prefix) in slots {
+        let parts = reports.get(&slot).map(|r| r.parts.as_slice()).unwrap_or_default();
+        runs.extend(parts.iter().map(|(part, how)| (format!("{prefix}{part}"), how.to_string())));
+    }
+    runs
+}
+
+/// What a program does, a line for each step and each column that is not merely passed on.
+fn transform(program: &Program) -> Vec<String> {
+    let names = expression::slot_names(program);
+    let mut lines = vec![];
+    let mut slot = program.input.len();
+    for step in &program.steps {
+        lines.push(match step {
+            flowc_ir::ProgramStep::Let(e) => {
+                slot += 1;
+                format!("computes {} = {}", names[slot - 1], expression::show(e, &names))
+            }
+            flowc_ir::ProgramStep::Filter(e) => format!("keeps rows where {}", expression::show(e, &names)),
+            flowc_ir::ProgramStep::Assert { condition, what } => {
+                format!("stops at a row that breaks {what}: {}", expression::show(condition, &names))
+            }
+        });
+    }
+    for output in &program.outputs {
+        let name = expression::name(&output.field.name);
+        let value = expression::show(&output.value, &names);
+        if name != value {
+            lines.push(format!("computes {name} = {value}"));
+        }
+    }
+    lines
+}
+
+fn lookup(lookup: &Lookup, table: &str, stream: &Schema) -> Vec<String> {
+    let kind = match lookup.kind {
+        LookupKind::Inner => "a row for each match",
+        LookupKind::Left => "a row for each match, and those without one",
+        LookupKind::Semi => "rows with a match",
+        LookupKind::Anti => "rows without a match",
+    };
+    let prepared = lookup.prepare.output_schema();
+    let keys = lookup.stream_keys.iter().zip(&lookup.table_keys);
+    let keys = keys.map(|(a, b)| {
+        format!(
+            "{} == {}.{}",
+            expression::name(&stream.fields[*a].name),
+            expression::name(table),
+            expression::name(&prepared.fields[*b].name)
+        )
+    });
+    let keys: Vec<String> = keys.collect();
+    let by =
+        if keys.is_empty() { "every row is a candidate".to_string() } else { format!("on {}", keys.join(" and ")) };
+    let mut lines = vec![format!("{kind} in `{table}`, {by}")];
+    lines.extend(transform(&lookup.prepare).into_iter().map(|line| format!("of `{table}`: {line}")));
+    if let Some(output) = lookup.residual.as_ref().and_then(|r| r.outputs.first().map(|o| (r, o))) {
+        let condition = expression::show(&output.1.value, &expression::slot_names(output.0));
+        lines.push(format!("matches only where {condition}"));
+    }
+    lines
+}
+
+fn aggregate(aggregate: &Aggregate, input: &Schema, out: &Schema) -> Vec<String> {
+    let name = |i: &usize| expression::name(&input.fields[*i].name);
+    let keys: Vec<String> = aggregate.keys.iter().map(name).collect();
+    let mut lines =
+        vec![if keys.is_empty() { "one row for all".to_string() } else { format!("by {}", keys.join(", ")) }];
+    for (i, call) in aggregate.aggregates.iter().enumerate() {
+        let constants = call.constants.iter().map(|v| expression::value(v, &flowc_ir::DataType::Double));
+        let args: Vec<String> = call.args.iter().map(name).chain(constants).collect();
+        let filter = call.filter.map(|f| format!(" where {}", name(&f))).unwrap_or_default();
+        let column = expression::name(&out.fields[aggregate.keys.len() + i].name);
+        lines.push(format!("{column} = {}({}){filter}", call.function.info().name, args.join(", ")));
+    }
+    lines
+}
+
+fn sort(keys: &[SortColumn], schema: &Schema) -> String {
+    let keys = keys.iter().map(|key| {
+        let direction = if key.descending { " desc" } else { "" };
+        let nulls = match (key.descending, key.nulls_first) {
+            (true, true) => " nulls first",
+            (false, false) => " nulls last",
+            _ => "",
+        };
+        format!("{}{direction}{nulls}", expression::name(&schema.fields[key.column].name))
+    });
+    format!("by {}", keys.collect::<Vec<_>>().join(", "))
+}
