@@ -162,6 +162,8 @@ pub const WRITES_ITS_SOURCE: &str = "E0518";
 pub const APPEND_ONLY: &str = "E0519";
 /// The table has another constraint of this name.
 pub const CONSTRAINTS_DIFFER: &str = "E0520";
+/// Rows without end are computed as a whole.
+pub const ENDLESS_OVERWRITE: &str = "E0521";
 /// A connector that does not exist.
 pub const UNKNOWN_CONNECTOR: &str = "E0601";
 /// An option that the connector does not have.
@@ -317,6 +319,7 @@ pub const ALL: &[(&str, &str)] = &[
     (WRITES_ITS_SOURCE, "a sink writes what a source reads"),
     (APPEND_ONLY, "an append-only table is overwritten"),
     (CONSTRAINTS_DIFFER, "the table has another constraint of this name"),
+    (ENDLESS_OVERWRITE, "rows without end are computed as a whole"),
     (UNKNOWN_CONNECTOR, "a connector that does not exist"),
     (UNKNOWN_OPTION, "an option that the connector does not have"),
     (MISSING_OPTION, "a connector lacks what it needs"),

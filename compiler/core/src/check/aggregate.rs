@@ -13,6 +13,16 @@ use flowc_syntax::ast::{self, Aggregate, Arg, Assignment, Name, Step};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
 
+/// A column that an aggregate step makes.
+struct Made {
+    name: String,
+    span: Span,
+    comment: Option<String>,
+    /// Over the keys and, behind them, the aggregates.
+    value: Option<Expr>,
+    lineage: Option<usize>,
+}
+
 impl Checker<'_> {
     /// An aggregate in an aggregate step: remembered, and read as a column behind the keys.
     pub(super) fn collect_aggregate(
@@ -135,24 +145,29 @@ impl Checker<'_> {
         let context = AggregateContext { input: input.clone(), calls: vec![], keyed: !aggregate.keys.is_empty() };
         let mut env = Env::new(&key_rows);
         env.place = Place::Aggregates(Box::new(context));
-        let mut outputs: Vec<(String, Span, Option<String>, Option<Expr>, Option<usize>)> = vec![];
+        let mut outputs: Vec<Made> = vec![];
+        let mut nameless = key_rows.columns.len() < aggregate.keys.len();
         for assignment in &aggregate.aggregates {
             env.reads.clear();
-            let value = self.expr(&mut env, &assignment.value);
-            let Some((name, span)) = self.assigned_name(assignment) else { continue };
+            let value = self.expr(&mut env, &assignment.value).and_then(|v| self.storable(v));
+            let Some((name, span)) = self.assigned_name(assignment) else {
+                nameless = true;
+                continue;
+            };
             let id = self.lineage.borrow_mut().computed(&name, span, &env.reads, self.has_sinks(&flow.name));
-            outputs.push((name, span, assignment.doc.clone(), value, Some(id)));
+            outputs.push(Made { name, span, comment: assignment.doc.clone(), value, lineage: Some(id) });
         }
         let Place::Aggregates(context) = env.place else { return };
         let names: Vec<(&str, Span)> =
             aggregate.keys.iter().zip(&key_rows.columns).map(|(k, c)| (c.name.as_str(), k.span)).collect();
-        self.unique_columns(names.into_iter().chain(outputs.iter().map(|(n, s, ..)| (n.as_str(), *s))));
-        let result = self.grouped(&input, step, key_rows.columns.clone(), aggregate.keys.is_empty());
+        self.unique_columns(names.into_iter().chain(outputs.iter().map(|o| (o.name.as_str(), o.span))));
+        let result = self.grouped(&input, step, key_rows.columns.clone());
         self.emit_aggregate(flow, step, result, keys, context.calls, outputs);
+        flow.rows.open |= nameless;
     }
 
     /// What is known of the stream behind an aggregate.
-    fn grouped(&self, input: &Rows, step: &Step, keys: Vec<Column>, _single: bool) -> Rows {
+    fn grouped(&self, input: &Rows, step: &Step, keys: Vec<Column>) -> Rows {
         let key: Vec<String> = keys.iter().map(|c| c.name.clone()).collect();
         let mut rows = input.with_columns(keys);
         rows.event_time = None;
@@ -208,29 +223,34 @@ impl Checker<'_> {
         mut rows: Rows,
         keys: Vec<(Field, Expr)>,
         mut calls: Vec<CheckedAggregate>,
-        outputs: Vec<(String, Span, Option<String>, Option<Expr>, Option<usize>)>,
+        outputs: Vec<Made>,
     ) {
         let first = rows.columns.len();
         let direct = |index: usize| {
-            outputs.iter().position(|(_, _, _, value, _)| {
-                matches!(value, Some(Expr { kind: ExprKind::Column(c), .. }) if *c == first + index)
-            })
+            outputs
+                .iter()
+                .position(|o| matches!(o.value, Some(Expr { kind: ExprKind::Column(c), .. }) if c == first + index))
         };
+        let taken: Vec<&str> =
+            rows.columns.iter().map(|c| c.name.as_str()).chain(outputs.iter().map(|o| o.name.as_str())).collect();
         for (index, call) in calls.iter_mut().enumerate() {
-            // An aggregate that is an output by itself has that output's name; a part of one gets a name that no program can write.
-            call.field.name = direct(index).map_or_else(|| format!("aggregate {index}"), |o| outputs[o].0.clone());
-            call.field.comment = direct(index).and_then(|o| outputs[o].2.clone());
+            // An aggregate that is an output by itself has that output's name; a part of one gets a name that nothing else has.
+            let mut free = format!("aggregate {index}");
+            while taken.contains(&free.as_str()) {
+                free.push('\'');
+            }
+            call.field.name = direct(index).map_or(free, |o| outputs[o].name.clone());
+            call.field.comment = direct(index).and_then(|o| outputs[o].comment.clone());
         }
         let plain = outputs.len() == calls.len() && (0..calls.len()).all(|i| direct(i) == Some(i));
-        let column =
-            |(name, _, comment, value, lineage): &(String, Span, Option<String>, Option<Expr>, Option<usize>)| Column {
-                name: name.clone(),
-                table: None,
-                ty: value.as_ref().map(|v| v.ty.clone()),
-                comment: comment.clone(),
-                slot: 0,
-                lineage: *lineage,
-            };
+        let column = |made: &Made| Column {
+            name: made.name.clone(),
+            table: None,
+            ty: made.value.as_ref().map(|v| v.ty.clone()),
+            comment: made.comment.clone(),
+            slot: 0,
+            lineage: made.lineage,
+        };
         let key_columns = rows.columns.clone();
         let grouped: Vec<Column> = key_columns
             .iter()
@@ -257,11 +277,9 @@ impl Checker<'_> {
             let field = Field { name: column.name.clone(), ty: ty.clone(), comment: column.comment.clone() };
             program.outputs.push(Output { field, value: Expr::new(ExprKind::Column(slot), ty, origin(step.span)) });
         }
-        for (name, _, comment, value, _) in &outputs {
-            let value = value
-                .clone()
-                .unwrap_or_else(|| Expr::new(ExprKind::Literal(Value::Null), Type::null(), origin(step.span)));
-            let field = Field { name: name.clone(), ty: value.ty.clone(), comment: comment.clone() };
+        for made in &outputs {
+            let value = made.value.clone().unwrap_or_else(|| super::steps::null_at(step.span));
+            let field = Field { name: made.name.clone(), ty: value.ty.clone(), comment: made.comment.clone() };
             program.outputs.push(Output { field, value });
         }
         let rows = flow.rows.with_columns(computed);

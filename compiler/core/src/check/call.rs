@@ -63,7 +63,9 @@ impl Checker<'_> {
             );
         }
         if !self.declarations.functions.contains_key(&name.text) && !is_built_in(&name.text) {
-            self.unknown_function(name);
+            if !self.declarations.broken.contains(&name.text) {
+                self.unknown_function(name);
+            }
             self.positional(env, name, args);
             return None;
         }

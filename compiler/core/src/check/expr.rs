@@ -9,9 +9,24 @@ use flowc_syntax::ast::{self, ExprKind as Ast, Name, StringPart, TypeExpr, Unary
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
 
+/// How deep an expression may be with its functions inlined: everything behind the checker recurses over it.
+const MAX_LEVEL: usize = 400;
+
 impl Checker<'_> {
     /// Types an expression; `None`: it is wrong, or depends on something wrong, and that was reported.
     pub(super) fn expr(&self, env: &mut Env<'_>, e: &ast::Expr) -> Option<Expr> {
+        if env.level >= MAX_LEVEL {
+            // Only functions within functions come here: the parser refuses what is written so deep.
+            self.too_large.set(true);
+            return None;
+        }
+        env.level += 1;
+        let typed = self.form(env, e);
+        env.level -= 1;
+        typed
+    }
+
+    fn form(&self, env: &mut Env<'_>, e: &ast::Expr) -> Option<Expr> {
         match &e.kind {
             Ast::Null
             | Ast::Boolean(_)
@@ -117,14 +132,11 @@ impl Checker<'_> {
         }
         let span = span_of(&value);
         let shown = self.built_in("to_text", vec![value], span)?;
-        if let (ExprKind::Call { args, .. }, true) = (&shown.kind, shown.ty == Type::new(DataType::String)) {
-            if args.iter().all(|a| constant_of(a).is_some()) {
-                if let Some(value) = constant::evaluate(&shown) {
-                    return Some(Expr { kind: ExprKind::Literal(value), ..shown });
-                }
-            }
+        let constant = shown.children().iter().all(|a| constant_of(a).is_some());
+        match constant.then(|| constant::evaluate(&shown)).flatten() {
+            Some(value) => Some(Expr { kind: ExprKind::Literal(value), ..shown }),
+            None => Some(shown),
         }
-        Some(shown)
     }
 
     fn array(&self, env: &mut Env<'_>, items: &[ast::Expr], span: Span) -> Option<Expr> {

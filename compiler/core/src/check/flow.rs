@@ -16,8 +16,6 @@ pub(crate) struct Done {
     pub input: Input,
     /// Its rows.
     pub rows: Rows,
-    /// Whether it is a table: it can be looked up in.
-    pub is_table: bool,
 }
 
 /// How far a source, table or flow has come.
@@ -57,7 +55,10 @@ impl FlowBuilder {
 impl Checker<'_> {
     /// Checks all sources, tables and flows.
     pub(super) fn check_relations(&self) {
-        for name in self.declarations.relations.keys() {
+        // Sources and tables first, so that they are kept in the order of their declaration.
+        let flows = |relation: &Relation<'_>| matches!(relation, Relation::Flow(_));
+        let (first, then): (Vec<_>, Vec<_>) = self.declarations.relations.iter().partition(|(_, r)| !flows(r));
+        for (name, _) in first.into_iter().chain(then) {
             self.relation_named(name, None);
         }
     }
@@ -154,7 +155,8 @@ impl Checker<'_> {
 
     fn flow(&self, flow: &Flow) -> Done {
         let input = self.relation(&flow.input);
-        let rows = input.as_ref().map_or_else(Rows::unknown, |i| i.rows.clone());
+        let mut rows = input.as_ref().map_or_else(Rows::unknown, |i| i.rows.clone());
+        rows.open |= self.declarations.broken.contains(&flow.name.text);
         let mut builder = FlowBuilder { name: flow.name.text.clone(), rows, steps: vec![] };
         for step in &flow.steps {
             self.step(&mut builder, step);
@@ -168,7 +170,7 @@ impl Checker<'_> {
             rows: builder.rows.checked(),
             origin: origin(flow.span),
         });
-        Done { input: Input::Flow(checked.flows.len() - 1), rows: builder.rows, is_table: false }
+        Done { input: Input::Flow(checked.flows.len() - 1), rows: builder.rows }
     }
 
     /// Reports something of the language that does not run yet.

@@ -33,12 +33,19 @@ impl Checker<'_> {
             return;
         };
         let alias = join.alias.as_ref().unwrap_or(&join.right.name);
-        self.alias_is_free(&flow.rows, alias);
+        if !self.alias_is_free(&flow.rows, alias) {
+            flow.give_up();
+            return;
+        }
         let mut both = flow.rows.clone();
         both.open |= table.rows.open;
         for column in &table.rows.columns {
             let slot = both.columns.len();
             both.columns.push(Column { table: Some(alias.text.clone()), slot, ..column.clone() });
+        }
+        if !self.full_names_differ(&both, alias.span) {
+            flow.give_up();
+            return;
         }
         let Some(condition) = &join.on else {
             self.report(
@@ -118,14 +125,16 @@ impl Checker<'_> {
         }
     }
 
-    fn alias_is_free(&self, rows: &Rows, alias: &Name) {
-        if rows.has_table(&alias.text) {
+    fn alias_is_free(&self, rows: &Rows, alias: &Name) -> bool {
+        let taken = rows.has_table(&alias.text);
+        if taken {
             self.report(
                 Diagnostic::error(codes::DUPLICATE_ALIAS, alias.span, format!("`{}` is joined already", alias.text))
                     .label("joined twice under one name")
                     .help(format!("give it another name: `join {0} as {0}2 on …`", alias.text)),
             );
         }
+        !taken
     }
 }
 

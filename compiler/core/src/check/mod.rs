@@ -146,6 +146,15 @@ impl Checker<'_> {
         result
     }
 
+    /// Does something whose mistakes are someone else's; gives them back instead of reporting them.
+    fn overheard<T>(&self, f: impl FnOnce() -> T) -> (T, Vec<Diagnostic>) {
+        let before = self.diagnostics.take();
+        let muted = self.muted.replace(0);
+        let result = f();
+        self.muted.set(muted);
+        (result, self.diagnostics.replace(before))
+    }
+
     /// Whether an error was reported so far.
     fn has_errors(&self) -> bool {
         self.diagnostics.borrow().iter().any(Diagnostic::is_error)

@@ -19,10 +19,8 @@ impl Checker<'_> {
             let value = local.value.clone()?;
             return Some(self.narrowed(env, Expr { origin: origin(name.span), ..value }));
         }
-        if !env.closed {
-            if let Some(column) = env.rows.own(&name.text) {
-                return self.column(env, &column.clone(), name.span);
-            }
+        if let Some(column) = env.rows.own(&name.text).filter(|_| !env.closed) {
+            return self.column(env, &column.clone(), name.span);
         }
         if self.declarations.params.contains_key(&name.text) {
             self.mark(Used::Param, &name.text);
@@ -50,10 +48,10 @@ impl Checker<'_> {
 
     /// `a.b`: a joined table's column, or a field of a struct.
     pub(super) fn field(&self, env: &mut Env<'_>, base: &ast::Expr, field: &Name, span: Span) -> Option<Expr> {
-        if let ast::ExprKind::Name(table) = &base.kind {
-            if let Some(result) = self.joined_column(env, table, field, span) {
-                return result;
-            }
+        if let ast::ExprKind::Name(table) = &base.kind
+            && let Some(result) = self.joined_column(env, table, field, span)
+        {
+            return result;
         }
         let value = self.expr(env, base)?;
         self.struct_field(env, value, field, span)
@@ -136,6 +134,9 @@ impl Checker<'_> {
 
     fn unknown_name(&self, env: &Env<'_>, name: &Name) {
         let text = name.text.as_str();
+        if self.declarations.broken.contains(text) {
+            return;
+        }
         if let super::scope::Place::Aggregates(context) = &env.place {
             if context.input.own(text).is_some() {
                 self.not_a_key(name);

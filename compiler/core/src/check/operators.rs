@@ -1,6 +1,5 @@
 //! Infix operators: logic with narrowing from left to right, comparison, arithmetic, `??`.
 
-use crate::check::expr::negate_if;
 use crate::check::narrow::{Outcome, facts};
 use crate::check::scope::Env;
 use crate::check::types::span_of;
@@ -189,11 +188,6 @@ impl Checker<'_> {
             }
         };
         self.report(diagnostic.help(help));
-    }
-
-    /// `not`, over a typed condition.
-    pub(super) fn not(&self, e: Expr) -> Expr {
-        negate_if(e, true)
     }
 }
 

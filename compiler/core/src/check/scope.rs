@@ -61,6 +61,8 @@ pub(crate) struct Rows {
     pub changing: Option<Obstacle>,
     /// The first step that needs all rows, over rows that do not end.
     pub blocked: Option<Obstacle>,
+    /// The source that has no end at all, not even that of what it holds now.
+    pub endless: Option<Span>,
 }
 
 impl Default for Rows {
@@ -74,6 +76,7 @@ impl Default for Rows {
             event_time: None,
             changing: None,
             blocked: None,
+            endless: None,
         }
     }
 }
@@ -196,6 +199,8 @@ pub(crate) struct Env<'a> {
     pub place: Place,
     /// How many functions are being inlined around this.
     pub depth: usize,
+    /// How many expressions are around this, those of inlined functions too.
+    pub level: usize,
 }
 
 impl<'a> Env<'a> {
@@ -211,6 +216,7 @@ impl<'a> Env<'a> {
             reads: BTreeSet::new(),
             place: Place::Row,
             depth: 0,
+            level: 0,
         }
     }
 

@@ -81,8 +81,10 @@ impl Checker<'_> {
         if let Some(input) = &input {
             let roots: BTreeSet<usize> = written(&input.rows).filter_map(|c| c.lineage).collect();
             self.lineage.borrow_mut().root(&roots);
-            if clauses.mode == SinkMode::Append && !clauses.unsupported {
-                self.kind_fits(sink, &clauses, &input.rows);
+            match clauses.mode {
+                SinkMode::Append if clauses.unsupported => {}
+                SinkMode::Append => self.kind_fits(sink, &clauses, &input.rows),
+                SinkMode::Overwrite => self.has_an_end(&clauses, &input.rows, sink),
             }
         }
         let connector = connector?;
@@ -230,6 +232,22 @@ impl Checker<'_> {
                 .help("use `mode overwrite`: the whole result at each run; or start the flow from a `table`"),
             );
         }
+    }
+
+    /// What is computed as a whole must end.
+    fn has_an_end(&self, clauses: &Clauses<'_>, rows: &Rows, sink: &Sink) {
+        let Some(source) = rows.endless else { return };
+        let span = clauses.mode_span.unwrap_or(sink.input.span);
+        self.report(
+            Diagnostic::error(
+                codes::ENDLESS_OVERWRITE,
+                span,
+                format!("the whole of `{}` never ends", sink.input.name.text),
+            )
+            .label("computes the whole result at each run")
+            .also(source, "makes rows forever")
+            .help("say how many rows: `generate(rows: 1000)`; or use `mode append`"),
+        );
     }
 
     fn clauses_of_delta(&self, connector: &Connector, sink: &Sink, clauses: &Clauses<'_>) {

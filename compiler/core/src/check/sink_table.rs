@@ -103,8 +103,8 @@ impl Checker<'_> {
             computed: vec![],
         };
         let done = match &existing {
-            Some(info) => self.into_existing(&mut writer, checked, sink, clauses, rows, info),
-            None => self.into_new(&mut writer, checked, sink, clauses, rows),
+            Some(info) => self.write_existing(&mut writer, checked, sink, clauses, rows, info),
+            None => self.write_new(&mut writer, checked, sink, clauses, rows),
         };
         let enforced = existing.as_ref().is_none_or(|info| self.enforce(&mut writer, checked, sink, info).is_some());
         let constraints = self.constraints(&mut writer, checked, clauses, existing.as_ref());
@@ -190,7 +190,7 @@ impl Checker<'_> {
         sound
     }
 
-    fn into_new(
+    fn write_new(
         &self,
         writer: &mut Writer,
         checked: &mut CheckedSink,
@@ -204,6 +204,9 @@ impl Checker<'_> {
             writer.add(field, Expr::new(ExprKind::Column(column.slot), ty, origin(sink.span)));
         }
         let mut sound = true;
+        let partitions = clauses.partition_by.map(|(p, _)| p).unwrap_or_default();
+        let names: Vec<_> = partitions.iter().filter_map(|p| self.silently(|| self.assigned_name(p))).collect();
+        self.unique_columns(names.iter().map(|(n, s)| (n.as_str(), *s)));
         for partition in clauses.partition_by.map(|(p, _)| p).unwrap_or_default() {
             match self.partition(writer, partition) {
                 Some((name, None)) => checked.partition_by.push(name),
@@ -268,7 +271,7 @@ impl Checker<'_> {
         Some((name, Some(value)))
     }
 
-    fn into_existing(
+    fn write_existing(
         &self,
         writer: &mut Writer,
         checked: &mut CheckedSink,
@@ -430,19 +433,19 @@ impl Checker<'_> {
                     sink,
                     &format!("the generated column `{}`", field.name),
                 )?;
-                if let (Some(own), Some(assignment)) = (&own, written) {
-                    if !same_meaning(writer, own, &value) {
-                        self.report(
-                            Diagnostic::error(
-                                codes::PARTITIONS_DIFFER,
-                                assignment.span,
-                                format!("the table computes `{}` in another way", field.name),
-                            )
-                            .label(format!("the table has `{text}`"))
-                            .help("write it as the table has it, or leave `partition by` out"),
-                        );
-                        return None;
-                    }
+                if let (Some(own), Some(assignment)) = (&own, written)
+                    && !same_meaning(writer, own, &value)
+                {
+                    self.report(
+                        Diagnostic::error(
+                            codes::PARTITIONS_DIFFER,
+                            assignment.span,
+                            format!("the table computes `{}` in another way", field.name),
+                        )
+                        .label(format!("the table has `{text}`"))
+                        .help("write it as the table has it, or leave `partition by` out"),
+                    );
+                    return None;
                 }
                 value
             }
@@ -530,8 +533,8 @@ impl Checker<'_> {
             };
             let other = existing.and_then(|i| i.constraints.iter().find(|(n, _)| n.eq_ignore_ascii_case(&name.text)));
             if let (Some((_, there)), Some(info)) = (other, existing) {
-                let same = self.silently(|| self.parsed(writer, there, &info.schema, condition.span)).ok();
-                if same.is_none_or(|s| without_places(&s) != without_places(&typed)) {
+                let same = self.parsed(writer, there, &info.schema, condition.span).ok();
+                if same.is_none_or(|s| !same_meaning(writer, &s, &typed)) {
                     self.report(
                         Diagnostic::error(
                             codes::CONSTRAINTS_DIFFER,
@@ -601,7 +604,7 @@ impl Checker<'_> {
     /// An expression of the table, over the columns written.
     fn table_expr(&self, writer: &Writer, text: &str, schema: &Schema, sink: &Sink, what: &str) -> Option<Expr> {
         let span = sink.connector.span;
-        match self.silently(|| self.parsed(writer, text, schema, span)) {
+        match self.parsed(writer, text, schema, span) {
             Ok(e) => Some(e),
             Err(why) => {
                 self.report(
@@ -620,7 +623,9 @@ impl Checker<'_> {
 
     fn parsed(&self, writer: &Writer, text: &str, schema: &Schema, span: Span) -> Result<Expr, String> {
         let syntax = sql::to_ast_expr_for(text, span, schema).map_err(|e| e.to_string())?;
-        self.expr(&mut Env::new(&writer.columns), &syntax).ok_or_else(|| "its types do not fit".to_string())
+        let (typed, found) = self.overheard(|| self.expr(&mut Env::new(&writer.columns), &syntax));
+        let why = found.into_iter().find(Diagnostic::is_error).map(|d| d.message);
+        typed.ok_or_else(|| why.unwrap_or_else(|| "its types do not fit".to_string()))
     }
 
     fn as_sql(&self, writer: &Writer, e: &Expr, span: Span, what: &str) -> Option<String> {

@@ -39,8 +39,10 @@ impl Checker<'_> {
     pub(super) fn source(&self, source: &Source) -> Done {
         let clauses = self.clauses(&source.clauses, Role::Source);
         let opened = self.open(&source.name, &source.connector, &clauses, Role::Source);
-        let mut rows = self.opened_rows(opened.as_ref(), &clauses, &source.name);
-        rows.bounded = opened.as_ref().is_some_and(|o| is_bounded(&o.connector));
+        let mut rows = self.opened_rows(opened.as_ref(), &clauses, &source.name, Role::Source);
+        rows.bounded = opened.as_ref().is_none_or(|o| is_bounded(&o.connector));
+        let endless = opened.as_ref().is_some_and(|o| matches!(o.connector, Connector::Generate { rows: None, .. }));
+        rows.endless = endless.then_some(source.connector.span);
         let (derive, event_time) = self.event_time(&mut rows, &clauses);
         let mut checked = self.checked.borrow_mut();
         let input = Input::Source(checked.sources.len());
@@ -63,14 +65,14 @@ impl Checker<'_> {
             });
         }
         rows.event_time = event_time;
-        Done { input, rows, is_table: false }
+        Done { input, rows }
     }
 
     /// Checks a table.
     pub(super) fn table(&self, table: &Table) -> Done {
         let clauses = self.clauses(&table.clauses, Role::Table);
         let opened = self.open(&table.name, &table.connector, &clauses, Role::Table);
-        let rows = self.opened_rows(opened.as_ref(), &clauses, &table.name);
+        let rows = self.opened_rows(opened.as_ref(), &clauses, &table.name, Role::Table);
         let mut checked = self.checked.borrow_mut();
         let input = Input::Table(checked.tables.len());
         if let Some(opened) = opened {
@@ -86,10 +88,10 @@ impl Checker<'_> {
                 info: opened.info,
             });
         }
-        Done { input, rows, is_table: true }
+        Done { input, rows }
     }
 
-    fn opened_rows(&self, opened: Option<&Opened>, clauses: &Clauses<'_>, name: &Name) -> Rows {
+    fn opened_rows(&self, opened: Option<&Opened>, clauses: &Clauses<'_>, name: &Name, role: Role) -> Rows {
         let Some(opened) = opened.filter(|_| !clauses.unknown) else { return Rows::unknown() };
         let column = |(slot, (field, lineage)): (usize, (&Field, &Option<usize>))| Column {
             name: field.name.clone(),
@@ -100,7 +102,7 @@ impl Checker<'_> {
             lineage: *lineage,
         };
         let columns: Vec<Column> = opened.schema.fields.iter().zip(&opened.lineage).enumerate().map(column).collect();
-        for column in &columns {
+        for column in columns.iter().filter(|_| role == Role::Source) {
             let listed = clauses.schema.and_then(|(c, _)| c.iter().find(|c| c.name.text == column.name));
             self.shadowing(&column.name, listed.map_or(name.span, |c| c.name.span));
         }
@@ -230,21 +232,34 @@ impl Checker<'_> {
 
     fn open(&self, name: &Name, written: &ast::Connector, clauses: &Clauses<'_>, role: Role) -> Option<Opened> {
         let connector = self.connector(written, role);
-        let declared = clauses.schema.map(|(columns, _)| self.fields(columns));
+        let declared = clauses.schema.map(|(columns, _)| self.each_field(columns));
         let connector = connector?;
         if let Some((version, span)) = clauses.version {
             self.check_version(&connector, version, span)?;
         }
         let at = clauses.version.map(|v| v.0).filter(|_| role == Role::Table);
         let found = self.catalog.table(&connector, at);
-        let declared = match declared {
-            Some(fields) => Some(fields?),
-            None => None,
-        };
         let info = match found {
             Ok(info) => info,
+            // A CSV file's header says which columns there are; of JSON lines the first do not tell what comes later.
+            Err(CatalogError::Inferred(inferred))
+                if declared.is_some() && matches!(connector, Connector::Csv { header: true, .. }) =>
+            {
+                let mut sound = true;
+                for column in clauses.schema.iter().flat_map(|(columns, _)| columns.iter()) {
+                    sound &= inferred.field(&column.name.text).is_some() || self.contract_missing(&inferred, column);
+                }
+                sound.then_some(())?;
+                TableInfo {
+                    schema: Schema::new(declared.iter().flatten().flatten().cloned().collect()),
+                    ..TableInfo::default()
+                }
+            }
             Err(CatalogError::Inferred(inferred)) => match &declared {
-                Some(fields) => TableInfo { schema: Schema::new(fields.clone()), ..TableInfo::default() },
+                Some(fields) => TableInfo {
+                    schema: Schema::new(fields.iter().flatten().cloned().collect()),
+                    ..TableInfo::default()
+                },
                 None => {
                     self.undeclared(name, written, &inferred);
                     return None;
@@ -367,7 +382,7 @@ impl Checker<'_> {
         &self,
         connector: &Connector,
         info: &TableInfo,
-        fields: Vec<Field>,
+        fields: Vec<Option<Field>>,
         written: &[ColumnDef],
     ) -> Option<(Schema, Vec<Option<usize>>)> {
         let generated = matches!(connector, Connector::Generate { .. });
@@ -375,7 +390,11 @@ impl Checker<'_> {
         let mut sound = true;
         let mut lineage = vec![];
         let mut schema = vec![];
-        for (mut field, column) in fields.into_iter().zip(written) {
+        for (field, column) in fields.into_iter().zip(written) {
+            let Some(mut field) = field else {
+                sound = false;
+                continue;
+            };
             if generated {
                 sound &= self.generated_column(&field, column);
             } else {
@@ -388,19 +407,21 @@ impl Checker<'_> {
         sound.then(|| (Schema::new(schema), lineage))
     }
 
+    /// Reports a column that a `schema` lists and the table does not have; it is never there, so `false`.
+    fn contract_missing(&self, actual: &Schema, column: &ColumnDef) -> bool {
+        let names: Vec<&str> = actual.fields.iter().map(|f| f.name.as_str()).collect();
+        let name = &column.name.text;
+        self.report(
+            Diagnostic::error(codes::CONTRACT_MISSING, column.name.span, format!("the table has no column `{name}`"))
+                .label("in the schema here, but not in the table")
+                .help(super::names::suggestion(name, &names, "its columns are")),
+        );
+        false
+    }
+
     fn contract_column(&self, info: &TableInfo, field: &mut Field, column: &ColumnDef) -> bool {
         let Some(actual) = info.schema.field(&field.name) else {
-            let names: Vec<&str> = info.schema.fields.iter().map(|f| f.name.as_str()).collect();
-            self.report(
-                Diagnostic::error(
-                    codes::CONTRACT_MISSING,
-                    column.name.span,
-                    format!("the table has no column `{}`", field.name),
-                )
-                .label("in the schema here, but not in the table")
-                .help(super::names::suggestion(&field.name, &names, "its columns are")),
-            );
-            return false;
+            return self.contract_missing(&info.schema, column);
         };
         field.comment = field.comment.take().or_else(|| actual.comment.clone());
         if same_shape(&actual.ty, &field.ty) {

@@ -82,10 +82,30 @@ impl Checker<'_> {
         rows: Rows,
     ) {
         program.outputs = passing(&rows, origin(step.span));
+        if !self.full_names_differ(&rows, step.span) {
+            flow.give_up();
+            return;
+        }
         let columns: Vec<Column> = rows.columns.iter().map(|c| Column { ty: rows.seen_type(c), ..c.clone() }).collect();
         let mut after = rows.with_columns(columns);
         after.facts = rows.facts.moved(|slot| rows.columns.iter().position(|c| c.slot == slot));
         flow.push(step, keyword, Operation::Transform(program), after);
+    }
+
+    /// A column in backticks may be called as a joined column is in the schema: `device.site`.
+    pub(super) fn full_names_differ(&self, rows: &Rows, span: Span) -> bool {
+        let mut seen = std::collections::BTreeSet::new();
+        let twice = rows.columns.iter().map(Column::full_name).find(|name| !seen.insert(name.clone()));
+        let Some(name) = twice else { return true };
+        // Columns of one name without a table were reported where they were made.
+        if rows.columns.iter().any(|c| c.table.is_some() && c.full_name() == name) {
+            self.report(
+                Diagnostic::error(codes::DUPLICATE_COLUMN, span, format!("there are two columns `{name}`"))
+                    .label("one of them is a joined table's")
+                    .help("give the other one another name"),
+            );
+        }
+        false
     }
 
     fn extend(&self, flow: &mut FlowBuilder, step: &Step, assignments: &[Assignment]) {
@@ -97,7 +117,10 @@ impl Checker<'_> {
             let mut env = Env::new(&rows);
             let value = self.expr(&mut env, &assignment.value).and_then(|v| self.storable(v));
             let reads = std::mem::take(&mut env.reads);
-            let Some((name, span)) = self.assigned_name(assignment) else { continue };
+            let Some((name, span)) = self.assigned_name(assignment) else {
+                rows.open = true;
+                continue;
+            };
             self.shadowing(&name, span);
             let comment = assignment.doc.clone().or_else(|| super::aggregate::comment_of(&rows, &assignment.value));
             let slot = program.input.len() + program.steps.len();
@@ -122,11 +145,15 @@ impl Checker<'_> {
         let mut named: Vec<(String, Span)> = vec![];
         let mut moved: Vec<(usize, usize)> = vec![];
         let live = self.has_sinks(&flow.name);
+        let mut nameless = false;
         for assignment in assignments {
             let mut env = Env::new(&flow.rows);
             let value = self.expr(&mut env, &assignment.value).and_then(|v| self.storable(v));
             let reads = std::mem::take(&mut env.reads);
-            let Some((name, span)) = self.assigned_name(assignment) else { continue };
+            let Some((name, span)) = self.assigned_name(assignment) else {
+                nameless = true;
+                continue;
+            };
             if assignment.name.is_some() {
                 self.shadowing(&name, span);
             }
@@ -155,7 +182,7 @@ impl Checker<'_> {
         }
         self.unique_columns(named.iter().map(|(n, s)| (n.as_str(), *s)));
         let mut rows = flow.rows.with_columns(columns);
-        rows.open = false;
+        rows.open = nameless;
         rows.facts = flow.rows.facts.moved(|slot| moved.iter().find(|(from, _)| *from == slot).map(|(_, to)| *to));
         flow.push(step, "select", Operation::Transform(program), rows);
     }
@@ -299,6 +326,7 @@ impl Checker<'_> {
             rows.bounded &= done.rows.bounded;
             rows.changing = rows.changing.or(done.rows.changing.clone());
             rows.blocked = rows.blocked.or(done.rows.blocked.clone());
+            rows.endless = rows.endless.or(done.rows.endless);
             if rows.kind == flowc_ir::graph::Kind::Append {
                 rows.kind = done.rows.kind.clone();
             }
@@ -407,6 +435,10 @@ impl Checker<'_> {
         }
         let mut rows = flow.rows.with_columns(columns);
         rows.facts = flow.rows.facts.moved(|slot| Some(slot).filter(|s| Some(*s) != replaced));
+        if !self.full_names_differ(&rows, step.span) {
+            flow.give_up();
+            return;
+        }
         let array = array.unwrap_or_else(|| null_at(value.span));
         let element = Field::new(name, element.unwrap_or_else(Type::null));
         flow.push(step, "explode", Operation::Explode { array, element }, rows);
@@ -457,7 +489,7 @@ impl Checker<'_> {
     }
 
     /// Requires a type that a column can have.
-    fn storable(&self, e: Expr) -> Option<Expr> {
+    pub(super) fn storable(&self, e: Expr) -> Option<Expr> {
         if e.ty.data == DataType::Null {
             self.report(
                 Diagnostic::error(codes::UNTYPED_NULL, span_of(&e), "a column needs a type, and `null` alone has none")

@@ -65,22 +65,22 @@ impl Checker<'_> {
         Some(Type { data, nullable: written.nullable })
     }
 
-    /// The columns of a `schema` block or the fields of a struct type. All are checked, even if one is wrong.
+    /// The fields of a struct type. All are checked, even if one is wrong.
     pub(super) fn fields(&self, columns: &[ColumnDef]) -> Option<Vec<Field>> {
-        let mut fields: Vec<Field> = vec![];
-        let mut sound = true;
-        for (i, column) in columns.iter().enumerate() {
+        self.each_field(columns).into_iter().collect()
+    }
+
+    /// The columns of a `schema` block, one for each that is written; none: it is wrong, and that was reported.
+    pub(super) fn each_field(&self, columns: &[ColumnDef]) -> Vec<Option<Field>> {
+        let field = |(i, column): (usize, &ColumnDef)| {
             if let Some(before) = columns[..i].iter().find(|c| c.name.text == column.name.text) {
                 self.duplicate_column(&column.name.text, column.name.span, before.name.span);
-                sound = false;
-                continue;
+                return None;
             }
-            match self.type_of(&column.ty) {
-                Some(ty) => fields.push(Field { name: column.name.text.clone(), ty, comment: column.doc.clone() }),
-                None => sound = false,
-            }
-        }
-        sound.then_some(fields)
+            let ty = self.type_of(&column.ty)?;
+            Some(Field { name: column.name.text.clone(), ty, comment: column.doc.clone() })
+        };
+        columns.iter().enumerate().map(field).collect()
     }
 
     fn named_type(&self, name: &str, span: Span) -> Option<DataType> {

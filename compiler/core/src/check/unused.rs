@@ -96,7 +96,9 @@ impl Checker<'_> {
                     .help(help.to_string()),
             );
         };
-        for param in self.declarations.params.values().filter(|p| unused(Used::Param, &p.name.text)) {
+        for param in
+            self.declarations.params.values().filter(|p| p.span.file.0 == 0 && unused(Used::Param, &p.name.text))
+        {
             warn(
                 codes::UNUSED_PARAM,
                 param.name.span,

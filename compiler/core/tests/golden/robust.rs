@@ -148,3 +148,40 @@ fn the_world_and_the_command_line_have_their_own_marks() {
     let unknown = given("lo=7");
     assert_eq!(unknown.bad_params[0].message, "the program has no param `lo`: did you mean `low`?");
 }
+
+/// The deepest that the parser lets through, in each form, on a thread's default stack; and functions that make it deeper still.
+#[test]
+fn deep_programs_end() {
+    let nested = |open: &str, inner: &str, close: &str| format!("{}{inner}{}", open.repeat(240), close.repeat(240));
+    let forms = [
+        nested("(", "id", ")"),
+        nested("not ", "paid", ""),
+        nested("-", "id", ""),
+        nested("abs(", "id", ")"),
+        nested("[", "id", "]"),
+        nested("{ a: ", "id", " }"),
+        nested("if paid then ", "id", " else 0"),
+        nested("match id { 1 => ", "2", ", _ => 3 }"),
+        nested("\"{upper(", "note", ")}\""),
+        format!("id{}", " + id".repeat(240)),
+        format!("note{}", " ?? note".repeat(240)),
+        format!("paid{}", " and paid or paid".repeat(120)),
+        nested("try(", "id", ")"),
+        nested("(", "id", " as long)"),
+        nested("(", "id", " between 1 and 2) == paid and (id"),
+    ];
+    for form in &forms {
+        let text = format!("table o = delta(\"orders\")\nflow f = o |> select x = {form}\nsink out = f -> console()");
+        let outcome = check_text(&text);
+        if let Some(checked) = &outcome.checked {
+            crate::typed::verify(form, checked);
+        }
+    }
+    let mut text = String::from("fn f0(a: long) -> long = a\n");
+    for i in 1..31 {
+        text.push_str(&format!("fn f{i}(a: long) -> long = {}f{}(a){}\n", "(1 + ".repeat(100), i - 1, ")".repeat(100)));
+    }
+    text.push_str("source s = delta(\"orders\")\nflow f = s |> select x = f30(id)\nsink out = f -> console()\n");
+    let outcome = check_text(&text);
+    assert!(outcome.diagnostics.iter().any(|d| d.code == flowc_core::codes::TOO_LARGE), "{}", rendered(&outcome));
+}
