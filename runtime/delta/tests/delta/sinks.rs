@@ -255,7 +255,7 @@ async fn files_roll_by_size_and_open_files_are_few() {
     assert_eq!(sorted(&table_rows(&storage, &numbers_schema(), None).await), sorted(&batches));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn checkpoints_come_every_ten_versions_and_keep_transactions() {
     let (storage, sink) = with_rows(&plain()).await;
     for number in 2..=12 {
