@@ -66,6 +66,33 @@ pub(super) const FUNCTIONS: &[Function] = &[
     )
     .sees_nulls(Some(|types| types[1].nullable || types[2].nullable)),
     Function::new(
+        "isnull",
+        CONDITIONAL,
+        &["isnull(x: T) -> boolean"],
+        "Whether `x` is null, as `x is null`.",
+        &[("isnull(null)", "true"), ("isnull(1)", "false")],
+        |_, args| Ok(Value::Boolean(args[0].is_null())),
+    )
+    .sees_nulls(None),
+    Function::new(
+        "isnotnull",
+        CONDITIONAL,
+        &["isnotnull(x: T) -> boolean"],
+        "Whether `x` is not null, as `x is not null`.",
+        &[("isnotnull(null)", "false"), ("isnotnull(1)", "true")],
+        |_, args| Ok(Value::Boolean(!args[0].is_null())),
+    )
+    .sees_nulls(None),
+    Function::new(
+        "typeof",
+        CONDITIONAL,
+        &["typeof(x: T) -> string"],
+        "The name of the operand's type.",
+        &[("typeof(1)", "\"integer\""), ("typeof([1.5])", "\"array<double>\"")],
+        |call, _| Ok(Value::String(call.args[0].data.to_string())),
+    )
+    .sees_nulls(None),
+    Function::new(
         "equal_null",
         CONDITIONAL,
         &["equal_null(x: O, y: O) -> boolean"],

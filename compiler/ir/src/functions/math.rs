@@ -44,6 +44,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .typed(whole_type)
     .failing(),
     Function::new(
+        "ceiling",
+        MATH,
+        &["ceiling(x: decimal) -> decimal", "ceiling(x: long) -> long", "ceiling(x: double) -> long"],
+        "As `ceil`.",
+        &[("ceiling(5.2)", "6")],
+        |call, args| to_whole(call, &args[0], f64::ceil, 1),
+    )
+    .typed(whole_type)
+    .failing(),
+    Function::new(
         "floor",
         MATH,
         &["floor(x: decimal) -> decimal", "floor(x: long) -> long", "floor(x: double) -> long"],
@@ -123,6 +133,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &["pow(x: double, exponent: double) -> double"],
         "`x` to the power of `exponent`.",
         &[("pow(2, 10)", "1024.0")],
+        |_, args| Ok(Value::Double(double(&args[0]).powf(double(&args[1])))),
+    ),
+    Function::new(
+        "power",
+        MATH,
+        &["power(x: double, exponent: double) -> double"],
+        "As `pow`.",
+        &[("power(2, -1)", "0.5")],
         |_, args| Ok(Value::Double(double(&args[0]).powf(double(&args[1])))),
     ),
     Function::new(

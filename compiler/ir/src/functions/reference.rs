@@ -15,6 +15,8 @@ pub struct Completion {
     pub signatures: Vec<&'static str>,
     /// What it computes.
     pub doc: &'static str,
+    /// Whether a row can fail.
+    pub fails: bool,
     /// Calls and their results.
     pub examples: Vec<(&'static str, &'static str)>,
 }
@@ -26,6 +28,7 @@ pub fn completions() -> Vec<Completion> {
         category: f.category,
         signatures: f.signatures.to_vec(),
         doc: f.doc,
+        fails: f.fails,
         examples: f.examples.to_vec(),
     });
     let forms = SPECIAL_FORMS.iter().map(|(name, signature, doc)| Completion {
@@ -33,6 +36,7 @@ pub fn completions() -> Vec<Completion> {
         category: Category::Conditional,
         signatures: vec![signature],
         doc,
+        fails: false,
         examples: vec![],
     });
     let mut list: Vec<_> = functions.chain(forms).collect();
@@ -91,6 +95,7 @@ pub fn reference_markdown() -> String {
                 category,
                 signatures: f.signatures.to_vec(),
                 doc: f.doc,
+                fails: f.fails,
                 examples: f.examples.to_vec(),
             })
             .collect();
@@ -109,8 +114,38 @@ pub fn reference_markdown() -> String {
 fn write_entry(page: &mut String, entry: &Completion) {
     // Writing to a String does not fail.
     let _ = writeln!(page, "\n### `{}`\n\n```\n{}\n```\n\n{}", entry.name, entry.signatures.join("\n"), entry.doc);
+    if entry.fails {
+        page.push_str("\nA row can fail.\n");
+    }
     if !entry.examples.is_empty() {
         let lines: Vec<String> = entry.examples.iter().map(|(call, result)| format!("{call}  # {result}")).collect();
-        let _ = writeln!(page, "\n```flow\n{}\n```", lines.join("\n"));
+        let _ = writeln!(page, "\n```text\n{}\n```", lines.join("\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// `FLOWC_BLESS=1 cargo test -p flowc-ir` writes the page anew.
+    #[test]
+    fn the_page_is_made_of_this_table() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/functions.md");
+        let page = super::reference_markdown();
+        if std::env::var_os("FLOWC_BLESS").is_some() {
+            std::fs::write(&path, &page).expect("the page can be written");
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == page, "docs/reference/functions.md is not up to date: run with FLOWC_BLESS=1");
+    }
+
+    #[test]
+    fn completions_have_what_an_editor_shows() {
+        let list = super::completions();
+        let json = serde_json::to_value(&list).expect("completions are data");
+        let upper = json.as_array().and_then(|a| a.iter().find(|c| c["name"] == "upper")).expect("upper");
+        assert_eq!(upper["category"], "string");
+        assert_eq!(upper["signatures"][0], "upper(text: string) -> string");
+        assert!(list.iter().any(|c| c.name == "coalesce") && list.iter().all(|c| c.name != "add"));
     }
 }

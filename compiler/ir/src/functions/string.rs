@@ -43,6 +43,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
     )
     .with_kernel(kernels::lower),
     of_text(
+        "ucase",
+        &["ucase(text: string) -> string"],
+        "As `upper`.",
+        &[("ucase(\"a\")", "\"A\"")],
+        |_, args| text(string(&args[0]).to_uppercase()),
+    )
+    .with_kernel(kernels::upper),
+    of_text(
+        "lcase",
+        &["lcase(text: string) -> string"],
+        "As `lower`.",
+        &[("lcase(\"A\")", "\"a\"")],
+        |_, args| text(string(&args[0]).to_lowercase()),
+    )
+    .with_kernel(kernels::lower),
+    of_text(
         "initcap",
         &["initcap(text: string) -> string"],
         "Each word with a capital letter, the rest in small ones. Words are parted by spaces.",
