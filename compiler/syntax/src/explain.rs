@@ -309,13 +309,18 @@ impl<'p> Site<'p> {
     /// Brackets that do not match within the part.
     fn bracket(&self) -> Option<Diagnostic> {
         let mut open: Vec<usize> = Vec::new();
+        // A bracket that is closed further left than it was opened: the closing one was meant for another.
+        let mut suspect = None;
         for i in self.from..self.to {
             match self.parts.kind(i) {
                 Some(Lex::Open) => open.push(i),
                 Some(Lex::Close) => {
                     let close = self.word(i);
                     match open.pop() {
-                        Some(o) if closing(self.word(o)) == close => {}
+                        Some(o) if closing(self.word(o)) == close => {
+                            let shifted = self.parts.first_on_line(i) && self.parts.indent(i) < self.parts.indent(o);
+                            suspect = suspect.or(shifted.then_some((o, i)));
+                        }
                         // The bracket may close what is open further out; then the inner one lacks its end.
                         Some(o) if open.iter().any(|&outer| closing(self.word(outer)) == close) => {
                             return Some(self.unclosed(o, i));
@@ -333,7 +338,8 @@ impl<'p> Site<'p> {
                 _ => {}
             }
         }
-        open.last().map(|&o| self.unclosed(o, self.to))
+        let &last = open.last()?;
+        Some(suspect.map_or_else(|| self.unclosed(last, self.to), |(open, end)| self.unclosed(open, end)))
     }
 
     fn unclosed(&self, open: usize, end: usize) -> Diagnostic {
@@ -375,6 +381,15 @@ impl<'p> Site<'p> {
                 Diagnostic::error(codes::UNEXPECTED, span, "a new column has a plain name, without a dot")
                     .label("assigns to a field")
                     .help("give the column a name of its own; to change a struct, write it anew: `a = { b: 1 }`"),
+            );
+        }
+        if self.parts.kind(self.at.checked_sub(1)?) == Some(Lex::StringClose)
+            && matches!(step, "extend" | "select" | "aggregate" | "rename")
+        {
+            return Some(
+                Diagnostic::error(codes::UNEXPECTED, span, "a column's name is not in quotes")
+                    .label("gives a name to a value")
+                    .help("write the name as it is; one that is no plain word stands in backticks"),
             );
         }
         let operand = matches!(
@@ -584,7 +599,15 @@ impl<'p> Site<'p> {
         ) || matches!(self.word(self.at), "{" | "[");
         let element = matches!(self.word(self.at + 1), "=" | ":" | "," | "}" | "]" | ")" | "|>" | "")
             || self.word(self.at) == "{";
-        if !self.expects(Rule::comma) || !begins || !element || words::RESERVED.contains(&self.word(self.at)) {
+        // Directly behind the step's word, or behind a comma, no other comma is missing.
+        let first = self.at == self.from + 2 && self.word(self.from) == "|>";
+        if first
+            || self.before() == ","
+            || !self.expects(Rule::comma)
+            || !begins
+            || !element
+            || words::RESERVED.contains(&self.word(self.at))
+        {
             return None;
         }
         let before = self.span(self.at - 1);

@@ -93,6 +93,10 @@ impl<'a> Recovery<'a> {
         let known = words::DECLARATIONS.contains(&word);
         let at_margin = indent.chars().all(|c| c == '\u{FEFF}');
         let foreign = matches!(word, "import" | "include");
+        let nameless = self.kind(i + 1) == Some(Lex::Number) || self.word(i + 1) == "=";
+        if at_margin && nameless && words::DECLARATIONS.contains(&word) {
+            return true;
+        }
         if at_margin && quoted && foreign {
             return true;
         }
@@ -260,6 +264,13 @@ impl<'t> Parts<'t> {
         }
     }
 
+    /// The blanks before the first token on this token's line.
+    pub fn indent(&self, i: usize) -> usize {
+        let at = self.tokens.get(i).map_or(0, |t| t.start - self.base);
+        let line = self.work[..at].rfind(['\n', '\r']).map_or(0, |n| n + 1);
+        self.work[line..].len() - self.work[line..].trim_start_matches([' ', '\t']).len()
+    }
+
     /// The step, rule or clause with the token, else the whole declaration, as token indices.
     pub fn around(&self, at: usize) -> (usize, usize) {
         let range = self.smallest(at).unwrap_or(0..0);
@@ -421,7 +432,8 @@ impl<'t> Parts<'t> {
         Some(self.bytes(starts[n], starts.get(n + 1).copied().unwrap_or(close)))
     }
 
-    fn first_on_line(&self, i: usize) -> bool {
+    /// Whether the token is the first of its line.
+    pub fn first_on_line(&self, i: usize) -> bool {
         i == 0 || self.gap_before(i).contains(['\n', '\r'])
     }
 
