@@ -10,5 +10,6 @@ pub mod explain;
 pub mod load;
 pub mod lower;
 pub mod optimize;
+pub mod picture;
 pub mod pipeline;
 pub mod sql;

@@ -2,6 +2,7 @@
 
 use flowc_core::explain::{Read, explain};
 use flowc_core::load::FixedLoader;
+use flowc_core::picture::{dot, svg};
 use flowc_core::pipeline::{Input, check};
 use flowc_ir::catalog::{FixedCatalog, TableInfo};
 use flowc_ir::text::{Origins, parse_plan, parse_program, print_plan};
@@ -49,9 +50,13 @@ fn golden_stages() {
         let kernels = executable.expect("the interpreter takes every program").kernels;
         let reports = kernels.iter().map(|(slot, kernel)| (*slot, kernel.report())).collect();
         let explanation = explain(&plan, &reports, &read);
+        let picture = svg(&plan);
+        assert_eq!(picture, svg(&plan), "the same graph is the same picture");
+        assert!(plan.sinks.iter().all(|sink| picture.contains(&sink.name)), "{picture}");
         insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!("graph", graph);
             insta::assert_snapshot!("optimized", optimized);
+            insta::assert_snapshot!("dot", dot(&plan));
             insta::assert_snapshot!("explain", explanation.to_string());
         });
     });

@@ -32,7 +32,7 @@ pub(super) fn graph(r: &mut Reader<'_>) -> Parsed<Graph> {
 
 /// An operator whose parts are still to come.
 enum Head {
-    Whole(Operator),
+    Whole(Box<Operator>),
     Transform,
     Lookup(TableId),
     Aggregate,
@@ -42,16 +42,16 @@ enum Head {
 
 fn head(r: &mut Reader<'_>) -> Parsed<Head> {
     Ok(match r.word()? {
-        "source" => Head::Whole(Operator::Source(SourceId(r.number()?))),
-        "scan" => Head::Whole(Operator::TableScan(TableId(r.number()?))),
+        "source" => Head::Whole(Box::new(Operator::Source(SourceId(r.number()?)))),
+        "scan" => Head::Whole(Box::new(Operator::TableScan(TableId(r.number()?)))),
         "transform" => Head::Transform,
         "lookup" => Head::Lookup(TableId(r.number()?)),
         "aggregate" => Head::Aggregate,
         "sort" => Head::Sort,
-        "limit" => Head::Whole(Operator::Limit(r.number()?)),
-        "union" => Head::Whole(Operator::Union),
+        "limit" => Head::Whole(Box::new(Operator::Limit(r.number()?))),
+        "union" => Head::Whole(Box::new(Operator::Union)),
         "explode" => Head::Explode(r.number()?),
-        "sink" => Head::Whole(Operator::Sink(SinkId(r.number()?))),
+        "sink" => Head::Whole(Box::new(Operator::Sink(SinkId(r.number()?)))),
         other => return r.fail(format!("`{other}` is no operator")),
     })
 }
@@ -77,7 +77,7 @@ fn node(r: &mut Reader<'_>, graph: &Graph) -> Parsed<Node> {
     let known = inputs.iter().map(|i| graph.nodes.get(i.0 as usize));
     let known: Vec<&Schema> = known.map_while(|n| n.map(|n| &n.schema)).collect();
     let operator = match head {
-        Head::Whole(operator) => operator,
+        Head::Whole(operator) => *operator,
         Head::Transform => Operator::Transform(program(r, known.first().copied())?),
         Head::Lookup(table) => Operator::Lookup(lookup(r, table)?),
         Head::Aggregate => Operator::Aggregate(aggregate(r)?),
