@@ -298,6 +298,7 @@ impl EpochRun {
                     for batch in operator.finish().map_err(|f| self.halt(f, &what, context))? {
                         let batch = batch.map_err(|f| self.halt(f, &what, context))?;
                         self.pass(flow, &cursor, index, batch, &what, context).await?;
+                        self.interruptible(tokio::task::yield_now()).await?;
                     }
                     flow.split_done(index, 0).await?;
                 }
@@ -370,6 +371,8 @@ impl EpochRun {
             }
             let rows = batch.num_rows() as u64;
             self.pass(flow, &cursor, leaf.node, batch, &split.text, context).await?;
+            // Nothing above has to wait where files are local; signals must be heard all the same.
+            tokio::task::yield_now().await;
             if let Reader::Source(source, _) = leaf.reader {
                 meter.sources[source].1.fetch_add(rows, Ordering::Relaxed);
                 self.observer.progress(&meter.progress(self.options.clock.now()));

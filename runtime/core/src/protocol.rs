@@ -36,6 +36,8 @@ pub struct SinkFacts {
     pub recorded: Option<u64>,
     /// The last epoch that the target says it has.
     pub committed: Option<u64>,
+    /// Whether a full refresh began and the target has not been replaced yet: then it may have any finished epoch.
+    pub replacing: bool,
 }
 
 /// What to do.
@@ -97,7 +99,8 @@ pub fn decide(facts: &Facts) -> Action {
     }
     for sink in facts.sinks.iter().filter(|s| s.accounts) {
         let planned = open.filter(|p| p.sinks.contains(&sink.name)).map(|p| p.epoch);
-        if sink.committed == sink.recorded || (planned.is_some() && sink.committed == planned) {
+        let outdated = sink.replacing && sink.committed.is_none_or(|c| c <= facts.done);
+        if sink.committed == sink.recorded || outdated || (planned.is_some() && sink.committed == planned) {
             continue;
         }
         return Action::Stop(match (sink.committed, sink.recorded) {

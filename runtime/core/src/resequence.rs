@@ -45,6 +45,11 @@ impl Resequencer {
     /// Takes a batch; those of one path and split come in order.
     pub(crate) async fn push(&mut self, batch: Batch) -> Result<(), RunError> {
         let (path, split) = (batch.order.path as usize, batch.order.split);
+        let place = &self.paths[path];
+        debug_assert!(
+            split >= place.next && !place.done.contains(&split) && !place.finished,
+            "rows of split {split} after its end"
+        );
         if path == self.current && split == self.paths[path].next {
             return self.writer.write(&batch.data).await;
         }

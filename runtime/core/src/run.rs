@@ -157,10 +157,12 @@ impl Session {
         let mut sinks = vec![];
         for (spec, sink) in plan.sinks.iter().zip(&self.world.sinks) {
             let committed = sink.committed(&application(plan, &spec.name)).await;
+            let known = self.checkpoint.sinks.get(&spec.name);
             sinks.push(SinkFacts {
                 name: spec.name.clone(),
                 accounts: sink.accounts(),
-                recorded: self.checkpoint.sinks.get(&spec.name).and_then(|s| s.epoch),
+                recorded: known.and_then(|s| s.epoch),
+                replacing: known.is_some_and(|s| s.replace),
                 committed: committed.map_err(|e| located(e, spec.origin))?,
             });
         }

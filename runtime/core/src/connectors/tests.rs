@@ -294,3 +294,71 @@ async fn parquet_row_groups_are_skipped() {
     let rows: Vec<RecordBatch> = source.read(&splits[0], 100).await.unwrap().try_collect().await.unwrap();
     assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 15);
 }
+
+mod generated {
+    use super::*;
+    use arrow::array::{Float64Array, StringArray};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn text() -> impl Strategy<Value = Option<String>> {
+        prop_oneof![
+            Just(None),
+            Just(Some(String::new())),
+            Just(Some("NULL".to_string())),
+            prop::collection::vec(
+                prop::sample::select(vec!['a', ',', '"', '\n', '\r', ';', ' ', 'é', '\\', '\t']),
+                0..6
+            )
+            .prop_map(|chars| Some(chars.into_iter().collect())),
+            any::<String>().prop_map(Some),
+        ]
+    }
+
+    fn wait<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_text_survives(rows in prop::collection::vec((text(), any::<Option<f64>>()), 1..8), single in any::<bool>()) {
+            let both = schema(&[("a b,\"c", Type::nullable(DataType::String)), ("x", Type::nullable(DataType::Double))]);
+            let texts: StringArray = rows.iter().map(|r| r.0.clone()).collect();
+            // NaN has many forms, and files keep one.
+            let xs: Float64Array = rows.iter().map(|r| r.1.map(|x| if x.is_nan() { f64::NAN } else { x })).collect();
+            let batch = RecordBatch::try_new(to_arrow_schema(&both), vec![Arc::new(texts), Arc::new(xs)]).unwrap();
+            let (both, batch) = match single {
+                true => (Schema::new(both.fields[..1].to_vec()), batch.project(&[0]).unwrap()),
+                false => (both, batch),
+            };
+            for i in 0..3 {
+                let dir = tempfile::tempdir().unwrap();
+                let connector = &connectors(dir.path().to_str().unwrap())[i];
+                let back = wait(async {
+                    write(connector, &both, 1, &batch).await;
+                    read(connector, &both, None).await.unwrap().0
+                });
+                prop_assert_eq!(&back, &batch);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(prop_oneof![
+            any::<u8>(), prop::sample::select(b"id,x\n\"{}:1\r".to_vec())
+        ], 0..60)) {
+            let both = schema(&[("id", Type::nullable(DataType::Long)), ("x", Type::nullable(DataType::String))]);
+            for i in 0..3 {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("a");
+                std::fs::write(&path, &bytes).unwrap();
+                let connector = &connectors(path.to_str().unwrap())[i];
+                if let Err(error) = wait(read(connector, &both, None)) {
+                    prop_assert!(error.message.contains("/a`"), "{}", error.message);
+                }
+                let _ = FileCatalog.table(connector, None);
+            }
+        }
+    }
+}

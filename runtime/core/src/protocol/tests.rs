@@ -5,11 +5,11 @@ use super::*;
 const PLANNED: Option<u64> = Some(4);
 
 fn sink(name: &str, recorded: Option<u64>, committed: Option<u64>) -> SinkFacts {
-    SinkFacts { name: name.into(), accounts: true, recorded, committed }
+    SinkFacts { name: name.into(), accounts: true, recorded, committed, replacing: false }
 }
 
 fn console(recorded: Option<u64>) -> SinkFacts {
-    SinkFacts { name: "console".into(), accounts: false, recorded, committed: None }
+    SinkFacts { name: "console".into(), accounts: false, recorded, committed: None, replacing: false }
 }
 
 fn facts(done: u64, planned: Option<u64>, sinks: Vec<SinkFacts>) -> Facts {
@@ -118,6 +118,27 @@ fn a_full_refresh_goes_on_after_every_number_in_use() {
     assert_eq!(refresh(facts(3, PLANNED, vec![sink("a", Some(3), Some(3))])), Action::Refresh { after: 4 });
     assert_eq!(refresh(facts(9, PLANNED, vec![sink("a", Some(3), None)])), Action::Refresh { after: 9 });
     assert_eq!(refresh(Facts::default()), Action::Refresh { after: 0 });
+}
+
+#[test]
+fn a_refresh_that_was_killed_goes_on_without_being_asked_again() {
+    let old = |name, committed| SinkFacts { replacing: true, ..sink(name, None, committed) };
+    let table: Vec<(&str, Facts, Action)> = vec![
+        ("nothing planned", facts(7, None, vec![old("a", Some(7)), old("b", Some(5))]), Action::Next { epoch: 8 }),
+        (
+            "planned, one target replaced",
+            facts(3, PLANNED, vec![old("a", Some(4)), old("b", Some(3))]),
+            resume(&["b"], &["a"]),
+        ),
+        (
+            "the target has more than anyone knows",
+            facts(3, None, vec![old("a", Some(4))]),
+            Action::Stop(Stop::StateLost { sink: "a".into(), committed: 4, recorded: None }),
+        ),
+    ];
+    for (what, facts, expected) in table {
+        assert_eq!(decide(&facts), expected, "{what}");
+    }
 }
 
 /// Walks every interleaving of commits and crashes of an epoch with two targets: whatever the order, each target gets the epoch once.
