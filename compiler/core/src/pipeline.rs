@@ -11,7 +11,7 @@ use crate::checked::Checked;
 use crate::load::{self, Loader};
 use flowc_ir::catalog::Catalog;
 use flowc_syntax::diagnostic::{Diagnostic, Severity};
-use flowc_syntax::span::SourceMap;
+use flowc_syntax::span::{SourceMap, Span};
 use indexmap::IndexMap;
 
 /// What is compiled.
@@ -57,6 +57,9 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
     let broken = loaded.diagnostics.iter().any(Diagnostic::is_error);
     let mut result = check::check(input, &loaded.trees, broken, catalog);
     let mut diagnostics = loaded.diagnostics;
+    // What is said of the very place of a syntax error only follows from it.
+    let follows = |d: &Diagnostic| diagnostics.iter().any(|syntax| syntax.is_error() && overlap(d.span, syntax.span));
+    result.diagnostics.retain(|d| !follows(d));
     diagnostics.append(&mut result.diagnostics);
     diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
     diagnostics.dedup();
@@ -68,4 +71,9 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
         world_failed: result.world_failed,
         bad_params: result.bad_params,
     }
+}
+
+/// Whether two places share a character, or one is an empty place inside of the other.
+fn overlap(a: Span, b: Span) -> bool {
+    a.file == b.file && a.start < b.end.max(b.start + 1) && b.start < a.end.max(a.start + 1)
 }
