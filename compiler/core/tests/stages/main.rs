@@ -1,5 +1,7 @@
 //! Programs through the later stages: the graph as it is lowered, optimized and explained. Each `golden/*.flow` has its texts beside it.
 
+mod sql;
+
 use flowc_core::explain::{Read, explain};
 use flowc_core::load::FixedLoader;
 use flowc_core::picture::{dot, svg};
@@ -9,7 +11,7 @@ use flowc_ir::text::{Origins, parse_plan, parse_program, print_plan};
 use indexmap::IndexMap;
 
 /// A table with the columns of a text: `id: long, value: double?`.
-fn table(columns: &str) -> TableInfo {
+pub(crate) fn table(columns: &str) -> TableInfo {
     let program = parse_program(&format!("program ({columns}) {{ }}")).expect("columns");
     TableInfo { schema: program.input, version: Some(3), files: Some((9, 90_000)), ..TableInfo::default() }
 }
@@ -27,7 +29,7 @@ fn catalog() -> FixedCatalog {
 
 #[test]
 fn golden_stages() {
-    insta::glob!("golden/*.flow", |path| {
+    insta::glob!("..", "golden/*.flow", |path| {
         let text = std::fs::read_to_string(path).expect("the program is there");
         let name = path.file_stem().and_then(|s| s.to_str()).expect("a name");
         let file = format!("{name}.flow");
@@ -53,7 +55,7 @@ fn golden_stages() {
         let picture = svg(&plan);
         assert_eq!(picture, svg(&plan), "the same graph is the same picture");
         assert!(plan.sinks.iter().all(|sink| picture.contains(&sink.name)), "{picture}");
-        insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::with_settings!({ snapshot_path => "../golden", prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!("graph", graph);
             insta::assert_snapshot!("optimized", optimized);
             insta::assert_snapshot!("dot", dot(&plan));
