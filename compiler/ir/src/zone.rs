@@ -2,8 +2,9 @@
 
 use crate::calendar::{MICROS_PER_SECOND, civil_from_days, split_micros};
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 /// A time zone.
 #[derive(Debug, Clone)]
@@ -12,6 +13,12 @@ pub enum Zone {
     Fixed(i64),
     /// A region of the tz database.
     Region(TimeZone),
+}
+
+/// The database that is built in; the machine's may be another version.
+fn database() -> &'static TimeZoneDatabase {
+    static DATABASE: OnceLock<TimeZoneDatabase> = OnceLock::new();
+    DATABASE.get_or_init(TimeZoneDatabase::bundled)
 }
 
 thread_local! {
@@ -38,8 +45,8 @@ impl Zone {
         if rest.starts_with(['+', '-']) {
             return parse_offset(rest).map(Zone::Fixed);
         }
-        let region = name.contains('/') || name.len() == 3;
-        region.then(|| jiff::tz::db().get(name).ok().map(Zone::Region)).flatten()
+        let named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+-".contains(&b));
+        named.then(|| database().get(name).ok().map(Zone::Region)).flatten()
     }
 
     /// Seconds east of Greenwich at a microsecond since 1970-01-01T00:00:00Z; none outside of the years -9999 to 9999.
@@ -122,6 +129,8 @@ mod tests {
         assert!(Zone::find("Nowhere/City").is_none());
         assert!(Zone::find("+99:00").is_none());
         assert!(Zone::find("").is_none());
+        assert!(Zone::find("+").is_none() && Zone::find("+é").is_none() && Zone::find("../etc").is_none());
+        assert!(matches!(Zone::find("Japan"), Some(Zone::Region(_))));
     }
 
     #[test]

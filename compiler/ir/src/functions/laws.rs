@@ -3,11 +3,13 @@
 
 use super::{Call, Function, all, instantiations, resolve};
 use crate::arrow_values::{build_array, value_at};
+use crate::cast::from_string;
 use crate::eval::EvalContext;
 use crate::testgen::expressions::palette;
 use crate::testgen::{Generator, Options};
 use crate::types::{DataType, Type};
 use crate::value::Value;
+use proptest::prelude::*;
 
 const ROWS: usize = 24;
 
@@ -93,4 +95,57 @@ fn every_function_keeps_its_word() {
         assert!(calls > before || function.signatures[0].contains("()"), "{} was never called", function.name);
     }
     println!("{calls} calls");
+}
+
+/// Texts made of what dates, patterns, paths and expressions are made of, and of what breaks careless slicing.
+fn any_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        "[0-9]{1,5}",
+        "[-+:. TZ/'\\[\\]{}()*$%_\\\\]",
+        "[yMdHhmsSEaXVQuDk]{1,4}",
+        "\\PC{0,3}",
+        Just("$.a[0]['b']".to_string()),
+        Just("2024-02-29".to_string()),
+        Just("é😀".to_string()),
+        Just("1e9".to_string()),
+    ];
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    /// Whatever the texts, no function of texts panics, and kernels equal scalars.
+    #[test]
+    fn any_texts_do(texts in prop::collection::vec(any_text(), 3), number in -3i32..400) {
+        let context = EvalContext::default();
+        let types = [Type::new(DataType::String), Type::new(DataType::Integer)];
+        for function in all() {
+            for shape in [&[0][..], &[0, 0], &[0, 1], &[0, 0, 0], &[0, 0, 1], &[0, 1, 1], &[0, 1, 0]] {
+                let args: Vec<Type> = shape.iter().map(|i| types[*i].clone()).collect();
+                let Ok(resolution) = resolve(function.name, &args) else { continue };
+                if resolution.parameters != args {
+                    continue;
+                }
+                let operand = |(at, kind): (usize, &usize)| match kind {
+                    0 => Value::String(texts[at].clone()),
+                    _ => Value::Integer(number),
+                };
+                let operands: Vec<Value> = shape.iter().enumerate().map(operand).collect();
+                let call = Call { args: &args, result: &resolution.result, context: &context };
+                let outcome = function.call(&call, &operands);
+                if let Ok(value) = &outcome {
+                    prop_assert!(belongs(value, &resolution.result), "{}{:?} gives {:?}", function.name, operands, value);
+                }
+                let Some(kernel) = function.vectorized else { continue };
+                let columns: Vec<_> =
+                    operands.iter().zip(&args).map(|(v, t)| build_array(&t.data, std::slice::from_ref(v))).collect();
+                let column = kernel(&call, &columns, 1).map(|a| value_at(&a, 0, &resolution.result));
+                prop_assert_eq!(column.map_err(|(_, f)| f), outcome, "{}{:?}", function.name, operands);
+            }
+        }
+        for data in palette(false) {
+            if let Some(value) = from_string(&texts[0], data) {
+                prop_assert!(belongs(&value, &Type::new(data.clone())));
+            }
+        }
+    }
 }

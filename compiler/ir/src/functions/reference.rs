@@ -83,7 +83,8 @@ pub fn reference_markdown() -> String {
     let mut page = String::from("# Functions and operators\n\n");
     page.push_str(
         "Made from the table of functions. In signatures `N` stands for any numeric type, `I` for any integer type, `O` for any type that \
-         can be compared, other capital letters for any type; `= 1` shows what is taken when an operand is left out; `...` that it may be \
+         can be compared, other capital letters for any type (the same one wherever the letter stands); `decimal` and `struct` stand for \
+         any decimal and any struct, `any` for anything; `= 1` shows what is taken when an operand is left out; `...` that it may be \
          repeated. Unless said otherwise a null operand makes the result null.\n",
     );
     let list = completions();
