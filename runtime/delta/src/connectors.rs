@@ -63,7 +63,21 @@ impl Connectors for DeltaConnectors {
 /// How many files a source's table has now, and how many of them its predicate leaves; none for other connectors.
 pub async fn prune_report(spec: &SourceSpec) -> Result<Option<(usize, usize)>, RunError> {
     match &spec.connector {
-        Connector::Delta { location } => source::prune_report(spec, &storage(location, spec.origin)?).await.map(Some),
+        Connector::Delta { location } => {
+            let storage = storage(location, spec.origin)?;
+            source::prune_report(&storage, None, &spec.schema, spec.predicate.as_ref()).await.map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// As [`prune_report`], for a table.
+pub async fn table_prune_report(spec: &TableSpec) -> Result<Option<(usize, usize)>, RunError> {
+    match &spec.connector {
+        Connector::Delta { location } => {
+            let storage = storage(location, spec.origin)?;
+            source::prune_report(&storage, spec.version, &spec.schema, spec.predicate.as_ref()).await.map(Some)
+        }
         _ => Ok(None),
     }
 }

@@ -3,7 +3,8 @@
 
 use crate::log::Add;
 use crate::partition::{self, parse_value};
-use crate::prune::{Facts, Range};
+use crate::prune::{Facts, Range, widen};
+use crate::schema::{DeltaField, DeltaType};
 use flowc_ir::{DataType, Type, Value};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::RowGroupMetaData;
@@ -16,9 +17,23 @@ pub struct Column {
     /// As the program names and types it.
     pub field: flowc_ir::Field,
     /// As the table has it.
-    pub table: crate::schema::DeltaField,
+    pub table: DeltaField,
     /// Whether it is a partition column.
     pub partition: bool,
+}
+
+impl Column {
+    /// The value of this partition column in a file, as the program types it. The error says what is wrong with it.
+    pub fn partition_value(&self, add: &Add) -> Result<Value, String> {
+        let text = add.partition_values.get(self.table.physical()).and_then(Option::as_deref);
+        let wanted = &self.field.ty.data;
+        let DeltaType::Primitive(held) = &self.table.ty else { return Err("it is nested".into()) };
+        let value = partition::parse(text, held)?;
+        if value.is_null() {
+            return Ok(value);
+        }
+        widen(&value, held, wanted).ok_or_else(|| format!("a {held} cannot be read as {wanted}"))
+    }
 }
 
 /// What the log says of a file.
@@ -44,15 +59,15 @@ impl Facts for FileFacts<'_> {
     fn range(&self, path: &[usize], ty: &Type) -> Option<Range> {
         let column = self.columns.get(*path.first()?)?;
         if column.partition {
-            let text = self.add.partition_values.get(column.table.physical()).and_then(Option::as_deref);
-            return partition::parse(text, &ty.data).ok().map(Range::constant);
+            return column.partition_value(self.add).ok().map(Range::constant);
         }
-        let names = physical_names(column, &path[1..])?;
+        let (names, held) = leaf(column, &path[1..])?;
+        let bound = |v| bound(v, &held).and_then(|v| widen(&v, &held, &ty.data));
         let rows = self.stats.get("numRecords").and_then(Json::as_u64);
         let nulls = self.stat("nullCount", &names).and_then(Json::as_u64);
-        let max = self.stat("maxValues", &names).and_then(|v| bound(v, &ty.data)).map(rounded_up);
+        let max = self.stat("maxValues", &names).and_then(bound).map(rounded_up);
         Some(Range {
-            min: lower(self.stat("minValues", &names).and_then(|v| bound(v, &ty.data))),
+            min: lower(self.stat("minValues", &names).and_then(bound)),
             max: upper(max),
             nulls: ty.nullable && nulls != Some(0),
             values: rows.is_none() || nulls.is_none() || nulls < rows,
@@ -60,20 +75,23 @@ impl Facts for FileFacts<'_> {
     }
 }
 
-/// The physical names on the way to a field of a column.
-fn physical_names<'a>(column: &'a Column, path: &[usize]) -> Option<Vec<&'a str>> {
+/// The physical names on the way to a field of a column, and the type that the table has for it: that of the values in the statistics. None where a
+/// type was widened from float: bounds that were written for floats are none for the doubles that they become.
+fn leaf<'a>(column: &'a Column, path: &[usize]) -> Option<(Vec<&'a str>, DataType)> {
     let mut names = vec![column.table.physical()];
-    let (mut wanted, mut table) = (&column.field.ty.data, &column.table.ty);
+    let (mut wanted, mut table) = (&column.field.ty.data, &column.table);
     for index in path {
-        let (DataType::Struct(fields), crate::schema::DeltaType::Struct(declared)) = (wanted, table) else {
-            return None;
-        };
+        let (DataType::Struct(fields), DeltaType::Struct(declared)) = (wanted, &table.ty) else { return None };
         let field = fields.get(*index)?;
-        let found = declared.iter().find(|f| f.name == field.name)?;
-        names.push(found.physical());
-        (wanted, table) = (&field.ty.data, &found.ty);
+        table = declared.iter().find(|f| f.name == field.name)?;
+        names.push(table.physical());
+        wanted = &field.ty.data;
     }
-    Some(names)
+    match &table.ty {
+        DeltaType::Primitive(DataType::Double) if table.metadata.contains_key("delta.typeChanges") => None,
+        DeltaType::Primitive(data) => Some((names, data.clone())),
+        _ => None,
+    }
 }
 
 /// A bound in a file's statistics.
@@ -169,7 +187,6 @@ impl Facts for RowGroupFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::DeltaField;
     use flowc_ir::Field;
 
     fn range(stats: &str, data: DataType) -> Range {
@@ -200,6 +217,18 @@ mod tests {
             DataType::Double,
         );
         assert_eq!((double.min, double.max, double.values), (Some(Value::Double(1.0)), None, false));
+    }
+
+    #[test]
+    fn floats_are_widened_after_they_are_read() {
+        let wanted = Field::new("x", Type::nullable(DataType::Double));
+        let table = DeltaField::from_flowc(&Field::new("x", Type::nullable(DataType::Float))).expect("Delta's type");
+        let columns = [Column { table, field: wanted.clone(), partition: false }];
+        let json = serde_json::json!({ "path": "f", "size": 1, "stats": r#"{"minValues":{"x":0.7}}"#, "partitionValues": { "x": "0.7" } });
+        let add: Add = serde_json::from_value(json).expect("an add");
+        let min = FileFacts::new(&columns, &add).range(&[0], &wanted.ty).expect("known column").min;
+        assert_eq!(min, Some(Value::Double(f64::from(0.7f32))));
+        assert_eq!(columns[0].partition_value(&add), Ok(Value::Double(f64::from(0.7f32))));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub mod source;
 pub mod storage;
 
 pub use catalog::DeltaCatalog;
-pub use connectors::{DeltaConnectors, prune_report};
+pub use connectors::{DeltaConnectors, prune_report, table_prune_report};
 pub use create::{NewTable, create_table_with_rows, write_rows};
 pub use lookup::DeltaTable;
 pub use sink::DeltaSink;

@@ -226,8 +226,8 @@ fn column_path(expr: &Expr, inputs: usize) -> Option<Vec<usize>> {
     }
 }
 
-/// A bound, widened as its column is. All these conversions keep the order.
-fn widen(value: &Value, from: &DataType, to: &DataType) -> Option<Value> {
+/// A value, widened as its column is; none if there is no such conversion. All of them keep the order.
+pub fn widen(value: &Value, from: &DataType, to: &DataType) -> Option<Value> {
     let integer = match value {
         Value::Byte(v) => Some(i64::from(*v)),
         Value::Short(v) => Some(i64::from(*v)),

@@ -118,7 +118,7 @@ impl Scan {
             if rows.map_or(add.size > LARGE_FILE_BYTES, |r| r > 2 * self.split_rows) {
                 self.cut(add, &mut splits).await?;
             } else {
-                splits.push(split(Part { add: add.as_ref().clone(), row_groups: None }, add.rows()));
+                splits.push(split(Part { add: slim(add), row_groups: None }, add.rows()));
             }
         }
         Ok(splits)
@@ -133,7 +133,7 @@ impl Scan {
             rows += group.num_rows().max(0) as u64;
             if rows >= self.split_rows || i + 1 == groups.len() {
                 let known = add.deletion_vector.is_none().then_some(rows);
-                splits.push(split(Part { add: add.clone(), row_groups: Some(start..i + 1) }, known));
+                splits.push(split(Part { add: slim(add), row_groups: Some(start..i + 1) }, known));
                 (start, rows) = (i + 1, 0);
             }
         }
@@ -225,9 +225,8 @@ impl Scan {
             if !column.partition {
                 return Ok(Value::Null);
             }
-            let text = add.partition_values.get(column.table.physical()).and_then(Option::as_deref);
-            let why = |e| self.bad(&add.path, &format!("partition column `{}`: {e}", column.field.name));
-            partition::parse(text, &column.field.ty.data).map_err(why)
+            let why = |e: String| self.bad(&add.path, &format!("partition column `{}`: {e}", column.field.name));
+            column.partition_value(add).map_err(why)
         };
         self.columns.iter().map(value).collect()
     }
@@ -301,6 +300,11 @@ fn fits(table: &Type, wanted: &Type) -> bool {
         }
         (has, wants) => has.widens_to(wants),
     }
+}
+
+/// What reading a file needs of its action.
+fn slim(add: &Add) -> Add {
+    Add { stats: None, tags: None, ..add.clone() }
 }
 
 fn split(part: Part, rows: Option<u64>) -> Split {

@@ -11,6 +11,7 @@ use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
 use flowc_ir::plan::{SourceSpec, VersionSpec};
+use flowc_ir::{Program, Schema};
 use flowc_runtime::{BatchStream, EpochLimits, Position, RunError, Source, SourceRange, Split};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -348,10 +349,15 @@ impl Source for DeltaSource {
     }
 }
 
-/// How many files the table has now, and how many of them the source's predicate leaves: for `explain`.
-pub async fn prune_report(spec: &SourceSpec, storage: &Storage) -> Result<(usize, usize), RunError> {
-    let what = format!("source `{}` ({})", spec.name, storage.location());
-    let snapshot = catalog::load(storage, None).await.map_err(|e| e.reading(&what))?;
-    let scan = Scan::new(storage, &what, &snapshot, &spec.schema, spec.predicate.as_ref())?;
+/// How many files the table has (now, or at a version), and how many of them the predicate leaves: for `explain`.
+pub async fn prune_report(
+    storage: &Storage,
+    version: Option<VersionSpec>,
+    schema: &Schema,
+    predicate: Option<&Program>,
+) -> Result<(usize, usize), RunError> {
+    let what = storage.location();
+    let snapshot = catalog::load(storage, version).await.map_err(|e| e.reading(what))?;
+    let scan = Scan::new(storage, what, &snapshot, schema, predicate)?;
     Ok((snapshot.files.len(), snapshot.files.values().filter(|f| scan.keeps(f)).count()))
 }

@@ -26,7 +26,9 @@ async fn read(storage: &flowc_delta::Storage, predicate: Program) -> (usize, Vec
     let source = DeltaSource::open(&spec, storage.clone()).await.expect("opens");
     let range = source.next_range(None, EpochLimits::NONE).await.expect("reads").expect("rows");
     let splits = source.splits(&range).await.expect("splits").len();
-    let (total, kept) = flowc_delta::source::prune_report(&spec, storage).await.expect("a report");
+    let (total, kept) = flowc_delta::source::prune_report(storage, None, &spec.schema, spec.predicate.as_ref())
+        .await
+        .expect("a report");
     assert!(kept == splits && kept <= total);
     (splits, texts(&range_rows(&source, &range).await))
 }
