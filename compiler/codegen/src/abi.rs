@@ -20,13 +20,13 @@ pub(crate) struct Column {
     pub(crate) validity_step: i64,
 }
 
-/// A column that is written: one value, and one byte that says whether it is null, for each row that survives.
+/// A column that is written: a value for each row that survives, and, where it can be null, a byte for each or a word for each block.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
     /// The first row's value; for booleans a byte each.
     pub(crate) values: *mut u8,
-    /// The first row's null byte.
+    /// The first row's null byte, or the first block's word of valid rows.
     pub(crate) nulls: *mut u8,
 }
 

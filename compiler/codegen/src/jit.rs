@@ -2,7 +2,7 @@
 //! them to the code generator.
 
 use crate::abi::{Arguments, Entry};
-use crate::emit::{Written, emit};
+use crate::emit::{Nulls, emit};
 use crate::fused::Fused;
 use crate::helpers::Helper;
 use cranelift::prelude::*;
@@ -17,7 +17,7 @@ use std::sync::{Mutex, OnceLock};
 /// A function in memory.
 pub(crate) struct Compiled {
     entry: Entry,
-    written: Vec<Written>,
+    written: Vec<Nulls>,
     /// Holds the code; taken only when this is dropped.
     module: Mutex<Option<JITModule>>,
 }
@@ -50,7 +50,7 @@ fn isa() -> Result<OwnedTargetIsa, String> {
 }
 
 /// The code of a function before it is lowered to the processor's.
-fn build(fused: &Fused, isa: &OwnedTargetIsa, conv: CallConv) -> (Function, Vec<Written>) {
+fn build(fused: &Fused, isa: &OwnedTargetIsa, conv: CallConv) -> (Function, Vec<Nulls>) {
     let mut signature = Signature::new(conv);
     signature.params.push(AbiParam::new(types::I64));
     signature.returns.push(AbiParam::new(types::I64));
@@ -103,7 +103,7 @@ impl Compiled {
     }
 
     /// What it writes for each target.
-    pub(crate) fn written(&self) -> &[Written] {
+    pub(crate) fn written(&self) -> &[Nulls] {
         &self.written
     }
 

@@ -122,13 +122,13 @@ impl Machine {
         let arrays: Vec<ArrayRef> = self.columns.iter().map(|(slot, _)| state.column(*slot)).collect();
         let inputs = Inputs::new(arrays.iter().zip(self.columns.iter().map(|(_, ty)| ty)), rows);
         let mut outputs: Vec<Output> = (self.targets.iter().zip(self.code.written()))
-            .map(|((_, ty), written)| Output::new(&ty.data, written.nulls, rows))
+            .map(|((_, ty), nulls)| Output::new(&ty.data, *nulls, rows))
             .collect();
         let mut survivors = vec![0u64; if self.filters { rows.div_ceil(BLOCK) } else { 0 }];
         let whole = rows / BLOCK;
         let mut written = 0;
         for (columns, from, blocks) in
-            [(inputs.whole(), 0, whole), (inputs.rest(), whole, usize::from(rows % BLOCK > 0))]
+            [(inputs.whole(), 0, whole), (inputs.rest(), whole, usize::from(!rows.is_multiple_of(BLOCK)))]
         {
             if blocks == 0 {
                 continue;
@@ -161,7 +161,7 @@ impl Machine {
             false => rows,
         };
         for (output, (slot, _)) in outputs.into_iter().zip(&self.targets) {
-            // SAFETY: each surviving row was written if there are targets, and with its null byte where the function writes any.
+            // SAFETY: each surviving row was written if there are targets, and with its nulls as the function says.
             state.slots[*slot] = Some(unsafe { output.finish(kept) });
         }
         if self.filters && kept < rows {

@@ -1,7 +1,7 @@
 //! Arrow arrays as the memory that compiled functions read and write, and back. Knows arrays and the layout of arguments; nothing of expressions.
 
 use crate::abi::{BLOCK, Column, Target};
-use crate::emit::width;
+use crate::emit::{Nulls, width};
 use arrow::array::{Array, ArrayRef, make_array};
 use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer};
 use arrow::datatypes::DataType as ArrowType;
@@ -110,50 +110,62 @@ fn as_bytes(values: &mut [u128; BLOCK]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), BLOCK * 16) }
 }
 
-/// A column being written.
+/// A column being written. There is room for whole blocks, as vectors write those.
 pub(crate) struct Output {
     values: MutableBuffer,
-    nulls: Option<MutableBuffer>,
+    nulls: MutableBuffer,
+    how: Nulls,
     data: DataType,
 }
 
 impl Output {
-    /// Room for `rows` values, and for their null bytes if they are written.
-    pub(crate) fn new(data: &DataType, nulls: bool, rows: usize) -> Output {
+    /// Room for `rows` values, and for what is written of their nulls.
+    pub(crate) fn new(data: &DataType, how: Nulls, rows: usize) -> Output {
         let width = width(data).expect("machine code writes types of fixed width");
-        Output {
-            values: MutableBuffer::new(rows * width),
-            nulls: nulls.then(|| MutableBuffer::new(rows)),
-            data: data.clone(),
-        }
+        let rows = rows.next_multiple_of(BLOCK);
+        let nulls = match how {
+            Nulls::Never => 0,
+            Nulls::Bytes => rows,
+            Nulls::Words => rows / 8,
+        };
+        Output { values: MutableBuffer::new(rows * width), nulls: MutableBuffer::new(nulls), how, data: data.clone() }
     }
 
-    /// Where the values from row `from` on go; `from` is not beyond the room.
+    /// Where the values from row `from` on go: the first of a block, and not beyond the room.
     pub(crate) fn target(&mut self, from: usize) -> Target {
         let width = width(&self.data).expect("machine code writes types of fixed width");
-        assert!(from * width <= self.values.capacity());
-        let nulls = match &mut self.nulls {
-            // SAFETY: `from` is within the room, as asserted for values that are no shorter.
-            Some(nulls) => unsafe { nulls.as_mut_ptr().add(from) },
-            None => std::ptr::null_mut(),
+        let nulls = match self.how {
+            Nulls::Never => 0,
+            Nulls::Bytes => from,
+            Nulls::Words => from / 8,
         };
-        // SAFETY: `from` is within the room.
-        Target { values: unsafe { self.values.as_mut_ptr().add(from * width) }, nulls }
+        assert!(from.is_multiple_of(BLOCK) && from * width <= self.values.capacity() && nulls <= self.nulls.capacity());
+        // SAFETY: both offsets are within the room.
+        unsafe {
+            Target { values: self.values.as_mut_ptr().add(from * width), nulls: self.nulls.as_mut_ptr().add(nulls) }
+        }
     }
 
     /// The array of the first `rows` values.
     ///
     /// # Safety
-    /// So many values have been written, and so many null bytes where there are any; no more than there is room for.
+    /// So many values have been written, and their nulls as said when this was made; no more than there is room for.
     pub(crate) unsafe fn finish(self, rows: usize) -> ArrayRef {
-        let Output { mut values, nulls, data } = self;
-        let nulls = nulls.and_then(|mut bytes| {
-            // SAFETY: the caller's promise.
-            unsafe { bytes.set_len(rows) };
-            let null = pack(&bytes);
-            let valid = NullBuffer::new(!&BooleanBuffer::new(null, 0, rows));
-            (valid.null_count() > 0).then_some(valid)
-        });
+        let Output { mut values, mut nulls, how, data } = self;
+        let valid = match how {
+            Nulls::Never => None,
+            Nulls::Bytes => {
+                // SAFETY: the caller's promise.
+                unsafe { nulls.set_len(rows) };
+                Some(!&BooleanBuffer::new(pack(&nulls), 0, rows))
+            }
+            Nulls::Words => {
+                // SAFETY: the caller's promise; the words of whole blocks have at least a bit for each row.
+                unsafe { nulls.set_len(rows.div_ceil(8)) };
+                Some(BooleanBuffer::new(nulls.into(), 0, rows))
+            }
+        };
+        let nulls = valid.map(NullBuffer::new).filter(|n| n.null_count() > 0);
         let width = width(&data).expect("machine code writes types of fixed width");
         // SAFETY: the caller's promise.
         unsafe { values.set_len(rows * width) };

@@ -88,7 +88,7 @@ impl Row<'_, '_, '_> {
             Conversion::Nothing => unreachable!("the null literal is converted without being computed"),
             Conversion::Integer => self.integer(v, ty),
             Conversion::NotZero => (self.not_zero(v), None),
-            Conversion::ToFloat => (self.to_float(v, from, ty), None),
+            Conversion::ToFloat => (self.as_float(v, from, ty), None),
             Conversion::Float => (self.float(v, ty), None),
             Conversion::FromFloat => {
                 let (long, misfit) = self.truncate(v);
@@ -96,7 +96,7 @@ impl Row<'_, '_, '_> {
                 (value, self.code.either(Some(misfit), over))
             }
             Conversion::Rescale => self.rescale(v, from, to),
-            Conversion::FromDecimal => self.from_decimal(v, from, ty),
+            Conversion::FromDecimal => self.whole_of_decimal(v, from, ty),
             Conversion::DecimalToDouble => {
                 let scale = from.as_decimal().map_or(0, |d| d.1);
                 let scale = self.code.int(types::I64, i128::from(scale));
@@ -149,7 +149,7 @@ impl Row<'_, '_, '_> {
         }
     }
 
-    fn to_float(&mut self, v: Value, from: &DataType, to: Type) -> Value {
+    fn as_float(&mut self, v: Value, from: &DataType, to: Type) -> Value {
         let wide = match self.code.b.func.dfg.value_type(v) {
             types::I64 => v,
             _ => self.code.ins().sextend(types::I64, v),
@@ -210,7 +210,7 @@ impl Row<'_, '_, '_> {
         (self.code.ins().imul(wide, factor), Some(misfit))
     }
 
-    fn from_decimal(&mut self, v: Value, from: &DataType, to: Type) -> (Value, Option<Value>) {
+    fn whole_of_decimal(&mut self, v: Value, from: &DataType, to: Type) -> (Value, Option<Value>) {
         let scale = from.as_decimal().map_or(0, |d| d.1);
         if scale == 0 {
             return self.integer(v, to);

@@ -1,5 +1,5 @@
 //! From a [`Fused`] to Cranelift's intermediate code: a loop over blocks of 64 rows. In each block the filters give a word of surviving rows; then a loop
-//! over those computes and writes the targets. Knows expressions and Cranelift; nothing of Arrow, of linking or of running.
+//! over those computes and writes the targets. Where there are no filters, vectors compute what targets they can. Knows expressions and Cranelift; nothing of Arrow, of linking or of running.
 
 mod arithmetic;
 mod cast;
@@ -27,11 +27,15 @@ use flowc_ir::{DataType, Expr};
 use mask::Mask;
 use row::{ColumnRegisters, Row};
 
-/// What the code writes for a target.
+/// What the code writes for a target, besides its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Written {
-    /// Whether its null bytes are written; if not, it is never null.
-    pub(crate) nulls: bool,
+pub(crate) enum Nulls {
+    /// Nothing: it is never null.
+    Never,
+    /// A byte for each row, 1 where it is null.
+    Bytes,
+    /// A word for each block, of the rows where it is not null.
+    Words,
 }
 
 /// The registers of a target.
@@ -76,7 +80,7 @@ pub(crate) fn emit(
     function: &mut Function,
     context: &mut FunctionBuilderContext,
     config: TargetFrontendConfig,
-) -> Vec<Written> {
+) -> Vec<Nulls> {
     let mut code = Code::new(FunctionBuilder::new(function, context));
     let entry = code.b.create_block();
     code.b.append_block_params_for_function_params(entry);
@@ -117,7 +121,7 @@ fn frame(code: &mut Code<'_>, fused: &Fused, arguments: Value) -> Frame {
 }
 
 /// The loop over blocks.
-fn blocks(code: &mut Code<'_>, fused: &Fused, frame: &Frame) -> Vec<Written> {
+fn blocks(code: &mut Code<'_>, fused: &Fused, frame: &Frame) -> Vec<Nulls> {
     let variables = BlockVariables {
         alive: code.b.declare_var(types::I64),
         failed: code.b.declare_var(types::I64),
@@ -150,13 +154,7 @@ fn blocks(code: &mut Code<'_>, fused: &Fused, frame: &Frame) -> Vec<Written> {
 }
 
 /// One block: the steps, the targets, and the way out if a row failed.
-fn one_block(
-    code: &mut Code<'_>,
-    fused: &Fused,
-    frame: &Frame,
-    variables: BlockVariables,
-    block: Value,
-) -> Vec<Written> {
+fn one_block(code: &mut Code<'_>, fused: &Fused, frame: &Frame, variables: BlockVariables, block: Value) -> Vec<Nulls> {
     let base = code.ins().ishl_imm_u(block, 6);
     let columns: Vec<ColumnRegisters> = frame.columns.iter().map(|c| block_column(code, c, block)).collect();
     let mut pending: Vec<&Expr> = vec![];
@@ -252,12 +250,26 @@ fn targets(
     base: Value,
     columns: &[ColumnRegisters],
     strict: &[&Expr],
-) -> Vec<Written> {
-    let mut written = vec![];
-    if fused.targets.is_empty() && strict.is_empty() {
+) -> Vec<Nulls> {
+    // Where every row is written, those that vectors can compute are.
+    let vectors: Vec<_> =
+        fused.targets.iter().map(|t| vector::Projection::of(t, fused).filter(|_| !fused.filters())).collect();
+    let mut written: Vec<Nulls> = vectors
+        .iter()
+        .map(|v| if v.as_ref().is_none_or(vector::Projection::never_null) { Nulls::Never } else { Nulls::Words })
+        .collect();
+    let by_row: Vec<usize> = (0..fused.targets.len()).filter(|i| vectors[*i].is_none()).collect();
+    let alive = code.b.use_var(variables.alive);
+    let scope = mask::Scope { fused, columns, now: frame.now, base, alive, strict: &[] };
+    let vectors: Vec<_> = vectors
+        .into_iter()
+        .zip(&frame.targets)
+        .filter_map(|(vector, registers)| Some((vector?, registers.values, registers.nulls)))
+        .collect();
+    vector::emit_projections(code, &scope, &vectors);
+    if by_row.is_empty() && strict.is_empty() {
         return written;
     }
-    let alive = code.b.use_var(variables.alive);
     each_row(code, alive, |code, bit| {
         let index = code.ins().iadd(base, bit);
         let place = if fused.filters() { code.b.use_var(variables.written) } else { index };
@@ -267,8 +279,9 @@ fn targets(
             let lane = row.whole(value);
             failed = row.code.either(failed, lane.fail);
         }
-        for (target, registers) in fused.targets.iter().zip(&frame.targets) {
-            let lane = row.whole(target);
+        for i in by_row {
+            let registers = frame.targets[i];
+            let lane = row.whole(&fused.targets[i]);
             failed = row.code.either(failed, lane.fail);
             let c = &mut *row.code;
             let bytes = i64::from(c.b.func.dfg.value_type(lane.value).bytes());
@@ -278,8 +291,8 @@ fn targets(
             if let Some(null) = lane.null {
                 let address = c.ins().iadd(registers.nulls, place);
                 c.ins().store(MemFlagsData::trusted(), null, address, 0);
+                written[i] = Nulls::Bytes;
             }
-            written.push(Written { nulls: lane.null.is_some() });
         }
         if fused.filters() {
             let next = code.ins().iadd_imm_s(place, 1);

@@ -1,4 +1,5 @@
-//! Comparisons of several rows at once, on 128-bit vectors, whose lanes are gathered into a block's word of truth. Only what never fails is computed so:
+//! Several rows at once, on 128-bit vectors: comparisons, whose lanes are gathered into a block's word of truth, and values, which are written as they
+//! are. Only what never fails is computed so:
 //! arithmetic of floats, widening, comparisons. Knows expressions and columns; nothing of three-valued logic beyond "null where a column is null".
 
 use super::code::Code;
@@ -149,6 +150,30 @@ impl Survey<'_> {
     }
 }
 
+/// A value of each row, not null but where a column is, that vectors can compute.
+#[derive(Debug)]
+pub(crate) struct Projection<'e> {
+    e: &'e Expr,
+    nullable: BTreeSet<usize>,
+}
+
+impl<'e> Projection<'e> {
+    /// The value, if vectors can compute it and do better than a copy.
+    pub(crate) fn of(e: &'e Expr, fused: &'e Fused) -> Option<Projection<'e>> {
+        if matches!(e.kind, ExprKind::Column(_)) || e.ty.data == DataType::Byte {
+            return None;
+        }
+        let mut survey = Survey { fused, locals: BTreeMap::new(), columns: false };
+        let shape = survey.value(e)?;
+        survey.columns.then_some(Projection { e, nullable: shape.nullable })
+    }
+
+    /// Whether it is never null.
+    pub(crate) fn never_null(&self) -> bool {
+        self.nullable.is_empty()
+    }
+}
+
 /// Makes the code of all conditions in one loop over the block.
 pub(crate) fn emit(code: &mut Code<'_>, scope: &Scope<'_>, conditions: &[Condition<'_>]) -> Vec<Words> {
     if conditions.is_empty() {
@@ -157,6 +182,52 @@ pub(crate) fn emit(code: &mut Code<'_>, scope: &Scope<'_>, conditions: &[Conditi
     let zero = code.int(types::I64, 0);
     let words: Vec<Variable> = conditions.iter().map(|_| code.b.declare_var(types::I64)).collect();
     words.iter().for_each(|w| code.b.def_var(*w, zero));
+    each_turn(code, scope, |lanes, first| {
+        for (condition, word) in conditions.iter().zip(&words) {
+            lanes.locals.clear();
+            let masks = lanes.condition(condition.e);
+            let bits = lanes.gather(&masks);
+            let bits = lanes.code.ins().ishl(bits, first);
+            let before = lanes.code.b.use_var(*word);
+            let after = lanes.code.ins().bor(before, bits);
+            lanes.code.b.def_var(*word, after);
+        }
+    });
+    conditions.iter().zip(&words).map(|(c, w)| with_nulls(code, scope, c, *w)).collect()
+}
+
+/// Makes the code that writes values of all rows of the block, 64 of them even where fewer exist: each to the address of its first row in the batch; and
+/// the block's word of valid rows, where there is one, to the address of the first block's.
+pub(crate) fn emit_projections(code: &mut Code<'_>, scope: &Scope<'_>, targets: &[(Projection<'_>, Value, Value)]) {
+    if targets.is_empty() {
+        return;
+    }
+    let flags = MemFlagsData::new().with_notrap();
+    each_turn(code, scope, |lanes, _| {
+        for (projection, values, _) in targets {
+            lanes.locals.clear();
+            let parts = lanes.value(projection.e);
+            let width = i64::from(clif_type(&projection.e.ty.data).map_or(1, |t| t.bytes()));
+            let offset = lanes.code.ins().imul_imm_s(lanes.row, width);
+            let address = lanes.code.ins().iadd(*values, offset);
+            for (i, part) in parts.into_iter().enumerate() {
+                lanes.code.ins().store(flags, part, address, i as i32 * 16);
+            }
+        }
+    });
+    for (projection, _, words) in targets {
+        if let Some(valid) = all_valid(code, scope, &projection.nullable) {
+            // A block has 64 rows, and 8 bytes in a bitmap.
+            let offset = code.ins().ushr_imm_u(scope.base, 3);
+            let address = code.ins().iadd(*words, offset);
+            code.ins().store(flags, valid, address, 0);
+        }
+    }
+}
+
+/// The loop over the block's rows, eight in a turn: `body` gets the number of the turn's first row in the block.
+fn each_turn<'f>(code: &mut Code<'f>, scope: &Scope<'_>, body: impl FnOnce(&mut Lanes<'_, 'f, '_>, Value)) {
+    let zero = code.int(types::I64, 0);
     let (head, done) = (code.b.create_block(), code.b.create_block());
     let turn = code.b.append_block_param(head, types::I64);
     code.jump(head, &[zero]);
@@ -164,27 +235,18 @@ pub(crate) fn emit(code: &mut Code<'_>, scope: &Scope<'_>, conditions: &[Conditi
     let first = code.ins().ishl_imm_u(turn, 3);
     let row = code.ins().iadd(scope.base, first);
     let mut lanes = Lanes { code, scope, row, slots: BTreeMap::new(), locals: BTreeMap::new() };
-    for (condition, word) in conditions.iter().zip(&words) {
-        lanes.locals.clear();
-        let masks = lanes.condition(condition.e);
-        let bits = lanes.gather(&masks);
-        let bits = lanes.code.ins().ishl(bits, first);
-        let before = lanes.code.b.use_var(*word);
-        let after = lanes.code.ins().bor(before, bits);
-        lanes.code.b.def_var(*word, after);
-    }
+    body(&mut lanes, first);
     let next = code.ins().iadd_imm_s(turn, 1);
     let more = code.icmp_const(IntCC::SignedLessThan, next, i128::from(TURNS));
     let again = cranelift_codegen::ir::BlockArg::from(next);
     code.b.ins().brif(more, head, &[again], done, &[]);
     code.b.switch_to_block(done);
-    conditions.iter().zip(&words).map(|(c, w)| with_nulls(code, scope, c, *w)).collect()
 }
 
-fn with_nulls(code: &mut Code<'_>, scope: &Scope<'_>, condition: &Condition<'_>, word: Variable) -> Words {
-    let truth = code.b.use_var(word);
+/// The block's word of rows where none of these columns is null; none if there are no columns.
+fn all_valid(code: &mut Code<'_>, scope: &Scope<'_>, nullable: &BTreeSet<usize>) -> Option<Value> {
     let mut all_valid = None;
-    for slot in &condition.nullable {
+    for slot in nullable {
         let position = scope.fused.column(*slot).expect("the planner lists the slots that are read");
         let valid = scope.columns[position].valid.expect("a nullable column has its word of valid rows");
         all_valid = Some(match all_valid {
@@ -192,7 +254,12 @@ fn with_nulls(code: &mut Code<'_>, scope: &Scope<'_>, condition: &Condition<'_>,
             Some(before) => code.and(before, valid),
         });
     }
-    match all_valid {
+    all_valid
+}
+
+fn with_nulls(code: &mut Code<'_>, scope: &Scope<'_>, condition: &Condition<'_>, word: Variable) -> Words {
+    let truth = code.b.use_var(word);
+    match all_valid(code, scope, &condition.nullable) {
         None => Words { truth, null: None, fail: None },
         Some(valid) => Words { truth: code.and(truth, valid), null: Some(code.ins().bnot(valid)), fail: None },
     }

@@ -63,7 +63,10 @@ fn combinations(types: &[Type]) -> RecordBatch {
     for ty in types {
         let edges = edges(&ty.data);
         let edges = &edges[usize::from(!ty.nullable)..];
-        rows = rows.iter().flat_map(|row| edges.iter().map(|v| [row.as_slice(), &[v.clone()]].concat())).collect();
+        rows = rows
+            .iter()
+            .flat_map(|row| edges.iter().map(|v| [row.as_slice(), std::slice::from_ref(v)].concat()))
+            .collect();
     }
     let column = |i: usize| {
         let values: Vec<Value> = rows.iter().map(|r| r[i].clone()).collect();

@@ -106,3 +106,11 @@ fn strings_go_through_columns() {
     let outputs = vec![column(0, &types[0]), call("negate", vec![column(1, &types[1])])];
     golden("strings_go_through_columns", &program(&types, vec![ProgramStep::Filter(filter)], outputs));
 }
+
+#[test]
+fn project_by_vectors() {
+    let types = [nullable(DataType::Double), Type::new(DataType::Float)];
+    let celsius = call("divide", vec![call("subtract", vec![column(0, &types[0]), double(32.0)]), double(1.8)]);
+    let sum = call("add", vec![column(1, &types[1]), celsius.clone()]);
+    golden("project_by_vectors", &program(&types, vec![], vec![celsius, sum]));
+}
