@@ -1,4 +1,5 @@
-//! What the compiler asks of Delta tables. Synchronous: it brings its own threads, so it may be called from anywhere. Knows the log; nothing of running.
+//! What the compiler asks of Delta tables. Synchronous: it brings its own threads, so it may be called from anywhere. Knows the log; nothing of
+//! running.
 
 use crate::log::Snapshot;
 use crate::log::features::{self, Features};

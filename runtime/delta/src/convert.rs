@@ -1,5 +1,5 @@
-//! Brings columns as data files have them to the types that the program wants: by column mapping, with nulls for what the file lacks, widened where the
-//! table's types were. Knows Arrow and Delta's types; nothing of files.
+//! Brings columns as data files have them to the types that the program wants: by column mapping, with nulls for what the file lacks, widened
+//! where the table's types were. Knows Arrow and Delta's types; nothing of files.
 
 use crate::schema::{DeltaField, DeltaType};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, new_null_array};

@@ -1,5 +1,5 @@
-//! What is known of a file's columns: its partition values, the statistics in the log, and those of Parquet row groups. Knows how they are written and
-//! where they cannot be trusted.
+//! What is known of a file's columns: its partition values, the statistics in the log, and those of Parquet row groups. Knows how they are
+//! written and where they cannot be trusted.
 
 use crate::log::Add;
 use crate::partition::{self, parse_value};

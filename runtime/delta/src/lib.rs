@@ -1,9 +1,9 @@
-//! Delta tables for flowc: the source, the lookup table, the sink and the catalog, on a log layer of its own. The only user of deltalake, of which it
-//! takes the log stores (put-if-absent of a version) and the writing of checkpoints.
+//! Delta tables for flowc: the source, the lookup table, the sink and the catalog, on a log layer of its own. The only user of deltalake, of
+//! which it takes the log stores (put-if-absent of a version) and the writing of checkpoints.
 //!
-//! Invariants: an epoch is visible if and only if its commit exists, and the commit carries the epoch's transaction; a range of a source gives the same
-//! rows whenever it is read; a table with a protocol feature that is not honoured is refused by the feature's name. This crate must not know of the
-//! language, the compiler, or the operators.
+//! Invariants: an epoch is visible if and only if its commit exists, and the commit carries the epoch's transaction; a range of a source gives
+//! the same rows whenever it is read; a table with a protocol feature that is not honoured is refused by the feature's name. This crate must
+//! not know of the language, the compiler, or the operators.
 
 pub mod catalog;
 pub mod codes;

@@ -1,5 +1,6 @@
-//! Whether a file, or a part of one, can hold a row for which a predicate is true: an interpretation of expressions over what is known of each column.
-//! Sound: when in doubt, yes. It also says yes where a row could fail, so that skipping never hides a failure. Knows expressions; nothing of Delta.
+//! Whether a file, or a part of one, can hold a row for which a predicate is true: an interpretation of expressions over what is known of each
+//! column. Sound: when in doubt, yes. It also says yes where a row could fail, so that skipping never hides a failure. Knows expressions;
+//! nothing of Delta.
 
 use flowc_ir::expr::{CastFailure, Expr, ExprKind, LocalId, Program, ProgramStep};
 use flowc_ir::{DataType, Type, Value};

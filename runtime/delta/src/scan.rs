@@ -1,5 +1,5 @@
-//! Reads data files: which of them, in which parts, and their rows as batches of the program's columns. Shared by sources, lookup tables and `show`.
-//! Knows one version of a table's schema; nothing of positions.
+//! Reads data files: which of them, in which parts, and their rows as batches of the program's columns. Shared by sources, lookup tables and
+//! `show`. Knows one version of a table's schema; nothing of positions.
 
 use crate::codes;
 use crate::convert;

@@ -1,4 +1,5 @@
-//! What `flowc show` shows of a table: what it is, its partitions, its history, some rows, and what versions added. Knows tables; nothing of terminals.
+//! What `flowc show` shows of a table: what it is, its partitions, its history, some rows, and what versions added. Knows tables; nothing of
+//! terminals.
 
 use crate::catalog::{self, table_info};
 use crate::codes;

@@ -219,7 +219,10 @@ impl DeltaSource {
             version + 1
         );
         Err(RunError::data(codes::LOG_CLEANED, message)
-            .help("run more often than the table's log is cleaned (delta.logRetentionDuration), and now with --full-refresh, or `start version N` with a version that is there")
+            .help(
+                "run now with --full-refresh, or with `start version N` and a version that is there; later more often than the log is cleaned \
+                 (delta.logRetentionDuration)",
+            )
             .at(self.spec.origin))
     }
 

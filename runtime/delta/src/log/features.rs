@@ -1,4 +1,5 @@
-//! Which features of the Delta protocol a table uses, and which of them flowc honours when it reads or writes. Everything unknown is refused by name.
+//! Which features of the Delta protocol a table uses, and which of them flowc honours when it reads or writes. Everything unknown is refused by
+//! name.
 
 use super::actions::{Metadata, Protocol};
 use crate::schema::DeltaField;

@@ -1,5 +1,5 @@
-//! The Delta log: its actions, the commits that hold them, checkpoints, and the state of a table at a version. Knows the Delta protocol and storage;
-//! nothing of pipelines.
+//! The Delta log: its actions, the commits that hold them, checkpoints, and the state of a table at a version. Knows the Delta protocol and
+//! storage; nothing of pipelines.
 
 pub mod actions;
 pub mod checkpoint;

@@ -80,7 +80,12 @@ impl DeltaEpoch {
         let info = json!({
             "timestamp": now,
             "operation": if base.is_none() { "CREATE TABLE AS SELECT" } else { "WRITE" },
-            "operationParameters": { "mode": mode, "partitionBy": partition_by, "application": self.id.application, "epoch": self.id.epoch.to_string() },
+            "operationParameters": {
+                "mode": mode,
+                "partitionBy": partition_by,
+                "application": self.id.application,
+                "epoch": self.id.epoch.to_string(),
+            },
             "operationMetrics": metrics,
             "isBlindAppend": !overwrite,
             "engineInfo": concat!("flowc/", env!("CARGO_PKG_VERSION")),

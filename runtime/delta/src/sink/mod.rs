@@ -1,5 +1,5 @@
-//! Delta tables as sinks: exactly one commit an epoch, with the epoch's transaction in it. A table that does not exist is created by the first epoch's
-//! commit. Invariant: an epoch is visible if and only if its commit exists.
+//! Delta tables as sinks: exactly one commit an epoch, with the epoch's transaction in it. A table that does not exist is created by the first
+//! epoch's commit. Invariant: an epoch is visible if and only if its commit exists.
 
 pub mod commit;
 pub mod conflict;

@@ -1,5 +1,5 @@
-//! Statistics of a file that is being written, as the log has them: rows, and bounds and nulls of each column. Knows Arrow and the protocol's rules for
-//! rounding; nothing of files.
+//! Statistics of a file that is being written, as the log has them: rows, and bounds and nulls of each column. Knows Arrow and the protocol's
+//! rules for rounding; nothing of files.
 
 use crate::partition::{decimal_text, value_at};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_array};

@@ -1,5 +1,5 @@
-//! Writes one worker's rows into Parquet files, one open file a partition. The files have unique names and are part of nothing until they are committed.
-//! Knows Parquet and partitions; nothing of the log.
+//! Writes one worker's rows into Parquet files, one open file a partition. The files have unique names and are part of nothing until they are
+//! committed. Knows Parquet and partitions; nothing of the log.
 
 use super::stats::{FileStats, plain};
 use super::target::{Target, describe};
@@ -167,10 +167,7 @@ impl DeltaWriter {
         }
         let full = file.writer.bytes_written() + file.writer.in_progress_size() >= sizes.file_bytes;
         result.map_err(|e| self.failed(e))?;
-        if full {
-            self.end(&key).await?;
-        }
-        self.bound_memory().await
+        if full { self.end(&key).await } else { Ok(()) }
     }
 
     /// Ends files until what is open fits: the largest where bytes are too many, the one that was longest unused where files are.
@@ -242,11 +239,13 @@ impl SinkWriter for DeltaWriter {
         }
         let (by, data) = self.columns(batch)?;
         if by.is_empty() {
-            return self.write_partition(vec![], &data).await;
+            self.write_partition(vec![], &data).await?;
+            return self.bound_memory().await;
         }
         let groups = self.groups(&by, batch.num_rows())?;
         if let [(key, _)] = groups.as_slice() {
-            return self.write_partition(key.clone(), &data).await;
+            self.write_partition(key.clone(), &data).await?;
+            return self.bound_memory().await;
         }
         for (key, rows) in groups {
             let (count, indices) = (rows.len(), UInt32Array::from(rows));
@@ -256,7 +255,7 @@ impl SinkWriter for DeltaWriter {
             let part = part.map_err(|e| self.failed(ParquetError::from(e)))?;
             self.write_partition(key, &part).await?;
         }
-        Ok(())
+        self.bound_memory().await
     }
 
     async fn finish(mut self: Box<Self>) -> Result<Written, RunError> {
