@@ -2,11 +2,11 @@
 //!
 //! Laws: behind a union a program runs on every branch instead. Behind a sort a filter runs before it: the order of the rows that stay is the same. Behind a
 //! lookup a filter that reads the stream's columns alone runs before it, if neither it nor the lookup can fail (a row that fails there must fail
-//! still); behind an explode likewise, where it does not read the element. Nothing passes an aggregate or a limit: they see which rows there are.
+//! still), one that reads the table's columns alone before it on the table's side if it is an inner one; behind an explode likewise, where it does not read the element. Nothing passes an aggregate or a limit: they see which rows there are.
 
-use super::analysis::{can_fail, columns_of, conjuncts};
+use super::analysis::{can_fail, columns_of, conjuncts, map_columns};
 use super::edit::{expressions, readers, renumber, transform};
-use flowc_ir::graph::{Graph, Node, NodeId, Operator};
+use flowc_ir::graph::{Graph, LookupKind, Node, NodeId, Operator};
 use flowc_ir::plan::Plan;
 use flowc_ir::{Expr, ExprKind, Output, Program, ProgramStep, Schema};
 
@@ -39,7 +39,10 @@ fn pass(plan: &mut Plan) -> bool {
                 let fails = lookup.residual.iter().flat_map(expressions).any(can_fail);
                 let width = plan.graph.node(plan.graph.node(before).inputs[0]).schema.len();
                 let may = |e: &Expr| !fails && !can_fail(e) && columns_of(e).iter().all(|c| *c < width);
+                let of_table = |e: &Expr| !fails && !can_fail(e) && columns_of(e).iter().all(|c| *c >= width);
+                let inner = lookup.kind == LookupKind::Inner;
                 ahead(&mut plan.graph, id, before, leading(&program, may))
+                    || inner && into_table(&mut plan.graph, id, before, width, leading(&program, of_table))
             }
             Operator::Explode { .. } => {
                 let element = plan.graph.node(before).schema.len() - 1;
@@ -76,6 +79,35 @@ fn leading(program: &Program, may: impl Fn(&Expr) -> bool) -> Option<(Vec<Expr>,
         break;
     }
     (!moved.is_empty()).then_some((moved, rest))
+}
+
+/// Moves filters that read the table's columns alone to where the table's rows are loaded. Only of an inner lookup: there a row that matches nothing is
+/// gone, as it would be behind the filter.
+fn into_table(
+    graph: &mut Graph,
+    id: NodeId,
+    before: NodeId,
+    width: usize,
+    split: Option<(Vec<Expr>, Program)>,
+) -> bool {
+    let (Some((conditions, rest)), Operator::Lookup(lookup)) = (split, &mut graph.nodes[before.0 as usize].operator)
+    else {
+        return false;
+    };
+    // The slot of the prepared rows that a column of the lookup is.
+    let slot = |column: usize| match lookup.prepare.outputs[lookup.output[column - width]].value.kind {
+        ExprKind::Column(slot) => Some(slot),
+        _ => None,
+    };
+    let passed_on = conditions.iter().flat_map(columns_of).all(|column| slot(column).is_some());
+    if !passed_on || lookup.prepare.outputs.iter().any(|o| can_fail(&o.value)) {
+        return false;
+    }
+    let moved = conditions.iter().map(|e| ProgramStep::Filter(map_columns(e, |column| slot(column).unwrap_or(column))));
+    let moved: Vec<ProgramStep> = moved.collect();
+    lookup.prepare.steps.extend(moved);
+    graph.nodes[id.0 as usize].operator = Operator::Transform(rest);
+    true
 }
 
 /// A program that only filters.

@@ -182,16 +182,23 @@ fn coalesced(e: &Expr, xs: &[Expr]) -> Option<Expr> {
 
 /// A variable is evaluated at its first use: unused it goes, used once its value stands there instead.
 fn bound(local: LocalId, value: &Expr, body: &Expr) -> Option<Expr> {
-    let mut uses = 0;
-    body.walk(&mut |e| uses += usize::from(e.kind == ExprKind::Local(local)));
-    let trivial = matches!(value.kind, ExprKind::Literal(_) | ExprKind::Column(_) | ExprKind::Local(_));
-    if uses > 1 && !trivial {
+    let (mut uses, mut narrowed) = (0, false);
+    body.walk(&mut |e| {
+        if e.kind == ExprKind::Local(local) {
+            uses += 1;
+            narrowed |= e.ty != value.ty;
+        }
+    });
+    let path = matches!(value.kind, ExprKind::Column(_));
+    let trivial = path || matches!(value.kind, ExprKind::Literal(_) | ExprKind::Local(_));
+    // A use that knows that the variable is not null says so of a column, but of nothing that is computed.
+    if uses > 1 && !trivial || narrowed && !path {
         return None;
     }
     let mut body = body.clone();
     body.walk_mut(&mut |e| {
         if e.kind == ExprKind::Local(local) {
-            *e = value.clone();
+            *e = Expr { ty: e.ty.clone(), ..value.clone() };
         }
     });
     // What was constant but for the variable is now: the walk has passed it already.

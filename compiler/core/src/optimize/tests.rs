@@ -67,6 +67,12 @@ fn simplification() {
         ("out x = (let %0 = add(a, 1L) in add(%0, 2L))", "out x = add(add(a, 1L), 2L)"),
         ("out x = (let %0 = add(a, 1L) in add(%0, %0))", "out x = (let %0 = add(a, 1L) in add(%0, %0))"),
         ("out x = (let %0 = 1L in add(%0, %0))", "out x = 2L"),
+        // What is known of a variable may not be known of what stands for it.
+        (
+            "out x = (let %0 = nullif(a, 1L) in if(is_null(%0), 0L, (%0 : long)))",
+            "out x = (let %0 = nullif(a, 1L) in if(is_null(%0), 0L, (%0 : long)))",
+        ),
+        ("out x = (let %0 = b in if(is_null(%0), 0L, (%0 : long)))", "out x = if(is_null(b), 0L, (b : long))"),
         ("out x = struct(u: a, v: p).u", "out x = a"),
         ("out x = try(a)", "out x = (a : long?)"),
         ("out x = is_null(try(add(a, 1L)))", "out x = is_null(try(add(a, 1L)))"),

@@ -113,25 +113,7 @@ fn node(f: &mut Findings, e: &Expr, scope: &Scope<'_>) {
             same(f, Law::Branches, e, body);
             null(f, e, body.ty.nullable);
         }
-        ExprKind::Call { function, args } => {
-            let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
-            match resolve(function.name, &types) {
-                Ok(found) => {
-                    for (parameter, given) in found.parameters.iter().zip(&types) {
-                        let fits = parameter.data == given.data || given.data == DataType::Null;
-                        f.check(Law::CallType, fits, || format!("`{}` takes {parameter}, not {given}", function.name));
-                    }
-                    let same = found.result.data == e.ty.data;
-                    f.check(Law::CallType, same, || {
-                        format!("`{}` yields {}, not {}", function.name, found.result, e.ty)
-                    });
-                    null(f, e, found.result.nullable);
-                }
-                Err(error) => {
-                    f.report(Law::CallType, format!("`{}` does not take {types:?}: {error:?}", function.name))
-                }
-            }
-        }
+        ExprKind::Call { function, args } => call(f, e, function.name, args),
         ExprKind::And(xs) | ExprKind::Or(xs) => {
             f.check(Law::Operands, !xs.is_empty(), || "no operands".into());
             xs.iter().for_each(|x| boolean(f, x));
@@ -168,6 +150,30 @@ fn node(f: &mut Findings, e: &Expr, scope: &Scope<'_>) {
             same(f, Law::Branches, e, x);
             null(f, e, true);
         }
+        ExprKind::Field { .. } | ExprKind::Struct(_) | ExprKind::Array(_) => nested(f, e),
+    }
+}
+
+/// A call of a function of the table.
+fn call(f: &mut Findings, e: &Expr, name: &str, args: &[Expr]) {
+    let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
+    match resolve(name, &types) {
+        Ok(found) => {
+            for (parameter, given) in found.parameters.iter().zip(&types) {
+                let fits = parameter.data == given.data || given.data == DataType::Null;
+                f.check(Law::CallType, fits, || format!("`{}` takes {parameter}, not {given}", name));
+            }
+            let same = found.result.data == e.ty.data;
+            f.check(Law::CallType, same, || format!("`{}` yields {}, not {}", name, found.result, e.ty));
+            null(f, e, found.result.nullable);
+        }
+        Err(error) => f.report(Law::CallType, format!("`{}` does not take {types:?}: {error:?}", name)),
+    }
+}
+
+/// What takes structs and arrays apart and puts them together.
+fn nested(f: &mut Findings, e: &Expr) {
+    match &e.kind {
         ExprKind::Field { value, index } => match &value.ty.data {
             DataType::Struct(fields) => match fields.get(*index) {
                 Some(field) => {
@@ -189,6 +195,7 @@ fn node(f: &mut Findings, e: &Expr, scope: &Scope<'_>) {
             DataType::Array(item) => xs.iter().for_each(|x| element(f, item, x)),
             other => f.report(Law::Nested, format!("elements for {other}")),
         },
+        _ => {}
     }
 }
 

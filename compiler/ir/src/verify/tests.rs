@@ -66,6 +66,25 @@ fn identity(schema: &Schema) -> Program {
     Program { input: schema.clone(), steps: vec![], outputs }
 }
 
+fn sink(schema: Schema) -> SinkSpec {
+    SinkSpec {
+        name: "out".into(),
+        connector: Connector::Console,
+        mode: SinkMode::Overwrite,
+        whole: true,
+        schema,
+        partition_by: vec!["id".into()],
+        generated: vec![],
+        constraints: vec![],
+        enforced: vec![],
+        properties: Default::default(),
+        description: None,
+        evolve: false,
+        input: NodeId(7),
+        origin: Origin::default(),
+    }
+}
+
 /// scan → transform → lookup → explode → union → sort → limit → aggregate → sink
 pub(crate) fn plan() -> Plan {
     let (schema, table) = (columns(), Schema::new(vec![Field::new("id", long()), Field::new("site", long())]));
@@ -131,22 +150,7 @@ pub(crate) fn plan() -> Plan {
             version: None,
             origin,
         }],
-        sinks: vec![SinkSpec {
-            name: "out".into(),
-            connector,
-            mode: SinkMode::Overwrite,
-            whole: true,
-            schema: counted,
-            partition_by: vec!["id".into()],
-            generated: vec![],
-            constraints: vec![],
-            enforced: vec![],
-            properties: Default::default(),
-            description: None,
-            evolve: false,
-            input: NodeId(7),
-            origin,
-        }],
+        sinks: vec![sink(counted)],
         graph: Graph { nodes },
     }
 }
