@@ -72,10 +72,11 @@ fn connect<'e>(frame: &Frame<'_, 'e>, xs: &'e [Expr], decisive: bool) -> Evaluat
     let mut results: Vec<Option<bool>> = vec![Some(!decisive); frame.rows()];
     let mut open: Vec<u32> = (0..frame.rows() as u32).collect();
     for x in xs {
-        let array = frame.eval_rows(x, &open)?;
-        let booleans = array.as_boolean_opt();
+        let part = frame.eval_some(x, &open)?;
+        let booleans = part.array.as_boolean_opt();
         let mut still = Vec::with_capacity(open.len());
-        for (at, row) in open.iter().enumerate() {
+        for (nth, row) in open.iter().enumerate() {
+            let at = part.place(nth, *row);
             match booleans.filter(|b| b.is_valid(at)).map(|b| b.value(at)) {
                 Some(b) if b == decisive => results[*row as usize] = Some(decisive),
                 None => {
@@ -115,14 +116,15 @@ fn choose<'e>(
     if taken.is_empty() {
         return frame.eval(otherwise);
     }
-    let pieces = [frame.eval_rows(then, &taken)?, frame.eval_rows(otherwise, &left)?];
+    let parts = [frame.eval_some(then, &taken)?, frame.eval_some(otherwise, &left)?];
     let mut next = [0, 0];
-    let place = |row| {
-        let piece = usize::from(!yes(row));
+    let place = |row: u32| {
+        let piece = usize::from(!yes(row as usize));
         next[piece] += 1;
-        (piece, next[piece] - 1)
+        (piece, parts[piece].place(next[piece] - 1, row))
     };
-    Ok(merge(&pieces, &(0..frame.rows()).map(place).collect::<Vec<_>>(), data))
+    let places: Vec<_> = (0..frame.rows() as u32).map(place).collect();
+    Ok(merge(&parts.map(|p| p.array), &places, data))
 }
 
 fn coalesce<'e>(frame: &Frame<'_, 'e>, xs: &'e [Expr], data: &DataType) -> Evaluated {
@@ -133,16 +135,21 @@ fn coalesce<'e>(frame: &Frame<'_, 'e>, xs: &'e [Expr], data: &DataType) -> Evalu
         if open.is_empty() {
             break;
         }
-        let array = frame.eval_rows(x, &open)?;
-        let nulls = null_mask(&array);
-        for (at, row) in open.iter().enumerate() {
+        let part = frame.eval_some(x, &open)?;
+        let nulls = null_mask(&part.array);
+        let mut still = vec![];
+        for (nth, row) in open.iter().enumerate() {
+            let at = part.place(nth, *row);
             places[*row as usize] = (pieces.len(), at);
+            if nulls.value(at) {
+                still.push(*row);
+            }
         }
-        open = open.iter().enumerate().filter(|(at, _)| nulls.value(*at)).map(|(_, row)| *row).collect();
+        open = still;
         if pieces.is_empty() && open.is_empty() {
-            return Ok(array);
+            return Ok(part.array);
         }
-        pieces.push(array);
+        pieces.push(part.array);
     }
     Ok(merge(&pieces, &places, data))
 }

@@ -2,8 +2,9 @@
 
 use super::{Rows, forms};
 use crate::arrow_values::{build_array, value_at};
+use crate::cast::cast_can_fail;
 use crate::eval::EvalContext;
-use crate::expr::{Expr, ExprKind, LocalId};
+use crate::expr::{CastFailure, Expr, ExprKind, LocalId};
 use crate::functions::{Call, FunctionRef};
 use crate::interpret;
 use crate::types::Type;
@@ -30,6 +31,38 @@ struct Binding<'e> {
     local: LocalId,
     value: &'e Expr,
     values: OnceCell<ArrayRef>,
+}
+
+/// The values of an expression for some rows of a frame.
+pub(super) struct Part {
+    /// The values.
+    pub(super) array: ArrayRef,
+    dense: bool,
+}
+
+impl Part {
+    /// Where the value of a row stands that is the `nth` of those asked for.
+    pub(super) fn place(&self, nth: usize, row: u32) -> usize {
+        if self.dense { row as usize } else { nth }
+    }
+}
+
+/// Whether an expression may fail, as far as its form tells.
+fn may_fail(expr: &Expr) -> bool {
+    let mut fails = false;
+    expr.walk(&mut |e| {
+        fails |= match &e.kind {
+            ExprKind::Call { function, args } => {
+                function.can_fail(&args.iter().map(|a| a.ty.clone()).collect::<Vec<_>>())
+            }
+            ExprKind::Cast { value, on_failure } => {
+                *on_failure != CastFailure::Null && cast_can_fail(&value.ty.data, &e.ty.data)
+            }
+            ExprKind::Local(_) => true,
+            _ => false,
+        }
+    });
+    fails
 }
 
 /// A set of rows, chosen from an outer frame (`'f`); the expressions live as long as `'e`.
@@ -98,11 +131,17 @@ impl<'f, 'e> Frame<'f, 'e> {
         }
     }
 
-    /// Evaluates an expression for some of the rows of this frame. A row that fails is given by its number in this frame.
-    pub(super) fn eval_rows(&self, expr: &'e Expr, rows: &[u32]) -> Evaluated {
-        if rows.len() == self.rows {
-            return self.eval(expr);
-        }
+    /// Evaluates an expression for some of the rows of this frame. Where nothing can fail and most rows are wanted it is evaluated for all, as that is
+    /// cheaper than choosing them.
+    pub(super) fn eval_some(&self, expr: &'e Expr, rows: &[u32]) -> Result<Part, Stop> {
+        let leaf = matches!(expr.kind, ExprKind::Column(_) | ExprKind::Literal(_));
+        let dense = rows.len() == self.rows || leaf || rows.len() > self.rows / 2 && !may_fail(expr);
+        let array = if dense { self.eval(expr)? } else { self.eval_rows(expr, rows)? };
+        Ok(Part { array, dense })
+    }
+
+    /// Evaluates an expression for these rows of this frame alone. A row that fails is given by its number in this frame.
+    fn eval_rows(&self, expr: &'e Expr, rows: &[u32]) -> Evaluated {
         let inner = Frame {
             context: self.context,
             rows: rows.len(),
