@@ -234,6 +234,8 @@ pub const CONSTANT_NULL_TEST: &str = "W0301";
 pub const UNREACHABLE_ARM: &str = "W0302";
 /// A default that is never used.
 pub const NEEDLESS_DEFAULT: &str = "W0303";
+/// A comparison with null.
+pub const NULL_COMPARED: &str = "W0304";
 /// Tests are not supported yet.
 pub const UNSUPPORTED_TEST: &str = "W0701";
 
@@ -355,5 +357,6 @@ pub const ALL: &[(&str, &str)] = &[
     (CONSTANT_NULL_TEST, "a test for null always comes out the same"),
     (UNREACHABLE_ARM, "an arm of a `match` is never reached"),
     (NEEDLESS_DEFAULT, "a default that is never used"),
+    (NULL_COMPARED, "a comparison with null"),
     (UNSUPPORTED_TEST, "tests are not supported yet"),
 ];

@@ -158,7 +158,7 @@ impl Checker<'_> {
         let mut sound = true;
         for (i, (name, value)) in fields.iter().enumerate() {
             if let Some((before, _)) = fields[..i].iter().find(|(n, _)| n.text == name.text) {
-                self.duplicate_column(&name.text, name.span, before.span);
+                self.duplicate("fields", &name.text, name.span, before.span);
                 sound = false;
             }
             match self.expr(env, value) {

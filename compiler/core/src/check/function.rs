@@ -66,7 +66,7 @@ impl Checker<'_> {
         let mut types = vec![];
         for (i, (name, ty)) in function.params.iter().enumerate() {
             if let Some((before, _)) = function.params[..i].iter().find(|(n, _)| n.text == name.text) {
-                self.duplicate_column(&name.text, name.span, before.span);
+                self.duplicate("operands", &name.text, name.span, before.span);
             }
             types.push(self.type_of(ty));
         }
@@ -140,9 +140,11 @@ impl Checker<'_> {
         } else {
             self.inlined.set(self.inlined.get() + 1);
         }
-        let inlined = (!self.too_large.get()).then(|| self.silently(|| self.inline(env, function, operands))).flatten();
-        // The limit may have been met deep inside, where nothing is reported.
-        if self.muted.get() == 0 && self.too_large.replace(false) {
+        if env.depth > 0 {
+            return (!self.too_large.get()).then(|| self.inline(env, function, operands)).flatten();
+        }
+        let (inlined, found) = self.overheard(|| self.inline(env, function, operands));
+        if self.too_large.replace(false) {
             self.report(
                 Diagnostic::error(codes::TOO_LARGE, span, "this calls functions too often or too deep")
                     .label(format!(
@@ -151,6 +153,10 @@ impl Checker<'_> {
                     .help("compute a part in an `extend` of its own"),
             );
             return None;
+        }
+        // The body is right for the types that are declared; only these very operands (a pattern, for example) can be wrong in it.
+        if let (None, Some(mistake)) = (&inlined, found.into_iter().find(Diagnostic::is_error)) {
+            self.report(mistake.also(span, format!("in `{}`, called here", name.text)));
         }
         inlined
     }

@@ -122,6 +122,11 @@ pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog:
     if !broken {
         checker.warn_unused();
     }
+    let complete = checker.checked.borrow().sinks.len() == checker.declarations.sinks.len();
+    debug_assert!(
+        complete || broken || checker.has_errors() || !checker.bad_params.borrow().is_empty(),
+        "a sink is wrong, and nothing was reported"
+    );
     Findings {
         checked: Some(checker.checked.into_inner()),
         diagnostics: checker.diagnostics.into_inner(),

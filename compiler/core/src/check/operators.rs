@@ -2,11 +2,11 @@
 
 use crate::check::narrow::{Outcome, facts};
 use crate::check::scope::Env;
-use crate::check::types::span_of;
+use crate::check::types::{constant_of, span_of};
 use crate::check::{Checker, article, origin};
 use crate::codes;
 use flowc_ir::functions::{self, ResolveError};
-use flowc_ir::{DataType, Expr, ExprKind, Type};
+use flowc_ir::{DataType, Expr, ExprKind, Type, Value};
 use flowc_syntax::ast::{self, BinaryOp};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
@@ -152,6 +152,21 @@ impl Checker<'_> {
             );
             return false;
         };
+        if let Some(null) = args.iter().find(|a| matches!(constant_of(a), Some(Value::Null))) {
+            self.report(
+                Diagnostic::warning(
+                    codes::NULL_COMPARED,
+                    sign_span,
+                    "a comparison with null is always null, never true",
+                )
+                .also(span_of(null), "null")
+                .help(if name == "not_equal" {
+                    "write `… is not null`"
+                } else {
+                    "write `… is null`"
+                }),
+            );
+        }
         if !matches!(name, "equal" | "not_equal") && !common.is_orderable() {
             self.report(
                 Diagnostic::error(codes::NOT_ORDERED, sign_span, format!("values of type `{common}` have no order"))

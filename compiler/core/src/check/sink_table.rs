@@ -582,7 +582,12 @@ impl Checker<'_> {
                     let what = format!("constraint `{name}` of the table of sink `{}`", checked.name);
                     writer.program.steps.push(ProgramStep::Assert { condition, what });
                 }
-                _ => sound = false,
+                Some(other) => {
+                    sound = false;
+                    let why = format!("it is {}, not a condition", article(&other.ty));
+                    self.not_understood(&what, text, why, sink);
+                }
+                None => sound = false,
             }
         }
         sound.then_some(())
@@ -607,18 +612,19 @@ impl Checker<'_> {
         match self.parsed(writer, text, schema, span) {
             Ok(e) => Some(e),
             Err(why) => {
-                self.report(
-                    Diagnostic::error(
-                        codes::TABLE_EXPRESSION,
-                        span,
-                        format!("flowc does not understand {what} of this table: `{text}`"),
-                    )
-                    .label(why)
-                    .help("rows that might break it are never written; write to another table"),
-                );
+                self.not_understood(what, text, why, sink);
                 None
             }
         }
+    }
+
+    fn not_understood(&self, what: &str, text: &str, why: String, sink: &Sink) {
+        let message = format!("flowc does not understand {what} of this table: `{text}`");
+        self.report(
+            Diagnostic::error(codes::TABLE_EXPRESSION, sink.connector.span, message)
+                .label(why)
+                .help("rows that might break it are never written; write to another table"),
+        );
     }
 
     fn parsed(&self, writer: &Writer, text: &str, schema: &Schema, span: Span) -> Result<Expr, String> {

@@ -7,6 +7,7 @@ use crate::check::types::span_of;
 use crate::check::{Checker, Used, article, origin};
 use crate::checked::{CheckedSortKey, Operation};
 use crate::codes;
+use flowc_ir::graph::Kind;
 use flowc_ir::types::quote_name;
 use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, ProgramStep, Type, Value};
 use flowc_syntax::ast::{self, Assignment, FlowRef, Name, Rename, SortKey, Step, StepKind};
@@ -129,6 +130,8 @@ impl Checker<'_> {
             program.steps.push(ProgramStep::Let(value));
             let lineage = Some(self.lineage.borrow_mut().computed(&name, span, &reads, live));
             let column = Column { name: name.clone(), table: None, ty, comment, slot, lineage };
+            // Another value is no longer the time of the event.
+            rows.event_time = rows.event_time.filter(|t| *t != name);
             match rows.columns.iter_mut().find(|c| c.table.is_none() && c.name == name) {
                 Some(old) => *old = column,
                 None => rows.columns.push(column),
@@ -237,6 +240,9 @@ impl Checker<'_> {
             if rows.event_time.as_deref() == Some(&rename.old.text) {
                 rows.event_time = Some(rename.new.text.clone());
             }
+            if let Kind::Changing { key } = &mut rows.kind {
+                key.iter_mut().filter(|k| **k == rename.old.text).for_each(|k| k.clone_from(&rename.new.text));
+            }
         }
         self.transform(flow, step, "rename", program, rows);
     }
@@ -327,7 +333,7 @@ impl Checker<'_> {
             rows.changing = rows.changing.or(done.rows.changing.clone());
             rows.blocked = rows.blocked.or(done.rows.blocked.clone());
             rows.endless = rows.endless.or(done.rows.endless);
-            if rows.kind == flowc_ir::graph::Kind::Append {
+            if rows.kind == Kind::Append {
                 rows.kind = done.rows.kind.clone();
             }
             rows.event_time = rows.event_time.filter(|t| done.rows.event_time.as_ref() == Some(t));
@@ -468,7 +474,7 @@ impl Checker<'_> {
         let mut seen: Vec<(&str, Span)> = vec![];
         for (name, span) in names {
             match seen.iter().find(|(n, _)| *n == name) {
-                Some((_, before)) => self.duplicate_column(name, span, *before),
+                Some((_, before)) => self.duplicate("columns", name, span, *before),
                 None => seen.push((name, span)),
             }
         }

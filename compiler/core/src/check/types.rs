@@ -74,7 +74,7 @@ impl Checker<'_> {
     pub(super) fn each_field(&self, columns: &[ColumnDef]) -> Vec<Option<Field>> {
         let field = |(i, column): (usize, &ColumnDef)| {
             if let Some(before) = columns[..i].iter().find(|c| c.name.text == column.name.text) {
-                self.duplicate_column(&column.name.text, column.name.span, before.name.span);
+                self.duplicate("columns", &column.name.text, column.name.span, before.name.span);
                 return None;
             }
             let ty = self.type_of(&column.ty)?;
@@ -133,10 +133,10 @@ impl Checker<'_> {
         Some(DataType::Decimal { precision: precision as u8, scale: scale as u8 })
     }
 
-    /// Reports a column that there is twice.
-    pub(super) fn duplicate_column(&self, name: &str, span: Span, before: Span) {
+    /// Reports a column, operand or field that there is twice.
+    pub(super) fn duplicate(&self, what: &str, name: &str, span: Span, before: Span) {
         self.report(
-            Diagnostic::error(codes::DUPLICATE_COLUMN, span, format!("there are two columns `{name}`"))
+            Diagnostic::error(codes::DUPLICATE_COLUMN, span, format!("there are two {what} `{name}`"))
                 .label("the second")
                 .also(before, "the first")
                 .help("give one of them another name"),

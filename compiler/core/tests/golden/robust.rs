@@ -96,8 +96,13 @@ fn mutated(text: &str, edits: &[(u32, u32, u8)]) -> String {
     text.into_iter().collect()
 }
 
+/// 300, or as many as `PROPTEST_CASES` says, for a longer search.
+fn cases_to_try() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases_to_try(), ..ProptestConfig::default() })]
     #[test]
     fn mutated_programs_never_panic(
         which in any::<prop::sample::Index>(),
