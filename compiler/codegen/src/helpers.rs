@@ -72,7 +72,7 @@ pub(crate) enum Helper {
     Log10,
     /// `log1p` of a number above -1
     Log1p,
-    /// A part of a day: the day, and the number of a [`DatePart`].
+    /// A part of a day: the day, and the number of a [`crate::select::DatePart`].
     DatePart,
     /// The day so many months later: the day, and the months.
     AddMonths,

@@ -1,9 +1,17 @@
 //! Typed expressions to machine code: a [`Backend`] that compiles a program with Cranelift, and leaves to Arrow's vectorized kernels what has no fixed
 //! width. What a compiled program computes is, bit for bit, what the interpreter of `flowc-ir` computes.
 //!
-//! The stages: [`plan`](mod@plan) splits a program into parts; [`select`] says what machine code there is; `emit` makes Cranelift's intermediate code
+//! The stages: `plan` splits a program into parts; `select` says what machine code there is; `emit` makes Cranelift's intermediate code
 //! of a part; `jit` makes a function of that; `memory` lays Arrow's arrays before it; `kernel` runs the parts. All unsafe code of the compiler is
 //! here. This crate must not know of the syntax, of the runtime, or of where rows come from.
+//!
+//! Machine code computes every form of expression over types of fixed width, and the functions of `select`: operators, most of numbers, dates and
+//! nulls. It is straight-line: both branches of an `if` are computed and one is chosen, and what the interpreter would not have evaluated is masked out
+//! of nulls and failures. It calls helpers for what is long: decimals that may need more than 128 bits on the way, transcendental functions, the
+//! calendar. Strings, nested values, rounding of floats by their decimal text and the like are columns that Arrow's kernels compute before.
+//!
+//! Compiled code finds *that* a row fails; which one is first and why is then said by the interpreter. A NaN is a NaN: its bits are those the
+//! processor gave.
 
 mod abi;
 mod emit;
