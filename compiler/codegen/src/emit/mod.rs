@@ -251,24 +251,12 @@ fn targets(
     columns: &[ColumnRegisters],
     strict: &[&Expr],
 ) -> Vec<Nulls> {
-    // Where every row is written, those that vectors can compute are.
-    let vectors: Vec<_> =
-        fused.targets.iter().map(|t| vector::Projection::of(t, fused).filter(|_| !fused.filters())).collect();
-    let mut written: Vec<Nulls> = vectors
-        .iter()
-        .map(|v| if v.as_ref().is_none_or(vector::Projection::never_null) { Nulls::Never } else { Nulls::Words })
-        .collect();
-    let by_row: Vec<usize> = (0..fused.targets.len()).filter(|i| vectors[*i].is_none()).collect();
     let alive = code.b.use_var(variables.alive);
-    let scope = mask::Scope { fused, columns, now: frame.now, base, alive, strict: &[] };
-    let vectors: Vec<_> = vectors
-        .into_iter()
-        .zip(&frame.targets)
-        .filter_map(|(vector, registers)| Some((vector?, registers.values, registers.nulls)))
-        .collect();
-    vector::emit_projections(code, &scope, &vectors);
+    let scope = mask::Scope { fused, columns, now: frame.now, base, alive, strict };
+    let mut written = by_vectors(code, &scope, frame);
+    let by_row: Vec<usize> = (0..written.len()).filter(|i| written[*i].is_none()).collect();
     if by_row.is_empty() && strict.is_empty() {
-        return written;
+        return written.into_iter().flatten().collect();
     }
     each_row(code, alive, |code, bit| {
         let index = code.ins().iadd(base, bit);
@@ -280,19 +268,9 @@ fn targets(
             failed = row.code.either(failed, lane.fail);
         }
         for i in by_row {
-            let registers = frame.targets[i];
             let lane = row.whole(&fused.targets[i]);
             failed = row.code.either(failed, lane.fail);
-            let c = &mut *row.code;
-            let bytes = i64::from(c.b.func.dfg.value_type(lane.value).bytes());
-            let offset = c.ins().imul_imm_s(place, bytes);
-            let address = c.ins().iadd(registers.values, offset);
-            c.ins().store(MemFlagsData::trusted(), lane.value, address, 0);
-            if let Some(null) = lane.null {
-                let address = c.ins().iadd(registers.nulls, place);
-                c.ins().store(MemFlagsData::trusted(), null, address, 0);
-                written[i] = Nulls::Bytes;
-            }
+            written[i] = Some(write(row.code, frame.targets[i], place, lane));
         }
         if fused.filters() {
             let next = code.ins().iadd_imm_s(place, 1);
@@ -306,7 +284,32 @@ fn targets(
             code.b.def_var(variables.failed, word);
         }
     });
+    written.into_iter().flatten().collect()
+}
+
+/// Writes the targets that vectors can compute, where every row is written; for the others it gives none.
+fn by_vectors(code: &mut Code<'_>, scope: &mask::Scope<'_>, frame: &Frame) -> Vec<Option<Nulls>> {
+    let fused = scope.fused;
+    let (mut written, mut vectors) = (vec![], vec![]);
+    for (target, registers) in fused.targets.iter().zip(&frame.targets) {
+        let projection = vector::Projection::of(target, fused).filter(|_| !fused.filters());
+        written.push(projection.as_ref().map(|p| if p.never_null() { Nulls::Never } else { Nulls::Words }));
+        vectors.extend(projection.map(|p| (p, registers.values, registers.nulls)));
+    }
+    vector::emit_projections(code, scope, &vectors);
     written
+}
+
+/// Writes one value to its place in the target.
+fn write(code: &mut Code<'_>, target: TargetRegisters, place: Value, lane: code::Lane) -> Nulls {
+    let bytes = i64::from(code.b.func.dfg.value_type(lane.value).bytes());
+    let offset = code.ins().imul_imm_s(place, bytes);
+    let address = code.ins().iadd(target.values, offset);
+    code.ins().store(MemFlagsData::trusted(), lane.value, address, 0);
+    let Some(null) = lane.null else { return Nulls::Never };
+    let address = code.ins().iadd(target.nulls, place);
+    code.ins().store(MemFlagsData::trusted(), null, address, 0);
+    Nulls::Bytes
 }
 
 /// Returns the first row of the block that failed, if one did: all earlier blocks are done, so it is the first of the batch.
