@@ -1,0 +1,384 @@
+//! The words of the command line: commands, flags, help texts. Says what may be written; what it does is in `commands`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// flowc: data pipelines over Delta Lake, checked before they run, compiled, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "flowc", version, about, long_about = None, disable_help_subcommand = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Colours: by default as the terminal and NO_COLOR say
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub color: When,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// If the output is a terminal and NO_COLOR is not set
+    Auto,
+    /// In any case
+    Always,
+    /// In no case
+    Never,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a project that runs: a program, small Delta tables, a README
+    #[command(after_help = "Example:\n  flowc new weather && flowc run weather/weather.flow")]
+    New(New),
+    /// Do everything but run: parse, resolve names, check types against the live tables
+    #[command(after_help = "Example:\n  flowc check examples/sensor/sensor.flow\n  flowc check --format json *.flow")]
+    Check(Check),
+    /// Make one executable of a program, with plan.json and graph.svg beside it
+    #[command(after_help = "Example:\n  flowc build sensor.flow -o dist && dist/sensor --param warehouse=/data")]
+    Build(Build),
+    /// Build a program in memory and run it
+    #[command(
+        after_help = "Example:\n  flowc run examples/sensor/sensor.flow\n  flowc run sensor.flow --param warehouse=s3://lake/w"
+    )]
+    Run(RunFile),
+    /// Run a program's test blocks (not supported yet)
+    #[command(after_help = "Example:\n  flowc test sensor.flow --filter severity")]
+    Test(Later),
+    /// Show a program's plan or one of its stages, or an error's page
+    #[command(after_help = "Example:\n  flowc explain sensor.flow --stage graph\n  flowc explain E0204")]
+    Explain(Explain),
+    /// Bring programs into canonical form, in place
+    #[command(after_help = "Example:\n  flowc fmt *.flow\n  flowc fmt --check sensor.flow\n  flowc fmt - < draft.flow")]
+    Fmt(Fmt),
+    /// Show a Delta table: schema, properties, constraints, partitions, size, history
+    #[command(
+        after_help = "Example:\n  flowc show examples/sensor/warehouse/sensor --rows 5\n  flowc show warehouse/sensor --changes 3..5"
+    )]
+    Show(Show),
+    /// Show how far a program's sources have been read (not supported yet)
+    #[command(after_help = "Example:\n  flowc status sensor.flow")]
+    Status(Later),
+    /// Show which columns come from which (not supported yet)
+    #[command(after_help = "Example:\n  flowc lineage sensor.flow --format dot")]
+    Lineage(Later),
+    /// Speak the language server protocol on standard input and output (not supported yet)
+    #[command(after_help = "Example:\n  flowc lsp")]
+    Lsp(Later),
+    /// Run a recorded epoch again without writing (not supported yet)
+    #[command(after_help = "Example:\n  flowc replay sensor.flow --epoch 3")]
+    Replay(Later),
+    /// Compare a program's plan with the one that its state belongs to (not supported yet)
+    #[command(after_help = "Example:\n  flowc plan sensor.flow")]
+    Plan(Later),
+    /// Write a completion script for a shell
+    #[command(after_help = "Example:\n  flowc completions bash > ~/.local/share/bash-completion/completions/flowc")]
+    Completions(Completions),
+}
+
+/// A command that this version does not have yet; takes any words, so that the answer is always the same one.
+#[derive(Debug, Args)]
+pub struct Later {
+    /// Whatever the command will take
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub words: Vec<String>,
+}
+
+/// `flowc new`
+#[derive(Debug, Args)]
+pub struct New {
+    /// The directory to make; its last part names the program
+    pub dir: PathBuf,
+}
+
+/// Values for a program's `param` declarations.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Params {
+    /// A value for one of the program's parameters; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+}
+
+/// `flowc check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The programs
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Values for parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// How to write the diagnostics
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Check against flow.lock and open no table (not supported yet)
+    #[arg(long)]
+    pub locked: bool,
+}
+
+/// `flowc build`
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The program
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to write the executable, plan.json and graph.svg
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Where the program's relative paths start when the executable runs [default: the program's directory now]
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<PathBuf>,
+    /// What to make: `native`; `flink` is not supported yet
+    #[arg(long, default_value = "native", value_name = "TARGET")]
+    pub target: String,
+    /// Values for parameters, kept in the executable.
+    #[command(flatten)]
+    pub params: Params,
+}
+
+/// `flowc run`
+#[derive(Debug, Args)]
+pub struct RunFile {
+    /// The program
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How to run it.
+    #[command(flatten)]
+    pub flags: RunFlags,
+}
+
+/// The flags of a run, of `flowc run` and of built executables alike.
+#[derive(Debug, Clone, Args)]
+pub struct RunFlags {
+    /// Values for parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// Where the run's state is kept [default: .flow/NAME beside the program]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// How many workers compute at once [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// The most memory that batches in flight may take, for example 512MiB
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub memory: Option<u64>,
+    /// Compute everything from the beginning and replace what the sinks hold
+    #[arg(long)]
+    pub full_refresh: bool,
+    /// Stay and process what arrives (not supported yet)
+    #[arg(long)]
+    pub follow: bool,
+    /// Close the windows that are still open (not supported yet)
+    #[arg(long)]
+    pub drain: bool,
+    /// How to write epochs and the summary
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `flowc explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A program, or the code of an error or warning such as E0204
+    #[arg(value_name = "FILE|CODE")]
+    pub what: String,
+    /// Values for parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// Show this stage instead of the plan
+    #[arg(long, value_enum)]
+    pub stage: Option<Stage>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The stages between text and machine code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The syntax tree
+    Ast,
+    /// The columns and types after every step
+    Types,
+    /// The dataflow graph, optimized
+    Graph,
+    /// The plan as it is given to the runtime
+    Plan,
+    /// The kernels as Cranelift IR
+    Clif,
+    /// The kernels as machine code
+    Asm,
+}
+
+/// `flowc fmt`
+#[derive(Debug, Args)]
+pub struct Fmt {
+    /// The programs; `-` formats standard input to standard output
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Change nothing; show what would change, and exit 1 if anything would
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `flowc show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The table: a directory or URL
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// Show this many rows too
+    #[arg(long, value_name = "N")]
+    pub rows: Option<usize>,
+    /// Show the table as of this version
+    #[arg(long, value_name = "N")]
+    pub version: Option<u64>,
+    /// Show what these versions did, from..to
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["rows", "version"], value_parser = versions)]
+    pub changes: Option<(u64, u64)>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `flowc completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// The command line of an executable that `flowc build` made: `run`, unless another command is given.
+#[derive(Debug, Parser)]
+#[command(version, long_about = None, disable_help_subcommand = true, max_term_width = 110, args_conflicts_with_subcommands = true)]
+pub struct Packaged {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<PackagedCommand>,
+    /// How to run.
+    #[command(flatten)]
+    pub run: RunFlags,
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// What a built executable does besides running.
+#[derive(Debug, Subcommand)]
+pub enum PackagedCommand {
+    /// Check the program inside against the live tables
+    Check(PackagedCheck),
+    /// Show the plan of the program inside, or one of its stages
+    Explain(PackagedExplain),
+    /// Show how far the sources have been read (not supported yet)
+    Status(Later),
+}
+
+/// `NAME check`
+#[derive(Debug, Args)]
+pub struct PackagedCheck {
+    /// Values for parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// How to write the diagnostics
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `NAME explain`
+#[derive(Debug, Args)]
+pub struct PackagedExplain {
+    /// Values for parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// Show this stage instead of the plan
+    #[arg(long, value_enum)]
+    pub stage: Option<Stage>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// A size as it is written: `1048576`, `512KiB`, `512MiB`, `2GiB`, `1.5GB`.
+fn memory(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kib" | "k" => 1024.0,
+        "mib" | "m" => 1024.0 * 1024.0,
+        "gib" | "g" => 1024.0 * 1024.0 * 1024.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        other => return Err(format!("`{other}` is not a unit of size; write for example 512MiB or 2GiB")),
+    };
+    let number: f64 = number.parse().map_err(|_| "write a number and a unit, for example 512MiB".to_string())?;
+    let bytes = number * scale;
+    if (1.0..1e18).contains(&bytes) { Ok(bytes as u64) } else { Err("that is no amount of memory".to_string()) }
+}
+
+/// A range of versions: `3..5`.
+fn versions(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || "write the first and the last version, for example 3..5".to_string();
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+    if from <= to { Ok((from, to)) } else { Err(format!("{from}..{to} is empty: the first version comes first")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+        Packaged::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_in_its_help() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example:"), "{} has no example", command.get_name());
+        }
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(memory("512MiB"), Ok(512 << 20));
+        assert_eq!(memory("2g"), Ok(2 << 30));
+        assert_eq!(memory("1000"), Ok(1000));
+        assert!(memory("much").is_err());
+        assert!(memory("5 parsecs").is_err());
+        assert!(memory("0").is_err());
+    }
+
+    #[test]
+    fn version_ranges_are_read() {
+        assert_eq!(versions("3..5"), Ok((3, 5)));
+        assert!(versions("5..3").is_err());
+        assert!(versions("3").is_err());
+    }
+}

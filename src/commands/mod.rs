@@ -1,0 +1,85 @@
+//! The commands, one a module. Each takes its words and the console, does its work, and says how it ended.
+
+pub mod build;
+pub mod check;
+pub mod completions;
+pub mod explain;
+pub mod fmt;
+pub mod new;
+pub mod run;
+pub mod show;
+
+use crate::cli::{Cli, Command, PackagedCommand};
+use crate::cli::{Packaged, RunFlags};
+use crate::console::Console;
+use crate::exit::{Exit, Failure};
+use crate::payload::Payload;
+use crate::report;
+use crate::world::Program;
+use flowc_core::pipeline::CheckOutcome;
+
+/// Does what the command line says.
+pub fn execute(cli: Cli, console: &Console) -> Result<Exit, Failure> {
+    match cli.command {
+        Command::New(words) => new::new(&words, console),
+        Command::Check(words) => check::check(&words, console),
+        Command::Build(words) => build::build(&words, console),
+        Command::Run(words) => run::file(&words, console),
+        Command::Explain(words) => explain::explain(&words, console),
+        Command::Fmt(words) => fmt::fmt(&words, console),
+        Command::Show(words) => show::show(&words, console),
+        Command::Completions(words) => completions::completions(&words, console),
+        Command::Test(_) => Err(later("`flowc test`")),
+        Command::Status(_) => Err(later("`flowc status`")),
+        Command::Lineage(_) => Err(later("`flowc lineage`")),
+        Command::Lsp(_) => Err(later("`flowc lsp`")),
+        Command::Replay(_) => Err(later("`flowc replay`")),
+        Command::Plan(_) => Err(later("`flowc plan`")),
+    }
+}
+
+/// Does what the command line of a built executable says.
+pub fn execute_packaged(words: Packaged, payload: Payload, console: &Console) -> Result<Exit, Failure> {
+    match words.command {
+        None => run::program(&payload.program(&words.run.params.params)?, &words.run, console),
+        Some(PackagedCommand::Check(words)) => {
+            check::program(&payload.program(&words.params.params)?, words.format, console)
+        }
+        Some(PackagedCommand::Explain(words)) => {
+            explain::program(&payload.program(&words.params.params)?, words.stage, words.format, console)
+        }
+        Some(PackagedCommand::Status(_)) => Err(later("`status`")),
+    }
+}
+
+/// What flowc will do, but does not do yet.
+pub fn later(what: &str) -> Failure {
+    Failure::usage(format!("{what} is not supported yet")).help("docs/cli.md lists what this version does")
+}
+
+/// Checks a program and tells what is wrong with it on standard error; ends the command if anything is.
+pub fn checked(program: &Program, console: &Console) -> Result<CheckOutcome, Exit> {
+    let outcome = program.check();
+    console.err(&report::diagnostics_text(&outcome.diagnostics, &outcome.sources, console.color_err));
+    for bad in &outcome.bad_params {
+        console.failure(&Failure::usage(format!("--param {}: {}", bad.name, bad.message)));
+    }
+    match report::check_exit(&outcome) {
+        Exit::Fine => Ok(outcome),
+        exit => {
+            if let Some(tally) = report::tally(&outcome.diagnostics) {
+                console.err_line(&format!("{}: {tally}", program.path));
+            }
+            Err(exit)
+        }
+    }
+}
+
+/// The flags of a run that this version does not have.
+fn refuse_later(flags: &RunFlags) -> Result<(), Failure> {
+    match (flags.follow, flags.drain) {
+        (true, _) => Err(later("`--follow`").help("without it, a run reads what the sources hold now, and ends")),
+        (_, true) => Err(later("`--drain`")),
+        _ => Ok(()),
+    }
+}

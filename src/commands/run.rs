@@ -1,0 +1,185 @@
+//! `flowc run`: builds in memory and runs.
+
+use crate::cli::{Format, RunFile, RunFlags};
+use crate::commands::{checked, refuse_later};
+use crate::console::{Console, Results};
+use crate::exit::{Exit, Failure};
+use crate::progress::{self, Bars, JsonLines, Lines};
+use crate::report;
+use crate::world::{self, Program};
+use flowc_ir::plan::Executable;
+use flowc_runtime::connectors::console::Out;
+use flowc_runtime::report::Unobserved;
+use flowc_runtime::{Cancel, Observer, RunError, RunOptions, RunSummary};
+use flowc_syntax::SourceMap;
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Runs the program of a file.
+pub fn file(words: &RunFile, console: &Console) -> Result<Exit, Failure> {
+    refuse_later(&words.flags)?;
+    program(&Program::open(&words.file, &words.flags.params.params)?, &words.flags, console)
+}
+
+/// Runs a program.
+pub fn program(program: &Program, flags: &RunFlags, console: &Console) -> Result<Exit, Failure> {
+    refuse_later(flags)?;
+    let outcome = match checked(program, console) {
+        Ok(outcome) => outcome,
+        Err(exit) => return Ok(exit),
+    };
+    let executable = world::executable(world::plan(&outcome)?)?;
+    let watch = watch(flags.format, console);
+    let ended = run_until_signal(&executable, options(program, flags), watch.observer(), watch.out())?;
+    watch.finish();
+    Ok(conclude(program, flags.format, ended, &outcome.sources, console))
+}
+
+/// Runs a program that is known to be right, without a word unless something fails.
+pub fn quietly(program: &Program, console: &Console) -> Result<Exit, Failure> {
+    let outcome = match checked(program, console) {
+        Ok(outcome) => outcome,
+        Err(exit) => return Ok(exit),
+    };
+    let executable = world::executable(world::plan(&outcome)?)?;
+    let options = RunOptions::new(program.state());
+    let (result, signal) = run_until_signal(&executable, options, Arc::new(Unobserved), Arc::new(Mutex::new(Results)))?;
+    match (result, signal) {
+        (_, Some(number)) => Ok(Exit::Signal(number)),
+        (Ok(_), None) => Ok(Exit::Fine),
+        (Err(error), None) => {
+            console.err(&report::run_error_text(&error, &outcome.sources, console.color_err));
+            Ok(report::run_exit(&error))
+        }
+    }
+}
+
+/// What watches the run: bars on a terminal, a line an epoch elsewhere, a document an epoch for programs.
+fn watch(format: Format, console: &Console) -> Watch {
+    match format {
+        Format::Json => Watch::Json(Arc::new(JsonLines(*console))),
+        Format::Text if console.live => Watch::Bars(Arc::new(Bars::new(*console))),
+        Format::Text => Watch::Lines(Arc::new(Lines(*console))),
+    }
+}
+
+/// One of the ways to watch a run.
+#[derive(Debug, Clone)]
+enum Watch {
+    Bars(Arc<Bars>),
+    Lines(Arc<Lines>),
+    Json(Arc<JsonLines>),
+}
+
+impl Watch {
+    fn observer(&self) -> Arc<dyn Observer> {
+        match self {
+            Watch::Bars(bars) => bars.clone(),
+            Watch::Lines(lines) => lines.clone(),
+            Watch::Json(lines) => lines.clone(),
+        }
+    }
+
+    /// Where the rows of `console()` go: standard output is for the documents where there are some.
+    fn out(&self) -> Out {
+        match self {
+            Watch::Bars(bars) => Arc::new(Mutex::new(bars.between())),
+            Watch::Lines(_) => Arc::new(Mutex::new(Results)),
+            Watch::Json(_) => Arc::new(Mutex::new(std::io::stderr())),
+        }
+    }
+
+    fn finish(&self) {
+        if let Watch::Bars(bars) = self {
+            bars.clear();
+        }
+    }
+}
+
+fn options(program: &Program, flags: &RunFlags) -> RunOptions {
+    let mut options = RunOptions::new(flags.state.clone().unwrap_or_else(|| program.state()));
+    options.workers = flags.workers.map_or(options.workers, usize::from);
+    options.memory = flags.memory.and_then(|m| usize::try_from(m).ok()).unwrap_or(options.memory);
+    options.full_refresh = flags.full_refresh;
+    options
+}
+
+/// What a run came to, and the signal that ended it, if one did.
+type Ended = (Result<RunSummary, RunError>, Option<u8>);
+
+/// Runs to the end, or until SIGINT or SIGTERM: the first one ends the epoch's work uncommitted, a second one ends the process on the spot.
+fn run_until_signal(
+    executable: &Executable,
+    options: RunOptions,
+    observer: Arc<dyn Observer>,
+    out: Out,
+) -> Result<Ended, Failure> {
+    let workers = options.workers.max(2);
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let threads = threads.map_err(|e| Failure::world(format!("cannot start threads: {e}")))?;
+    let signal = Arc::new(AtomicU8::new(0));
+    let result = threads.block_on(async {
+        tokio::spawn(cancel_on_signal(options.cancel.clone(), signal.clone()));
+        flowc_runtime::run(executable, world::connectors(out), options, observer).await
+    });
+    threads.shutdown_background();
+    let number = signal.load(Ordering::SeqCst);
+    Ok((result, (number != 0).then_some(number)))
+}
+
+#[cfg(unix)]
+async fn cancel_on_signal(cancel: Cancel, caught: Arc<AtomicU8>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    loop {
+        let number = tokio::select! {
+            _ = interrupt.recv() => 2,
+            _ = terminate.recv() => 15,
+        };
+        if caught.swap(number, Ordering::SeqCst) != 0 {
+            std::process::exit(128 + i32::from(number));
+        }
+        cancel.cancel();
+    }
+}
+
+#[cfg(not(unix))]
+async fn cancel_on_signal(cancel: Cancel, caught: Arc<AtomicU8>) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        caught.store(2, Ordering::SeqCst);
+        cancel.cancel();
+    }
+}
+
+/// Tells what the run came to.
+fn conclude(
+    program: &Program,
+    format: Format,
+    (result, signal): Ended,
+    sources: &SourceMap,
+    console: &Console,
+) -> Exit {
+    if format == Format::Json {
+        let error = result.as_ref().err().map(|e| report::run_error_json(e, sources));
+        console.out_line(&progress::summary_json(result.as_ref().ok(), error).to_string());
+    }
+    if let Some(number) = signal.filter(|_| !matches!(&result, Ok(summary) if !summary.cancelled)) {
+        console.err_line(&format!("{}: stopped by a signal; the epoch's work was not committed", program.name));
+        return Exit::Signal(number);
+    }
+    match result {
+        Ok(summary) => {
+            if format == Format::Text {
+                console.err(&progress::summary_text(&program.name, &summary));
+            }
+            Exit::Fine
+        }
+        Err(error) => {
+            console.err(&report::run_error_text(&error, sources, console.color_err));
+            report::run_exit(&error)
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `flowc check` and `flowc explain`: text and JSON, exit statuses.
+
+use crate::support::Project;
+
+const WRONG: &str = r#"
+source sensor = delta("warehouse/sensor")
+flow clean = sensor |> where valeu > 1 |> extend x = id + "a"
+sink out = clean -> console()
+"#;
+
+#[test]
+fn a_right_program_is_fine() {
+    let project = Project::example("sensor");
+    let before = project.files();
+    let ran = project.flowc(&["check", "sensor.flow", "append.flow"]).expect(0);
+    assert_eq!(ran.stdout, "");
+    assert_eq!(project.files(), before, "checking changes nothing");
+    let json = project.flowc(&["check", "--format", "json", "sensor.flow"]).expect(0).json();
+    assert_eq!(json, serde_json::json!({ "diagnostics": [], "proved": [] }));
+}
+
+#[test]
+fn mistakes_are_shown_at_their_places() {
+    let project = Project::example("sensor");
+    project.write("wrong.flow", WRONG);
+    let ran = project.flowc(&["check", "wrong.flow"]).expect(1);
+    assert!(ran.stdout.contains("valeu") && ran.stdout.contains("wrong.flow:3"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("value"), "did you mean: {}", ran.stdout);
+    let json = project.flowc(&["check", "--format", "json", "wrong.flow"]).expect(1).json();
+    let found = json["diagnostics"].as_array().unwrap();
+    assert_eq!(found.len(), 2, "two independent mistakes, two diagnostics: {json:#}");
+    let first = &found[0];
+    assert_eq!(first["severity"], "error");
+    assert_eq!(first["file"], "wrong.flow");
+    assert_eq!(first["start"], serde_json::json!({ "line": 3, "column": 30 }));
+    assert_eq!(first["end"], serde_json::json!({ "line": 3, "column": 35 }));
+    for key in ["code", "message", "help", "labels"] {
+        assert!(first.get(key).is_some(), "no {key} in {first}");
+    }
+}
+
+#[test]
+fn every_code_that_is_reported_has_a_page() {
+    let project = Project::example("sensor");
+    project.write("wrong.flow", WRONG);
+    let json = project.flowc(&["check", "--format", "json", "wrong.flow"]).expect(1).json();
+    for diagnostic in json["diagnostics"].as_array().unwrap() {
+        let page = project.flowc(&["explain", diagnostic["code"].as_str().unwrap()]).expect(0);
+        assert!(page.stdout.lines().count() > 3, "{}", page.stdout);
+    }
+}
+
+#[test]
+fn a_wrong_program_does_not_run() {
+    let project = Project::example("sensor");
+    project.write("wrong.flow", WRONG);
+    let before = project.files();
+    let ran = project.flowc(&["run", "wrong.flow"]).expect(1);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("valeu"), "{}", ran.stderr);
+    assert_eq!(project.files(), before);
+}
+
+#[test]
+fn what_does_not_exist_has_its_status() {
+    let project = Project::example("sensor");
+    project.write("table.flow", "source s = delta(\"warehouse/sensr\")\nsink out = s -> console()\n");
+    let ran = project.flowc(&["check", "table.flow"]).expect(1);
+    assert!(ran.stdout.contains("sensor"), "the nearest table is offered: {}", ran.stdout);
+    project.write("used.flow", "use \"unit.flow\"\nsource s = delta(\"warehouse/sensor\")\nsink out = s -> console()\n");
+    project.flowc(&["check", "used.flow"]).expect(1);
+    let ran = project.flowc(&["check", "nothing.flow"]).expect(2);
+    assert!(ran.stderr.contains("nothing.flow"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_comes_later_says_so() {
+    let project = Project::example("sensor");
+    let program = "source s = delta(\"warehouse/sensor\")\nflow f = s |> dedup by id within 10m\nsink out = f -> console()\n";
+    project.write("later.flow", program);
+    let json = project.flowc(&["check", "--format", "json", "later.flow"]).expect(1).json();
+    let codes: Vec<&str> = json["diagnostics"].as_array().unwrap().iter().map(|d| d["code"].as_str().unwrap()).collect();
+    assert_eq!(codes.len(), 1, "{json:#}");
+    assert!(codes[0].starts_with("E07"), "{json:#}");
+}
+
+#[test]
+fn every_stage_can_be_seen() {
+    let project = Project::example("sensor");
+    let plan = project.flowc(&["explain", "sensor.flow"]).expect(0);
+    for word in ["sensor_result", "celsius", "double"] {
+        assert!(plan.stdout.contains(word), "no {word} in\n{}", plan.stdout);
+    }
+    for stage in ["ast", "types", "graph", "plan", "clif", "asm"] {
+        let ran = project.flowc(&["explain", "sensor.flow", "--stage", stage]).expect(0);
+        assert!(ran.stdout.lines().count() > 5, "{stage}:\n{}", ran.stdout);
+    }
+}
+
+#[test]
+fn an_unknown_code_offers_the_nearest() {
+    let project = Project::new();
+    let ran = project.flowc(&["explain", "E0299"]).expect(2);
+    assert!(ran.stderr.contains("E02"), "{}", ran.stderr);
+}

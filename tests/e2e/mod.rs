@@ -1,0 +1,15 @@
+//! The built binary over real Delta tables.
+
+mod build;
+mod check;
+mod connectors;
+mod examples;
+mod fmt;
+mod fuzz;
+mod joins;
+mod params;
+mod recovery;
+mod rows;
+mod show;
+mod sinks;
+mod words;

@@ -1,0 +1,120 @@
+//! Runs with one expected output and many executions: interpreter and machine code, batches of 1, 3 and 1024 rows, one and two workers. A case is a program;
+//! its input files stand in comments: `#@ file in/a.json` and the lines behind `#| `. Its sinks write JSON to `out/SINK`.
+
+use crate::docs::programs;
+use crate::support::root;
+use flowc::world::{self, Program};
+use flowc_ir::eval::Backend;
+use flowc_ir::interpret::Interpreter;
+use flowc_ir::plan::Plan;
+use flowc_runtime::report::Unobserved;
+use flowc_runtime::{EpochLimits, RunOptions};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// Writes the input files that the case's comments hold.
+fn lay_out(case: &Path, dir: &Path) {
+    let text = std::fs::read_to_string(case).unwrap();
+    let mut files: BTreeMap<&str, String> = BTreeMap::new();
+    let mut current = "";
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("#@ file ") {
+            current = name.trim();
+            files.insert(current, String::new());
+        } else if let Some(row) = line.strip_prefix("#| ") {
+            let file = files.get_mut(current).expect("`#|` stands below `#@ file`");
+            file.push_str(row);
+            file.push('\n');
+        }
+    }
+    std::fs::write(dir.join(case.file_name().unwrap()), &text).unwrap();
+    for (name, content) in files {
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+}
+
+/// One way to run a case.
+#[derive(Debug, Clone, Copy)]
+struct Execution {
+    machine_code: bool,
+    batch_rows: usize,
+    workers: usize,
+    files_per_epoch: Option<u64>,
+}
+
+fn executions() -> Vec<Execution> {
+    let mut all = vec![];
+    for machine_code in [false, true] {
+        for batch_rows in [1, 3, 1024] {
+            for workers in [1, 2] {
+                all.push(Execution { machine_code, batch_rows, workers, files_per_epoch: None });
+            }
+        }
+    }
+    all.push(Execution { machine_code: true, batch_rows: 1024, workers: 2, files_per_epoch: Some(1) });
+    all
+}
+
+/// Runs a case and collects what its sinks wrote.
+fn run(case: &Path, execution: Execution) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    lay_out(case, dir.path());
+    let program = Program::open(&dir.path().join(case.file_name().unwrap()), &[]).unwrap();
+    let outcome = program.check();
+    let errors: Vec<_> = outcome.diagnostics.iter().filter(|d| d.is_error()).collect();
+    assert!(errors.is_empty(), "{}: {errors:#?}", case.display());
+    let plan: Plan = world::plan(&outcome).unwrap();
+    let backend: Box<dyn Backend> =
+        if execution.machine_code { Box::new(world::backend()) } else { Box::new(Interpreter) };
+    let executable = world::compile(plan, &*backend).unwrap();
+    let options = RunOptions {
+        workers: execution.workers,
+        batch_rows: execution.batch_rows,
+        limits: EpochLimits { files: execution.files_per_epoch, ..EpochLimits::NONE },
+        ..RunOptions::new(dir.path().join("state"))
+    };
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let ended = threads.block_on(flowc_runtime::run(&executable, world::connectors(Arc::new(Mutex::new(std::io::sink()))), options, Arc::new(Unobserved)));
+    let mut text = String::new();
+    if let Err(error) = ended {
+        text.push_str(&format!("stopped: {}\n", flowc::report::run_error_text(&error, &outcome.sources, false)));
+        text = text.replace(&dir.path().display().to_string(), "");
+    }
+    let mut sinks: Vec<_> = std::fs::read_dir(dir.path().join("out")).map_or(vec![], |d| d.map(|e| e.unwrap().path()).collect());
+    sinks.sort();
+    for sink in sinks {
+        text.push_str(&format!("== {}\n", sink.file_name().unwrap().to_string_lossy()));
+        let mut files: Vec<_> = std::fs::read_dir(&sink).unwrap().map(|e| e.unwrap().path()).collect();
+        files.retain(|f| !f.file_name().unwrap().to_string_lossy().starts_with(['.', '_']));
+        files.sort();
+        files.iter().for_each(|f| text.push_str(&std::fs::read_to_string(f).unwrap()));
+    }
+    text
+}
+
+#[test]
+fn every_execution_gives_the_expected_rows() {
+    let cases = programs(&root().join("tests/golden/run"));
+    assert!(cases.len() >= 8, "the cases were not found");
+    let mut executed = 0;
+    for case in &cases {
+        let name = case.file_stem().unwrap().to_string_lossy().into_owned();
+        let expected = run(case, executions()[0]);
+        insta::with_settings!({ snapshot_path => root().join("tests/golden/run"), prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name.clone(), expected);
+        });
+        let whole = std::fs::read_to_string(case).unwrap().contains("mode overwrite");
+        for execution in executions().into_iter().skip(1) {
+            // A case that replaces its whole result at each epoch has one file more an epoch; the rows are compared by the other executions.
+            if execution.files_per_epoch.is_some() && whole {
+                continue;
+            }
+            assert_eq!(run(case, execution), expected, "{name}: {execution:?}");
+            executed += 1;
+        }
+    }
+    println!("{} cases, {executed} further executions", cases.len());
+}
