@@ -106,13 +106,14 @@ impl Checker<'_> {
             return None;
         };
         let options = self.options(signature, written);
-        let fits = if role == Role::Sink { signature.writes } else { signature.reads };
-        if !fits {
-            let others: Vec<&str> = SIGNATURES
-                .iter()
-                .filter(|s| if role == Role::Sink { s.writes } else { s.reads })
-                .map(|s| s.name)
-                .collect();
+        // Made-up rows are a stream; there is no snapshot of them to look up in.
+        let fits = |s: &Signature| match role {
+            Role::Source => s.reads,
+            Role::Table => s.reads && s.first.is_some(),
+            Role::Sink => s.writes,
+        };
+        if !fits(signature) {
+            let others: Vec<&str> = SIGNATURES.iter().filter(|s| fits(s)).map(|s| s.name).collect();
             self.report(
                 Diagnostic::error(
                     codes::WRONG_CONNECTOR,
@@ -128,7 +129,7 @@ impl Checker<'_> {
             );
             return None;
         }
-        self.build(signature, written, options?, role)
+        self.build(signature, written, options?)
     }
 
     fn unknown_connector(&self, written: &ast::Connector) {
@@ -232,7 +233,6 @@ impl Checker<'_> {
         signature: &Signature,
         written: &ast::Connector,
         options: BTreeMap<&'static str, (Value, Span)>,
-        role: Role,
     ) -> Option<Connector> {
         let text = |name: &str| match options.get(name) {
             Some((Value::String(s), _)) => Some(s.clone()),
@@ -271,18 +271,6 @@ impl Checker<'_> {
                 let rows = self.number(&options, "rows", 0)?;
                 let rate = self.number(&options, "rate", 1)?;
                 let seed = self.number(&options, "seed", 0)?.unwrap_or(0);
-                if role == Role::Table && rows.is_none() {
-                    self.report(
-                        Diagnostic::error(
-                            codes::MISSING_OPTION,
-                            written.span,
-                            "a table must end, and this one makes rows forever",
-                        )
-                        .label("how many rows?")
-                        .help("say how many: `generate(rows: 1000)`"),
-                    );
-                    return None;
-                }
                 Connector::Generate { rows, rate, seed }
             }
             _ => Connector::Console,

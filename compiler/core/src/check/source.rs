@@ -238,6 +238,13 @@ impl Checker<'_> {
             self.check_version(&connector, version, span)?;
         }
         let at = clauses.version.map(|v| v.0).filter(|_| role == Role::Table);
+        for (field, column) in
+            declared.iter().flatten().zip(clauses.schema.iter().flat_map(|(columns, _)| columns.iter()))
+        {
+            if let Some(field) = field {
+                self.can_be_read(&connector, field, column)?;
+            }
+        }
         let found = self.catalog.table(&connector, at);
         let info = match found {
             Ok(info) => info,
@@ -453,6 +460,29 @@ impl Checker<'_> {
             );
         }
         false
+    }
+
+    /// Whether the connector has room for values of a declared type.
+    fn can_be_read(&self, connector: &Connector, field: &Field, column: &ColumnDef) -> Option<()> {
+        let nested =
+            matches!(field.ty.data, DataType::Array(_) | DataType::Map(..) | DataType::Struct(_) | DataType::Binary);
+        if super::sink::storable(&field.ty.data) && !(nested && matches!(connector, Connector::Csv { .. })) {
+            return Some(());
+        }
+        self.report(
+            Diagnostic::error(
+                codes::CONTRACT_TYPE,
+                column.ty.span,
+                format!("a column cannot be {} here", article(&field.ty.data)),
+            )
+            .label("not a type that is stored there")
+            .help(if nested {
+                "read it as a `string`, and take it apart in the flow"
+            } else {
+                "read it as a number"
+            }),
+        );
+        None
     }
 
     fn generated_column(&self, field: &Field, column: &ColumnDef) -> bool {
