@@ -18,7 +18,8 @@ fn main() {
         let path = dir.join(name);
         println!("cargo:rerun-if-changed={}", path.display());
         let code = name.trim_end_matches(".md");
-        writeln!(table, "    ({code:?}, include_str!({:?})),", path.display().to_string()).expect("writing to a String");
+        writeln!(table, "    ({code:?}, include_str!({:?})),", path.display().to_string())
+            .expect("writing to a String");
     }
     table.push_str("]\n");
     std::fs::write(Path::new(&out).join("pages.rs"), table).expect("OUT_DIR can be written");

@@ -55,11 +55,7 @@ pub fn render(markdown: &str, color: bool) -> String {
 
 /// A code sample, indented.
 fn sample(language: &str, code: &str, color: bool) -> String {
-    let code = if color && language.starts_with("flow") {
-        highlighted(code)
-    } else {
-        code.to_string()
-    };
+    let code = if color && language.starts_with("flow") { highlighted(code) } else { code.to_string() };
     code.lines().map(|line| if line.is_empty() { "\n".to_string() } else { format!("    {line}\n") }).collect()
 }
 
@@ -121,12 +117,10 @@ mod tests {
 
     #[test]
     fn markdown_becomes_plain_text() {
-        let page = "# E0001: a *thing*\n\nUse `x` or **y**, see [the page](a.md).\n\n```text\ncode\n\nmore\n```\nend [open\n";
+        let page =
+            "# E0001: a *thing*\n\nUse `x` or **y**, see [the page](a.md).\n\n```text\ncode\n\nmore\n```\nend [open\n";
         let shown = render(page, false);
-        assert_eq!(
-            shown,
-            "E0001: a *thing*\n\nUse `x` or y, see the page.\n\n    code\n\n    more\nend [open\n"
-        );
+        assert_eq!(shown, "E0001: a *thing*\n\nUse `x` or y, see the page.\n\n    code\n\n    more\nend [open\n");
     }
 
     #[test]

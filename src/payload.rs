@@ -70,9 +70,9 @@ impl Payload {
         }
         let length = u64::from_le_bytes(length.try_into().expect("the first part of the split has 8 bytes"));
         let start = size.checked_sub(FOOTER + length);
-        start.map(|start| Some((start, length))).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "the program inside this executable is damaged")
-        })
+        start
+            .map(|start| Some((start, length)))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the program inside this executable is damaged"))
     }
 
     /// Writes `target`: the executable `runtime` (without a payload that it may have) and this payload, executable for all who may read it. It appears

@@ -34,11 +34,9 @@ fn columns(table: &str) -> Option<Vec<Field>> {
     let field = |name: &str, data: DataType| Field::new(name, Type::new(data));
     let maybe = |name: &str, data: DataType| Field::new(name, Type::nullable(data));
     Some(match table {
-        "sensor" | "sensor_old" => vec![
-            field("id", DataType::Integer),
-            field("timestamp", DataType::Long),
-            maybe("value", DataType::Double),
-        ],
+        "sensor" | "sensor_old" => {
+            vec![field("id", DataType::Integer), field("timestamp", DataType::Long), maybe("value", DataType::Double)]
+        }
         "device" => vec![field("id", DataType::Integer), field("site", DataType::String)],
         "orders" => {
             let line = vec![field("product", DataType::String), field("quantity", DataType::Integer)];
@@ -72,7 +70,7 @@ pub fn samples() -> Vec<Sample> {
                 (None, Some(info)) => open = Some((i + 1, info.to_string(), String::new())),
                 (Some((at, info, sample)), Some(_)) => {
                     let kind = info.strip_prefix("flow").map(|k| k.trim_start_matches(',').to_string());
-                    if let Some(kind) = kind {
+                    if let Some(kind) = kind.filter(|k| !k.starts_with("file=")) {
                         let text = completed(&kind, sample);
                         found.push(Sample { place: format!("{name}:{at}"), kind, text });
                     }
@@ -96,11 +94,17 @@ fn completed(kind: &str, sample: &str) -> String {
         "steps" => {
             let bounded = "flow input = sensor\n";
             let mode = "sink out = result -> delta(\"./warehouse/out\") { mode overwrite }\n";
-            format!("{head}{bounded}flow result = input\n{sample}\nflow others = sensor |> semi join device on device.id == id\nsink rest = others -> console()\n{mode}")
+            format!(
+                "{head}{bounded}flow result = input\n{sample}\nflow others = sensor |> semi join device on device.id == id\nsink rest = others -> console()\n{mode}"
+            )
         }
         "expr" => {
-            let columns: Vec<String> =
-                sample.lines().filter(|l| !l.trim().is_empty()).enumerate().map(|(i, l)| format!("e{i} = {l}")).collect();
+            let columns: Vec<String> = sample
+                .lines()
+                .filter(|l| !l.trim().is_empty())
+                .enumerate()
+                .map(|(i, l)| format!("e{i} = {l}"))
+                .collect();
             format!(
                 "{head}flow result = sensor\n|> semi join device on device.id == id\n|> extend {}\nsink out = result -> console()\n",
                 columns.join(",\n")
@@ -228,7 +232,9 @@ fn codes_below(dir: &Path, found: &mut std::collections::BTreeSet<String>) {
             let text = std::fs::read_to_string(&path).unwrap();
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
             for quoted in text.split('"').skip(1).step_by(2) {
-                let code = quoted.len() == 5 && quoted.starts_with(['E', 'W', 'R']) && quoted[1..].bytes().all(|b| b.is_ascii_digit());
+                let code = quoted.len() == 5
+                    && quoted.starts_with(['E', 'W', 'R'])
+                    && quoted[1..].bytes().all(|b| b.is_ascii_digit());
                 if code {
                     found.insert(quoted.to_string());
                 }

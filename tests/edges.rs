@@ -19,10 +19,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn the_crates_know_each_other_as_the_architecture_says() {
     let expected: BTreeMap<&str, Vec<&str>> = BTreeMap::from([
-        (
-            "flowc",
-            vec!["flowc-codegen", "flowc-core", "flowc-delta", "flowc-ir", "flowc-runtime", "flowc-syntax"],
-        ),
+        ("flowc", vec!["flowc-codegen", "flowc-core", "flowc-delta", "flowc-ir", "flowc-runtime", "flowc-syntax"]),
         ("flowc-codegen", vec!["flowc-ir"]),
         ("flowc-core", vec!["flowc-ir", "flowc-syntax"]),
         ("flowc-delta", vec!["flowc-ir", "flowc-runtime"]),
@@ -69,6 +66,10 @@ fn there_is_one_arrow() {
     let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock")).unwrap();
     for name in ["arrow", "arrow-array", "arrow-schema", "parquet", "object_store"] {
         let line = format!("name = \"{name}\"");
-        assert_eq!(lock.lines().filter(|l| *l == line).count(), 1, "more than one {name} in Cargo.lock: their types do not unify");
+        assert_eq!(
+            lock.lines().filter(|l| *l == line).count(),
+            1,
+            "more than one {name} in Cargo.lock: their types do not unify"
+        );
     }
 }

@@ -77,13 +77,19 @@ fn run(case: &Path, execution: Execution) -> String {
         ..RunOptions::new(dir.path().join("state"))
     };
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let ended = threads.block_on(flowc_runtime::run(&executable, world::connectors(Arc::new(Mutex::new(std::io::sink()))), options, Arc::new(Unobserved)));
+    let ended = threads.block_on(flowc_runtime::run(
+        &executable,
+        world::connectors(Arc::new(Mutex::new(std::io::sink()))),
+        options,
+        Arc::new(Unobserved),
+    ));
     let mut text = String::new();
     if let Err(error) = ended {
         text.push_str(&format!("stopped: {}\n", flowc::report::run_error_text(&error, &outcome.sources, false)));
         text = text.replace(&dir.path().display().to_string(), "");
     }
-    let mut sinks: Vec<_> = std::fs::read_dir(dir.path().join("out")).map_or(vec![], |d| d.map(|e| e.unwrap().path()).collect());
+    let mut sinks: Vec<_> =
+        std::fs::read_dir(dir.path().join("out")).map_or(vec![], |d| d.map(|e| e.unwrap().path()).collect());
     sinks.sort();
     for sink in sinks {
         text.push_str(&format!("== {}\n", sink.file_name().unwrap().to_string_lossy()));

@@ -138,7 +138,10 @@ fn nothing_is_left_unfinished() {
     for (path, text) in sources() {
         for (i, line) in text.lines().enumerate() {
             complaints.extend(
-                words.iter().filter(|w| line.contains(w.as_str())).map(|w| format!("{}:{}: `{w}`", shown(&path), i + 1)),
+                words
+                    .iter()
+                    .filter(|w| line.contains(w.as_str()))
+                    .map(|w| format!("{}:{}: `{w}`", shown(&path), i + 1)),
             );
         }
     }

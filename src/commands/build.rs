@@ -26,6 +26,7 @@ pub fn build(words: &Build, console: &Console) -> Result<Exit, Failure> {
         Err(exit) => return Ok(exit),
     };
     let plan = world::plan(&outcome)?;
+    let picture = flowc_core::picture::svg(&plan);
     let document = serde_json::to_vec_pretty(&plan).map_err(|e| Failure::world(e.to_string()))?;
     // Whatever the code generator cannot do is to be known now, not where the executable runs.
     world::executable(plan)?;
@@ -33,9 +34,10 @@ pub fn build(words: &Build, console: &Console) -> Result<Exit, Failure> {
     let target = words.out.join(executable_name(&program.name));
     let own = std::env::current_exe().map_err(|e| Failure::world(format!("cannot find flowc itself: {e}")))?;
     payload(&program, &outcome.sources).write(&own, &target).map_err(|e| cannot(&target, &e))?;
-    let json = words.out.join("plan.json");
+    let (json, svg) = (words.out.join("plan.json"), words.out.join("graph.svg"));
     write_atomically(&json, |file| file.write_all(&document)).map_err(|e| cannot(&json, &e))?;
-    for made in [&target, &json] {
+    write_atomically(&svg, |file| file.write_all(picture.as_bytes())).map_err(|e| cannot(&svg, &e))?;
+    for made in [&target, &json, &svg] {
         console.out_line(&made.display().to_string());
     }
     Ok(Exit::Fine)

@@ -12,8 +12,8 @@ use flowc_runtime::connectors::console::Out;
 use flowc_runtime::report::Unobserved;
 use flowc_runtime::{Cancel, Observer, RunError, RunOptions, RunSummary};
 use flowc_syntax::SourceMap;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Runs the program of a file.
 pub fn file(words: &RunFile, console: &Console) -> Result<Exit, Failure> {

@@ -205,9 +205,9 @@ fn time(milliseconds: i64) -> String {
 
 fn table_json(name: &str, summary: &Summary, history: &[Entry]) -> Value {
     let info = &summary.info;
-    let columns = info.schema.fields.iter().map(|f| {
-        json!({ "name": f.name, "type": f.ty.data.to_string(), "nullable": f.ty.nullable, "comment": f.comment })
-    });
+    let columns = info.schema.fields.iter().map(
+        |f| json!({ "name": f.name, "type": f.ty.data.to_string(), "nullable": f.ty.nullable, "comment": f.comment }),
+    );
     let named = |pairs: &[(String, String)]| {
         pairs.iter().map(|(name, sql)| json!({ "name": name, "expression": sql })).collect::<Vec<_>>()
     };

@@ -8,7 +8,7 @@ use std::process::Command;
 fn built() -> Project {
     let project = Project::example("sensor");
     let made = project.flowc(&["build", "sensor.flow", "-o", "dist"]).expect(0);
-    assert_eq!(made.stdout, "dist/sensor\ndist/plan.json\n");
+    assert_eq!(made.stdout, "dist/sensor\ndist/plan.json\ndist/graph.svg\n");
     std::fs::remove_file(project.path().join("sensor.flow")).unwrap();
     std::fs::remove_file(project.path().join("units.flow")).unwrap();
     project
@@ -61,9 +61,12 @@ fn the_base_of_relative_paths_can_be_chosen() {
 }
 
 #[test]
-fn the_plan_is_written() {
+fn the_plan_and_the_picture_are_written() {
     let project = built();
     let plan: Value = serde_json::from_str(&project.read("dist/plan.json")).unwrap();
     assert_eq!(plan["pipeline"], "sensor");
     assert_eq!(plan["sources"][0]["name"], "sensor");
+    let picture = project.read("dist/graph.svg");
+    assert!(picture.starts_with("<svg") || picture.starts_with("<?xml"), "{}", &picture[..60.min(picture.len())]);
+    assert!(picture.contains("sensor_result"));
 }

@@ -67,7 +67,8 @@ fn what_does_not_exist_has_its_status() {
     project.write("table.flow", "source s = delta(\"warehouse/sensr\")\nsink out = s -> console()\n");
     let ran = project.flowc(&["check", "table.flow"]).expect(1);
     assert!(ran.stdout.contains("sensor"), "the nearest table is offered: {}", ran.stdout);
-    project.write("used.flow", "use \"unit.flow\"\nsource s = delta(\"warehouse/sensor\")\nsink out = s -> console()\n");
+    project
+        .write("used.flow", "use \"unit.flow\"\nsource s = delta(\"warehouse/sensor\")\nsink out = s -> console()\n");
     project.flowc(&["check", "used.flow"]).expect(1);
     let ran = project.flowc(&["check", "nothing.flow"]).expect(2);
     assert!(ran.stderr.contains("nothing.flow"), "{}", ran.stderr);
@@ -76,10 +77,12 @@ fn what_does_not_exist_has_its_status() {
 #[test]
 fn what_comes_later_says_so() {
     let project = Project::example("sensor");
-    let program = "source s = delta(\"warehouse/sensor\")\nflow f = s |> dedup by id within 10m\nsink out = f -> console()\n";
+    let program =
+        "source s = delta(\"warehouse/sensor\")\nflow f = s |> dedup by id within 10m\nsink out = f -> console()\n";
     project.write("later.flow", program);
     let json = project.flowc(&["check", "--format", "json", "later.flow"]).expect(1).json();
-    let codes: Vec<&str> = json["diagnostics"].as_array().unwrap().iter().map(|d| d["code"].as_str().unwrap()).collect();
+    let codes: Vec<&str> =
+        json["diagnostics"].as_array().unwrap().iter().map(|d| d["code"].as_str().unwrap()).collect();
     assert_eq!(codes.len(), 1, "{json:#}");
     assert!(codes[0].starts_with("E07"), "{json:#}");
 }

@@ -69,7 +69,10 @@ fn what_was_written_is_read_again() {
 fn a_malformed_field_stops_the_run_with_its_place() {
     let project = Project::new();
     project.write("in/a.csv", "id\n1\ntwo\n");
-    project.write("c.flow", "source s = csv(\"in/*.csv\") { schema { id: integer? } }\nflow f = s\nsink out = f -> delta(\"out\")\n");
+    project.write(
+        "c.flow",
+        "source s = csv(\"in/*.csv\") { schema { id: integer? } }\nflow f = s\nsink out = f -> delta(\"out\")\n",
+    );
     let ran = project.flowc(&["run", "c.flow"]).expect(1);
     for part in ["a.csv", "two", "3"] {
         assert!(ran.stderr.contains(part), "no {part} in\n{}", ran.stderr);

@@ -21,8 +21,39 @@ enum Mutation {
 
 /// Pieces that break things.
 const PIECES: &[&str] = &[
-    "|>", "{", "}", "(", ")", "\"", "\"{", "`", "##", "\n", "flow ", "where ", "null", "-9223372036854775808", "1e999", "as ", "?", "@2026-13-45",
-    "é", "\u{202e}", "=>", "match x {", ",", "::", "9999999999999999999999999999999999999999", "1.5d", "5s", "[", "join ", "in ", "..", "%", "r\"",
+    "|>",
+    "{",
+    "}",
+    "(",
+    ")",
+    "\"",
+    "\"{",
+    "`",
+    "##",
+    "\n",
+    "flow ",
+    "where ",
+    "null",
+    "-9223372036854775808",
+    "1e999",
+    "as ",
+    "?",
+    "@2026-13-45",
+    "é",
+    "\u{202e}",
+    "=>",
+    "match x {",
+    ",",
+    "::",
+    "9999999999999999999999999999999999999999",
+    "1.5d",
+    "5s",
+    "[",
+    "join ",
+    "in ",
+    "..",
+    "%",
+    "r\"",
 ];
 
 fn mutation() -> impl Strategy<Value = Mutation> {
@@ -75,7 +106,12 @@ fn mutated_programs_are_answered() {
         diagnostics.set(diagnostics.get() + found);
         Ok(())
     });
-    println!("{} mutated programs: {} without diagnostics, {} diagnostics", mutated.get(), sound.get(), diagnostics.get());
+    println!(
+        "{} mutated programs: {} without diagnostics, {} diagnostics",
+        mutated.get(),
+        sound.get(),
+        diagnostics.get()
+    );
     result.unwrap();
 }
 
@@ -91,7 +127,11 @@ fn answered(text: &str) -> u64 {
     }
     flowc_syntax::render(&outcome.diagnostics, &outcome.sources, &flowc_syntax::RenderOptions::default());
     if let Ok(formatted) = flowc_syntax::format(text) {
-        assert_eq!(flowc_syntax::format(&formatted).as_deref().ok(), Some(formatted.as_str()), "formatting is not stable");
+        assert_eq!(
+            flowc_syntax::format(&formatted).as_deref().ok(),
+            Some(formatted.as_str()),
+            "formatting is not stable"
+        );
     }
     outcome.diagnostics.len() as u64
 }

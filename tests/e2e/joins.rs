@@ -55,8 +55,15 @@ fn a_left_join_keeps_what_has_no_match() {
     let found = joined("|> left join device as d on d.id == id |> select n, site = d.site");
     let mut pairs: Vec<_> = found.iter().map(|r| (r["n"].as_i64().unwrap(), r["site"].clone())).collect();
     pairs.sort_by_key(|(n, site)| (*n, site.to_string()));
-    let expected =
-        [(1, json!("north")), (1, json!("roof")), (2, json!("south")), (3, Value::Null), (4, Value::Null), (5, json!("north")), (5, json!("roof"))];
+    let expected = [
+        (1, json!("north")),
+        (1, json!("roof")),
+        (2, json!("south")),
+        (3, Value::Null),
+        (4, Value::Null),
+        (5, json!("north")),
+        (5, json!("roof")),
+    ];
     assert_eq!(pairs, expected);
 }
 
@@ -87,7 +94,11 @@ fn a_table_is_looked_up_as_it_is_when_the_epoch_starts() {
     project.write("j.flow", program);
     project.run("j.flow");
     assert_eq!(project.rows("out").len(), 3);
-    project.table("device", "id: integer?, site: string, floor: integer?", &[r#"{"id": 9, "site": "west", "floor": 1}"#]);
+    project.table(
+        "device",
+        "id: integer?, site: string, floor: integer?",
+        &[r#"{"id": 9, "site": "west", "floor": 1}"#],
+    );
     project.run("j.flow");
     assert_eq!(project.rows("out").len(), 3, "a new device makes no old reading new");
     project.table("readings", "n: long, id: integer?", &[r#"{"n": 6, "id": 9}"#]);
@@ -98,7 +109,11 @@ fn a_table_is_looked_up_as_it_is_when_the_epoch_starts() {
 #[test]
 fn a_table_can_be_pinned_to_a_version() {
     let project = project();
-    project.table("device", "id: integer?, site: string, floor: integer?", &[r#"{"id": 9, "site": "west", "floor": 1}"#]);
+    project.table(
+        "device",
+        "id: integer?, site: string, floor: integer?",
+        &[r#"{"id": 9, "site": "west", "floor": 1}"#],
+    );
     let program = "source readings = delta(\"readings\")\ntable device = delta(\"device\") { version 0 }\n\
                    flow f = readings |> anti join device on device.id == id |> select n\nsink out = f -> console()\n";
     project.write("j.flow", program);

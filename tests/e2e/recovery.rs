@@ -21,7 +21,8 @@ fn signal(child: &Child, name: &str) {
 fn until_recorded(project: &Project, child: &mut Child, program: &str) {
     let state = project.path().join(".flow").join(program.trim_end_matches(".flow"));
     let recorded = || {
-        let entries = std::fs::read_dir(&state).map(|d| d.flatten().map(|e| e.path()).collect::<Vec<_>>()).unwrap_or_default();
+        let entries =
+            std::fs::read_dir(&state).map(|d| d.flatten().map(|e| e.path()).collect::<Vec<_>>()).unwrap_or_default();
         let below = entries.iter().filter_map(|p| std::fs::read_dir(p).ok()).flatten().flatten().map(|e| e.path());
         let files: Vec<_> = below.chain(entries.iter().cloned()).filter(|p| p.is_file()).collect();
         files.iter().any(|f| f.extension().is_some_and(|e| e == "json") && f.to_string_lossy().contains("epoch"))
@@ -57,7 +58,10 @@ fn a_run_killed_before_it_recorded_its_commits_is_finished_by_the_next() {
 #[test]
 fn a_run_killed_while_it_computes_is_run_again() {
     let project = Project::new();
-    project.write("k.flow", "source s = generate(rows: 2000000)\nflow f = s |> where id % 1000 == 0\nsink a = f -> delta(\"a\")\n");
+    project.write(
+        "k.flow",
+        "source s = generate(rows: 2000000)\nflow f = s |> where id % 1000 == 0\nsink a = f -> delta(\"a\")\n",
+    );
     let mut child = start(&project, "k.flow");
     until_recorded(&project, &mut child, "k.flow");
     signal(&child, "KILL");
@@ -70,7 +74,10 @@ fn a_run_killed_while_it_computes_is_run_again() {
 fn signals_end_the_work_uncommitted() {
     for (name, status) in [("INT", 130), ("TERM", 143)] {
         let project = Project::new();
-        project.write("k.flow", "source s = generate(rows: 20000000000)\nflow f = s |> where id % 1000 == 0\nsink a = f -> delta(\"a\")\n");
+        project.write(
+            "k.flow",
+            "source s = generate(rows: 20000000000)\nflow f = s |> where id % 1000 == 0\nsink a = f -> delta(\"a\")\n",
+        );
         let mut child = start(&project, "k.flow");
         until_recorded(&project, &mut child, "k.flow");
         signal(&child, name);
@@ -79,7 +86,8 @@ fn signals_end_the_work_uncommitted() {
         assert_eq!(output.status.code(), Some(status), "{name}: {told}");
         assert!(told.contains("not committed"), "{told}");
         assert_eq!(project.version("a"), None);
-        let left: Vec<_> = project.files().into_keys().filter(|p| p.extension().is_some_and(|e| e == "parquet")).collect();
+        let left: Vec<_> =
+            project.files().into_keys().filter(|p| p.extension().is_some_and(|e| e == "parquet")).collect();
         assert!(left.is_empty(), "half-written files stay behind: {left:?}");
     }
 }
@@ -130,7 +138,10 @@ fn json_has_a_line_an_epoch_and_the_summary() {
     assert_eq!(summary["epochs"], 1);
     assert_eq!((&summary["sources"][0]["name"], &summary["sources"][0]["rows"]), (&"t".into(), &2.into()));
     let sink = &summary["sinks"][0];
-    assert_eq!((&sink["name"], &sink["rows"], &sink["files"], &sink["version"]), (&"out".into(), &1.into(), &1.into(), &0.into()));
+    assert_eq!(
+        (&sink["name"], &sink["rows"], &sink["files"], &sink["version"]),
+        (&"out".into(), &1.into(), &1.into(), &0.into())
+    );
     assert_eq!(summary["expectations"], serde_json::json!([]));
     let again = project.flowc(&["run", "j.flow", "--format", "json"]).expect(0).json_lines();
     assert_eq!(again.len(), 1);

@@ -4,12 +4,18 @@ use crate::support::Project;
 
 fn project(step: &str) -> Project {
     let project = Project::new();
-    project.table("t", "id: long, text: string?, n: integer", &[
-        r#"{"id": 1, "text": "7", "n": 1}"#,
-        r#"{"id": 2, "text": "seven", "n": 0}"#,
-        r#"{"id": 3, "text": null, "n": 2147483647}"#,
-    ]);
-    let program = format!("source t = delta(\"t\")\nflow f = t\n    {step}\nsink out = f -> delta(\"out\")\nsink also = t -> delta(\"also\")\n");
+    project.table(
+        "t",
+        "id: long, text: string?, n: integer",
+        &[
+            r#"{"id": 1, "text": "7", "n": 1}"#,
+            r#"{"id": 2, "text": "seven", "n": 0}"#,
+            r#"{"id": 3, "text": null, "n": 2147483647}"#,
+        ],
+    );
+    let program = format!(
+        "source t = delta(\"t\")\nflow f = t\n    {step}\nsink out = f -> delta(\"out\")\nsink also = t -> delta(\"also\")\n"
+    );
     project.write("f.flow", &program);
     project
 }

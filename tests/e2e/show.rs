@@ -19,7 +19,8 @@ fn a_table_is_shown() {
 fn versions_and_changes_are_shown() {
     let project = Project::example("sensor");
     project.run("append.flow");
-    let old = project.flowc(&["show", "warehouse/sensor", "--version", "0", "--rows", "10", "--format", "json"]).expect(0);
+    let old =
+        project.flowc(&["show", "warehouse/sensor", "--version", "0", "--rows", "10", "--format", "json"]).expect(0);
     assert_eq!(old.json()["rows"].as_array().map(Vec::len), Some(5));
     project.flowc(&["show", "warehouse/sensor", "--changes", "0..1"]).expect(0);
     project.flowc(&["show", "warehouse/sensor", "--changes", "1..0"]).expect(2);
@@ -38,6 +39,8 @@ fn a_new_project_runs() {
     let project = Project::new();
     let made = project.flowc(&["new", "weather"]).expect(0);
     assert!(made.stdout.contains("flowc run weather/weather.flow"), "{}", made.stdout);
+    let checked = project.flowc(&["check", "weather/weather.flow", "weather/append.flow"]).expect(0);
+    assert_eq!(checked.stdout, "", "a new project has nothing to be warned of");
     let ran = project.run("weather/weather.flow");
     assert_eq!(ran.stdout.lines().count(), 4, "{}", ran.stdout);
     assert_eq!(project.rows("weather/warehouse/readings").len(), 4);

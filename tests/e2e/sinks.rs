@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 fn numbers(sink: &str) -> Project {
     let project = Project::new();
-    project.table("t", "id: long, name: string?", &[
-        r#"{"id": 1, "name": "a"}"#,
-        r#"{"id": 2, "name": null}"#,
-        r#"{"id": 3, "name": "c/d e"}"#,
-    ]);
+    project.table(
+        "t",
+        "id: long, name: string?",
+        &[r#"{"id": 1, "name": "a"}"#, r#"{"id": 2, "name": null}"#, r#"{"id": 3, "name": "c/d e"}"#],
+    );
     project.write("s.flow", &format!("source t = delta(\"t\")\nflow f = t\n{sink}\n"));
     project
 }
@@ -87,7 +87,10 @@ fn a_constraint_is_declared_and_kept() {
 fn an_existing_constraint_is_kept_by_a_program_that_does_not_name_it() {
     let project = numbers("sink out = f -> delta(\"out\") { constraint small: id < 4 }");
     project.run("s.flow");
-    project.write("more.flow", "source s = generate(rows: 9)\nflow f = s |> select id, name = \"x\"\nsink more = f -> delta(\"out\")\n");
+    project.write(
+        "more.flow",
+        "source s = generate(rows: 9)\nflow f = s |> select id, name = \"x\"\nsink more = f -> delta(\"out\")\n",
+    );
     let ran = project.flowc(&["run", "more.flow"]).expect(1);
     assert!(ran.stderr.contains("small"), "{}", ran.stderr);
     assert_eq!(project.rows("out").len(), 3);
@@ -110,7 +113,9 @@ fn a_new_column_needs_evolve() {
 
 #[test]
 fn properties_reach_the_table() {
-    let project = numbers("sink out = f -> delta(\"out\") { properties { \"delta.logRetentionDuration\": \"interval 60 days\" } }");
+    let project = numbers(
+        "sink out = f -> delta(\"out\") { properties { \"delta.logRetentionDuration\": \"interval 60 days\" } }",
+    );
     project.run("s.flow");
     assert_eq!(metadata(&project, "out")["configuration"]["delta.logRetentionDuration"], "interval 60 days");
 }
@@ -132,12 +137,16 @@ fn a_full_refresh_replaces_what_is_there() {
 #[test]
 fn aggregates_over_a_whole_are_right() {
     let project = Project::new();
-    project.table("sales", "shop: string?, price: decimal(6, 2), n: integer?", &[
-        r#"{"shop": "a", "price": "1.50", "n": 2}"#,
-        r#"{"shop": "a", "price": "2.25", "n": null}"#,
-        r#"{"shop": "b", "price": "10.00", "n": 1}"#,
-        r#"{"shop": null, "price": "0.05", "n": 5}"#,
-    ]);
+    project.table(
+        "sales",
+        "shop: string?, price: decimal(6, 2), n: integer?",
+        &[
+            r#"{"shop": "a", "price": "1.50", "n": 2}"#,
+            r#"{"shop": "a", "price": "2.25", "n": null}"#,
+            r#"{"shop": "b", "price": "10.00", "n": 1}"#,
+            r#"{"shop": null, "price": "0.05", "n": 5}"#,
+        ],
+    );
     let program = "source sales = delta(\"sales\")\n\
         flow totals = sales |> aggregate rows = count(), known = count(n), total = sum(price), mean = avg(n), most = max(price) where n > 1 by shop\n\
         sink out = totals -> delta(\"out\") { mode overwrite }\n";

@@ -33,7 +33,9 @@ fn what_comes_later_is_one_clear_answer() {
 
 #[test]
 fn wrong_words_are_told_on_standard_error() {
-    for words in [vec!["frobnicate"], vec![], vec!["run"], vec!["run", "a.flow", "--workers", "0"], vec!["run", "no.flow"]] {
+    for words in
+        [vec!["frobnicate"], vec![], vec!["run"], vec!["run", "a.flow", "--workers", "0"], vec!["run", "no.flow"]]
+    {
         let ran = Ran::of(flowc().args(&words)).expect(2);
         assert_eq!(ran.stdout, "", "{words:?}");
         assert!(!ran.stderr.is_empty(), "{words:?}");
