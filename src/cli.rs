@@ -58,7 +58,7 @@ pub enum Command {
     Build(Build),
     /// Build a program in memory and run it
     #[command(
-        after_help = "Example:\n  flowc run examples/sensor/sensor.flow\n  flowc run sensor.flow --param warehouse=s3://lake/w"
+        after_help = "Example:\n  flowc run examples/sensor/sensor.flow\n  flowc run sensor.flow --param warehouse=/data/warehouse"
     )]
     Run(RunFile),
     /// Run a program's test blocks (not supported yet)

@@ -71,9 +71,9 @@ impl Write for Between {
 
 fn style(known: bool) -> ProgressStyle {
     let template = if known {
-        "{prefix:16!} [{bar:30}] {human_pos}/{human_len} rows  {msg}"
+        "{prefix:12!} [{wide_bar}] {human_pos}/{human_len} rows  {msg}"
     } else {
-        "{prefix:16!} {spinner} {human_pos} rows  {msg}"
+        "{prefix:12!} {spinner} {human_pos} rows  {msg}"
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
