@@ -38,6 +38,11 @@ pub fn diagnostic_json(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
     serde_json::to_value(flowc_syntax::to_json(diagnostic, sources)).unwrap_or(Value::Null)
 }
 
+/// Diagnostics for programs.
+pub fn diagnostics_json(diagnostics: &[Diagnostic], sources: &SourceMap) -> Vec<Value> {
+    diagnostics.iter().map(|d| diagnostic_json(d, sources)).collect()
+}
+
 /// The exit status that a failed run gives.
 pub fn run_exit(error: &RunError) -> Exit {
     match error.blame {

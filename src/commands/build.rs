@@ -1,6 +1,6 @@
 //! `flowc build`: one executable with the runtime and the program, its plan, and a picture of its graph.
 
-use crate::cli::Build;
+use crate::cli::{Build, Format};
 use crate::commands::{checked, later};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
@@ -21,7 +21,7 @@ pub fn build(words: &Build, console: &Console) -> Result<Exit, Failure> {
     if let Some(base) = &words.base {
         program.base = std::path::absolute(base).map_err(|e| cannot(base, &e))?;
     }
-    let outcome = match checked(&program, console) {
+    let outcome = match checked(&program, Format::Text, console) {
         Ok(outcome) => outcome,
         Err(exit) => return Ok(exit),
     };

@@ -43,7 +43,7 @@ fn one(program: &Program, format: Format, found: &mut Vec<Value>, console: &Cons
         console.failure(&Failure::usage(format!("--param {}: {}", bad.name, bad.message)));
     }
     match format {
-        Format::Json => found.extend(outcome.diagnostics.iter().map(|d| report::diagnostic_json(d, &outcome.sources))),
+        Format::Json => found.extend(report::diagnostics_json(&outcome.diagnostics, &outcome.sources)),
         Format::Text => {
             console.out(&report::diagnostics_text(&outcome.diagnostics, &outcome.sources, console.color_out));
             let verdict = report::tally(&outcome.diagnostics).unwrap_or_else(|| "fine".to_string());

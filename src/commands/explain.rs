@@ -47,7 +47,7 @@ fn page(code: &str, format: Format, console: &Console) -> Result<Exit, Failure> 
 
 /// The plan of a program, or a stage.
 pub fn program(program: &Program, stage: Option<Stage>, format: Format, console: &Console) -> Result<Exit, Failure> {
-    let outcome = match checked(program, console) {
+    let outcome = match checked(program, format, console) {
         Ok(outcome) => outcome,
         Err(exit) => return Ok(exit),
     };

@@ -10,13 +10,14 @@ pub mod run;
 pub mod show;
 
 use crate::cli::{Cli, Command, PackagedCommand};
-use crate::cli::{Packaged, RunFlags};
+use crate::cli::{Format, Packaged, RunFlags};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::payload::Payload;
 use crate::report;
 use crate::world::Program;
 use flowc_core::pipeline::CheckOutcome;
+use serde_json::json;
 
 /// Does what the command line says.
 pub fn execute(cli: Cli, console: &Console) -> Result<Exit, Failure> {
@@ -57,8 +58,8 @@ pub fn later(what: &str) -> Failure {
     Failure::usage(format!("{what} is not supported yet")).help("docs/cli.md lists what this version does")
 }
 
-/// Checks a program and tells what is wrong with it on standard error; ends the command if anything is.
-pub fn checked(program: &Program, console: &Console) -> Result<CheckOutcome, Exit> {
+/// Checks a program and tells what is wrong with it on standard error; ends the command if anything is, with a document where documents are asked for.
+pub fn checked(program: &Program, format: Format, console: &Console) -> Result<CheckOutcome, Exit> {
     let outcome = program.check();
     console.err(&report::diagnostics_text(&outcome.diagnostics, &outcome.sources, console.color_err));
     for bad in &outcome.bad_params {
@@ -67,6 +68,11 @@ pub fn checked(program: &Program, console: &Console) -> Result<CheckOutcome, Exi
     match report::check_exit(&outcome) {
         Exit::Fine => Ok(outcome),
         exit => {
+            if format == Format::Json {
+                let document =
+                    json!({ "diagnostics": report::diagnostics_json(&outcome.diagnostics, &outcome.sources) });
+                console.out_line(&document.to_string());
+            }
             if let Some(tally) = report::tally(&outcome.diagnostics) {
                 console.err_line(&format!("{}: {tally}", program.path));
             }

@@ -7,11 +7,12 @@ use crate::exit::{Exit, Failure};
 use crate::progress::{self, Bars, JsonLines, Lines};
 use crate::report;
 use crate::world::{self, Program};
+use flowc_core::pipeline::CheckOutcome;
 use flowc_ir::plan::Executable;
 use flowc_runtime::connectors::console::Out;
 use flowc_runtime::report::Unobserved;
 use flowc_runtime::{Cancel, Observer, RunError, RunOptions, RunSummary};
-use flowc_syntax::SourceMap;
+use serde_json::Value;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +25,7 @@ pub fn file(words: &RunFile, console: &Console) -> Result<Exit, Failure> {
 /// Runs a program.
 pub fn program(program: &Program, flags: &RunFlags, console: &Console) -> Result<Exit, Failure> {
     refuse_later(flags)?;
-    let outcome = match checked(program, console) {
+    let outcome = match checked(program, flags.format, console) {
         Ok(outcome) => outcome,
         Err(exit) => return Ok(exit),
     };
@@ -32,12 +33,12 @@ pub fn program(program: &Program, flags: &RunFlags, console: &Console) -> Result
     let watch = watch(flags.format, console);
     let ended = run_until_signal(&executable, options(program, flags), watch.observer(), watch.out())?;
     watch.finish();
-    Ok(conclude(program, flags.format, ended, &outcome.sources, console))
+    Ok(conclude(program, flags.format, ended, &outcome, console))
 }
 
 /// Runs a program that is known to be right, without a word unless something fails.
 pub fn quietly(program: &Program, console: &Console) -> Result<Exit, Failure> {
-    let outcome = match checked(program, console) {
+    let outcome = match checked(program, Format::Text, console) {
         Ok(outcome) => outcome,
         Err(exit) => return Ok(exit),
     };
@@ -159,12 +160,15 @@ fn conclude(
     program: &Program,
     format: Format,
     (result, signal): Ended,
-    sources: &SourceMap,
+    outcome: &CheckOutcome,
     console: &Console,
 ) -> Exit {
+    let sources = &outcome.sources;
     if format == Format::Json {
         let error = result.as_ref().err().map(|e| report::run_error_json(e, sources));
-        console.out_line(&progress::summary_json(result.as_ref().ok(), error).to_string());
+        let mut document = progress::summary_json(result.as_ref().ok(), error);
+        document["diagnostics"] = Value::Array(report::diagnostics_json(&outcome.diagnostics, sources));
+        console.out_line(&document.to_string());
     }
     if let Some(number) = signal.filter(|_| !matches!(&result, Ok(summary) if !summary.cancelled)) {
         console.err_line(&format!("{}: stopped by a signal; the epoch's work was not committed", program.name));

@@ -59,6 +59,18 @@ fn a_wrong_program_does_not_run() {
     assert_eq!(ran.stdout, "");
     assert!(ran.stderr.contains("valeu"), "{}", ran.stderr);
     assert_eq!(project.files(), before);
+    let json = project.flowc(&["run", "wrong.flow", "--format", "json"]).expect(1).json();
+    assert_eq!(json["diagnostics"].as_array().map(Vec::len), Some(2), "{json:#}");
+}
+
+#[test]
+fn explanations_are_documents_too() {
+    let project = Project::example("sensor");
+    let plan = project.flowc(&["explain", "sensor.flow", "--format", "json"]).expect(0).json();
+    assert_eq!(plan["pipeline"], "sensor", "{plan:#}");
+    let page = project.flowc(&["explain", "e0204", "--format", "json"]).expect(0).json();
+    assert_eq!(page["code"], "E0204");
+    assert!(page["page"].as_str().is_some_and(|p| p.contains("```")), "{page:#}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// Waits until the run has recorded what its first epoch reads.
+/// Waits until the run has recorded what its first epoch reads, or has ended.
 fn until_recorded(project: &Project, child: &mut Child, program: &str) {
     let state = project.path().join(".flow").join(program.trim_end_matches(".flow"));
     let recorded = || {
@@ -27,8 +27,7 @@ fn until_recorded(project: &Project, child: &mut Child, program: &str) {
         let files: Vec<_> = below.chain(entries.iter().cloned()).filter(|p| p.is_file()).collect();
         files.iter().any(|f| f.extension().is_some_and(|e| e == "json") && f.to_string_lossy().contains("epoch"))
     };
-    while !recorded() {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before it was killed");
+    while !recorded() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
 }
