@@ -40,6 +40,10 @@ impl Program {
         if found.is_dir() {
             return Err(missing("it is a directory".into()).help("name the program's file, for example sensor.flow"));
         }
+        let bytes = std::fs::read(file).map_err(|e| missing(describe(&e)))?;
+        if std::str::from_utf8(&bytes).is_err() {
+            return Err(Failure::wrong(format!("`{}` is not UTF-8 text", file.display())));
+        }
         let absolute = std::path::absolute(file).map_err(|e| missing(e.to_string()))?;
         let base = absolute.parent().map(Path::to_path_buf).unwrap_or_default();
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -79,6 +83,7 @@ pub fn describe(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_string(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_string(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_string(),
         _ => error.to_string(),
     }
 }

@@ -1,4 +1,5 @@
-//! Runs with one expected output and many executions: interpreter and machine code, batches of 1, 3 and 1024 rows, one and two workers. A case is a program;
+//! Runs with one expected output and many executions: interpreter and machine code, batches of 1, 3 and 1024 rows, one and two workers, straight and
+//! stopped and resumed. A case is a program;
 //! its input files stand in comments: `#@ file in/a.json` and the lines behind `#| `. Its sinks write JSON to `out/SINK`.
 
 use crate::docs::programs;
@@ -8,7 +9,7 @@ use flowc_ir::eval::Backend;
 use flowc_ir::interpret::Interpreter;
 use flowc_ir::plan::Plan;
 use flowc_runtime::report::Unobserved;
-use flowc_runtime::{EpochLimits, RunOptions};
+use flowc_runtime::{Cancel, EpochLimits, Observer, Progress, RunOptions};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,18 @@ struct Execution {
     batch_rows: usize,
     workers: usize,
     files_per_epoch: Option<u64>,
+    /// Whether a first run is stopped at its first batch, so that the one that counts has to finish its epoch.
+    stopped_before: bool,
+}
+
+/// Stops a run at its first batch.
+#[derive(Debug)]
+struct Stopper(Cancel);
+
+impl Observer for Stopper {
+    fn progress(&self, _progress: &Progress) {
+        self.0.cancel();
+    }
 }
 
 fn executions() -> Vec<Execution> {
@@ -50,11 +63,14 @@ fn executions() -> Vec<Execution> {
     for machine_code in [false, true] {
         for batch_rows in [1, 3, 1024] {
             for workers in [1, 2] {
-                all.push(Execution { machine_code, batch_rows, workers, files_per_epoch: None });
+                let straight =
+                    Execution { machine_code, batch_rows, workers, files_per_epoch: None, stopped_before: false };
+                all.push(straight);
             }
         }
+        all.push(Execution { stopped_before: true, ..all[all.len() - 1] });
     }
-    all.push(Execution { machine_code: true, batch_rows: 1024, workers: 2, files_per_epoch: Some(1) });
+    all.push(Execution { files_per_epoch: Some(1), stopped_before: false, ..all[all.len() - 1] });
     all
 }
 
@@ -70,19 +86,24 @@ fn run(case: &Path, execution: Execution) -> String {
     let backend: Box<dyn Backend> =
         if execution.machine_code { Box::new(world::backend()) } else { Box::new(Interpreter) };
     let executable = world::compile(plan, &*backend).unwrap();
-    let options = RunOptions {
+    let options = || RunOptions {
         workers: execution.workers,
         batch_rows: execution.batch_rows,
         limits: EpochLimits { files: execution.files_per_epoch, ..EpochLimits::NONE },
         ..RunOptions::new(dir.path().join("state"))
     };
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let ended = threads.block_on(flowc_runtime::run(
-        &executable,
-        world::connectors(Arc::new(Mutex::new(std::io::sink()))),
-        options,
-        Arc::new(Unobserved),
-    ));
+    let run = |options: RunOptions, observer: Arc<dyn Observer>| {
+        let connectors = world::connectors(Arc::new(Mutex::new(std::io::sink())));
+        threads.block_on(flowc_runtime::run(&executable, connectors, options, observer))
+    };
+    if execution.stopped_before {
+        let options = options();
+        let stopper = Arc::new(Stopper(options.cancel.clone()));
+        // It may have failed, too: then the next run fails in the same way.
+        let _ = run(options, stopper);
+    }
+    let ended = run(options(), Arc::new(Unobserved));
     let mut text = String::new();
     if let Err(error) = ended {
         text.push_str(&format!("stopped: {}\n", flowc::report::run_error_text(&error, &outcome.sources, false)));

@@ -64,6 +64,18 @@ fn a_wrong_program_does_not_run() {
 }
 
 #[test]
+fn an_aggregate_by_nothing_is_a_mistake() {
+    let project = Project::example("sensor");
+    project.write(
+        "by.flow",
+        "table t = delta(\"warehouse/sensor\")\nflow f = t |> aggregate n = count() by\nsink out = f -> console()\n",
+    );
+    let json = project.flowc(&["check", "--format", "json", "by.flow"]).expect(1).json();
+    assert_eq!(json["diagnostics"][0]["code"], "E0101", "{json:#}");
+    assert_eq!(json["diagnostics"][0]["start"], serde_json::json!({ "line": 2, "column": 37 }));
+}
+
+#[test]
 fn explanations_are_documents_too() {
     let project = Project::example("sensor");
     let plan = project.flowc(&["explain", "sensor.flow", "--format", "json"]).expect(0).json();
@@ -84,6 +96,9 @@ fn what_does_not_exist_has_its_status() {
     project.flowc(&["check", "used.flow"]).expect(1);
     let ran = project.flowc(&["check", "nothing.flow"]).expect(2);
     assert!(ran.stderr.contains("nothing.flow"), "{}", ran.stderr);
+    std::fs::write(project.path().join("binary.flow"), b"\xff\xfe").unwrap();
+    let ran = project.flowc(&["check", "binary.flow"]).expect(1);
+    assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);
 }
 
 #[test]

@@ -95,7 +95,9 @@ fn mutated_programs_are_answered() {
     assert!(seeds.len() > 10, "the programs to mutate were not found");
     let cases = std::env::var("FLOWC_FUZZ_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-    let strategy = (prop::sample::select(seeds), prop::collection::vec(mutation(), 1..6));
+    // One small change leaves much of the program whole; many changes make rubbish. Both are of interest.
+    let changes = prop_oneof![prop::collection::vec(mutation(), 1..2), prop::collection::vec(mutation(), 2..6)];
+    let strategy = (prop::sample::select(seeds), changes);
     let (mutated, sound, diagnostics) = (Cell::new(0u64), Cell::new(0u64), Cell::new(0u64));
     let result = runner.run(&strategy, |(seed, mutations)| {
         let mut text: Vec<char> = seed.chars().collect();

@@ -205,7 +205,15 @@ impl Builder<'_> {
             match part.as_rule() {
                 Rule::aggregates => aggregate.aggregates = self.assignments(part),
                 Rule::by_clause => {
+                    let span = self.span(&part);
                     let keys = nodes(part.into_inner()).next();
+                    if keys.is_none() {
+                        self.error(
+                            Diagnostic::error(codes::UNEXPECTED, span, "expected a key behind `by`")
+                                .label("by what?")
+                                .help("name the columns to group by; without `by` there is one row for all"),
+                        );
+                    }
                     for key in keys.into_iter().flat_map(|list| nodes(list.into_inner())) {
                         match key.as_rule() {
                             Rule::window_clause => self.window_once(&mut aggregate, key),
