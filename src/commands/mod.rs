@@ -9,8 +9,7 @@ pub mod new;
 pub mod run;
 pub mod show;
 
-use crate::cli::{Cli, Command, PackagedCommand};
-use crate::cli::{Format, Packaged, RunFlags};
+use crate::cli::{Cli, Command, Format, Packaged, PackagedCommand, RunFlags};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::payload::Payload;
