@@ -4,10 +4,12 @@
 use crate::log::Snapshot;
 use crate::log::features::{self, Features};
 use crate::schema;
+use crate::sink::is_data_file;
 use crate::storage::{Storage, StorageError};
 use deltalake::logstore::object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use flowc_ir::catalog::{Catalog, CatalogError, TableInfo};
 use flowc_ir::plan::{Connector, VersionSpec};
+use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -134,6 +136,9 @@ async fn what_else(storage: &Storage) -> CatalogError {
         Err(other) => return CatalogError::Unreachable(format!("{}: {other}", storage.location())),
     };
     let folders: Vec<&str> = listing.common_prefixes.iter().filter_map(|p| p.filename()).collect();
+    if only_unfinished_writes(store.as_ref()).await {
+        return CatalogError::NotFound;
+    }
     if folders.contains(&"_delta_log") {
         return CatalogError::NotATable("a folder whose `_delta_log` has no commit".into());
     }
@@ -156,6 +161,23 @@ async fn what_else(storage: &Storage) -> CatalogError {
         }
     }
     CatalogError::NotATable("a folder without a `_delta_log`".into())
+}
+
+/// Whether all that is there are data files of flowc's that no commit refers to: a run that was to create the table was killed before its commit. There is
+/// no table then, and the next run creates it.
+async fn only_unfinished_writes(store: &dyn ObjectStore) -> bool {
+    let mut objects = store.list(None);
+    while let Some(object) = objects.next().await {
+        let unfinished = object.is_ok_and(|o| {
+            let logged = o.location.parts().next().is_some_and(|part| part.as_ref() == "_delta_log");
+            let commit = [".json", ".parquet", "_last_checkpoint"].iter().any(|end| o.location.as_ref().ends_with(end));
+            if logged { !commit } else { o.location.filename().is_some_and(is_data_file) }
+        });
+        if !unfinished {
+            return false;
+        }
+    }
+    true
 }
 
 async fn tables_in(storage: &Storage, folders: &[Path]) -> Vec<String> {

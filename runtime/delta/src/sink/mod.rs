@@ -9,6 +9,7 @@ pub mod writer;
 
 pub use commit::DeltaEpoch;
 pub use target::Target;
+pub(crate) use writer::is_data_file;
 pub use writer::{DeltaWriter, Sizes};
 
 use crate::log::Snapshot;

@@ -50,6 +50,23 @@ impl Default for Sizes {
 const UPLOAD_BYTES: usize = 5 << 20;
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
+/// A name for a data file that no other has.
+fn data_file(worker: usize, number: usize) -> String {
+    format!("part-{worker:05}-{number:05}-{}{DATA_FILE_END}", Uuid::new_v4())
+}
+
+const DATA_FILE_END: &str = ".zstd.parquet";
+
+/// Whether a file was named by [`data_file`].
+pub(crate) fn is_data_file(name: &str) -> bool {
+    let Some(parts) = name.strip_prefix("part-").and_then(|rest| rest.strip_suffix(DATA_FILE_END)) else {
+        return false;
+    };
+    let mut parts = parts.splitn(3, '-');
+    let mut number = || parts.next().is_some_and(|n| n.len() >= 5 && n.bytes().all(|b| b.is_ascii_digit()));
+    number() && number() && parts.next().is_some_and(|id| Uuid::try_parse(id).is_ok())
+}
+
 /// The partition values of a file, as the log has them.
 type PartitionKey = Vec<Option<String>>;
 
@@ -196,7 +213,7 @@ impl DeltaWriter {
             path.push('/');
         }
         // In the order in which they were begun, for whoever reads them by name.
-        path.push_str(&format!("part-{:05}-{:05}-{}.zstd.parquet", self.worker, self.begun.len(), Uuid::new_v4()));
+        path.push_str(&data_file(self.worker, self.begun.len()));
         let object = Path::parse(&path).map_err(|e| self.failed(ParquetError::External(Box::new(e))))?;
         self.begun.push(path.clone());
         let properties = WriterProperties::builder()

@@ -44,10 +44,24 @@ fn places_without_a_table() {
     let expected = ["one", "two %20 words#é?"].map(|n| path.join(n).to_string_lossy().into_owned());
     assert_eq!(beside, expected);
     std::fs::create_dir_all(path.join("empty/_delta_log")).expect("a folder");
-    std::fs::write(path.join("empty/_delta_log/x.tmp"), "").expect("writes");
+    std::fs::write(path.join("empty/_delta_log/_last_checkpoint"), "").expect("writes");
     assert_eq!(ask(&path.join("empty"), None), not("a folder whose `_delta_log` has no commit"));
     let gopher = Connector::Delta { location: "gopher://x/y".into() };
     assert!(matches!(catalog.table(&gopher, None), Err(CatalogError::Unreachable(why)) if why.contains("gopher")));
+}
+
+#[test]
+fn what_a_killed_run_left_is_no_table_yet() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let left = "part-00001-00000-8f14e45f-ceea-467f-a8f0-3c1b9f6d2e11.zstd.parquet";
+    std::fs::create_dir_all(path.join("_delta_log")).expect("a folder");
+    std::fs::create_dir_all(path.join("day=2026-01-01")).expect("a folder");
+    std::fs::write(path.join("day=2026-01-01").join(left), "half").expect("writes");
+    std::fs::write(path.join(left), "half").expect("writes");
+    assert_eq!(ask(path, None), Err(CatalogError::NotFound));
+    std::fs::write(path.join("part-00000.parquet"), "somebody's").expect("writes");
+    assert!(matches!(ask(path, None), Err(CatalogError::NotATable(_))));
 }
 
 #[test]
