@@ -70,6 +70,8 @@ pub const INCOMPLETE: &str = "E0133";
 pub const FILE_TOO_LARGE: &str = "E0134";
 /// `x as y` to name a column.
 pub const ALIAS: &str = "E0135";
+/// A form of SQL, or of Spark, that is written in another way here.
+pub const SQL_FORM: &str = "E0136";
 
 /// All codes of this crate, each with one line that says what the mistake is.
 pub const ALL: &[(&str, &str)] = &[
@@ -108,6 +110,7 @@ pub const ALL: &[(&str, &str)] = &[
     (INCOMPLETE, "a declaration, step or clause ends too early"),
     (FILE_TOO_LARGE, "a file too large to be a program"),
     (ALIAS, "SQL's `as` to name a column"),
+    (SQL_FORM, "a form of SQL that is written in another way here"),
 ];
 
 /// The pages of all codes, in Markdown.

@@ -247,7 +247,10 @@ impl<'p> Site<'p> {
                 "write `aggregate n = count() by key`".to_string()
             }
             "order" | "orderby" => "write `sort column desc`".to_string(),
-            "distinct" | "deduplicate" | "unique" => "write `dedup by key within 10m`".to_string(),
+            "distinct" => "write `aggregate by a, b`, with the columns of which each combination is kept".to_string(),
+            "deduplicate" | "unique" => "write `dedup by key within 10m`".to_string(),
+            "left_join" | "leftjoin" => "write `left join X on CONDITION`".to_string(),
+            "inner_join" | "innerjoin" => "write `join X on CONDITION`".to_string(),
             "take" | "head" => "write `limit N`".to_string(),
             "inner" | "cross" | "outer" | "lookup" => {
                 "write `join X on CONDITION` or `left join X on CONDITION`".to_string()
@@ -294,7 +297,7 @@ impl<'p> Site<'p> {
             ("expect", "sink") => {
                 "an `expect` is a step of the flow; the sink's own check is `constraint name: CONDITION`".to_string()
             }
-            ("partitioned", "sink") => "write `partition by column`".to_string(),
+            (_, "sink") if word.to_lowercase().starts_with("partition") => "write `partition by column`".to_string(),
             ("from" | "since", "source") => "write `start version N` or `start @2026-11-22`".to_string(),
             _ => match near {
                 Some(near) => format!("did you mean `{near}`?"),

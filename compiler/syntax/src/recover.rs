@@ -334,6 +334,16 @@ impl<'t> Parts<'t> {
         let (token, word) = (self.tokens.get(i)?, self.word(i));
         let replace = |with: &str| Some(Repair::Replace(token.start..token.end, token.kind, with.into()));
         match code {
+            codes::SQL_FORM => match word.to_ascii_lowercase().as_str() {
+                "group" | "by" | "outer" | "all" | "from" => Some(Repair::Blank(token.start..token.end)),
+                "descending" => replace("desc      "),
+                "ascending" => replace("asc      "),
+                // The steps of the flow in the parentheses are no steps of this one.
+                "(" if i >= 2 && self.word(i - 1) == "union" => {
+                    self.closing(i).map(|close| Repair::Blank(self.bytes(i - 2, close + 1)))
+                }
+                _ => None,
+            },
             codes::FOREIGN_COMMENT | codes::SEMICOLON => Some(Repair::Blank(token.start..token.end)),
             codes::STRAY_CHARACTER if word.chars().all(|c| c.is_whitespace() || c == '\u{200b}') => {
                 Some(Repair::Blank(token.start..token.end))
@@ -351,6 +361,19 @@ impl<'t> Parts<'t> {
             },
             _ => None,
         }
+    }
+
+    /// The bracket that closes this one.
+    fn closing(&self, open: usize) -> Option<usize> {
+        let mut depth = 0usize;
+        (open..self.tokens.len()).find(|&i| {
+            match self.tokens[i].kind {
+                Lex::Open | Lex::HoleOpen => depth += 1,
+                Lex::Close | Lex::HoleClose => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0
+        })
     }
 
     fn insert_comma(&self, at: usize) -> Option<Repair> {

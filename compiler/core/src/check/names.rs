@@ -53,8 +53,41 @@ impl Checker<'_> {
         {
             return result;
         }
+        if let ast::ExprKind::Name(table) = &base.kind
+            && self.not_prefixed(env, table, field)
+        {
+            return None;
+        }
         let value = self.expr(env, base)?;
         self.struct_field(env, value, field, span)
+    }
+
+    /// Reports `flow.column` for a column that the rows themselves have, or that a table joined under another name has; whether it is one.
+    fn not_prefixed(&self, env: &Env<'_>, table: &Name, field: &Name) -> bool {
+        let known =
+            env.closed || env.rows.own(&table.text).is_some() || env.locals.iter().any(|l| l.name == table.text);
+        let declared = self.declarations.params.contains_key(&table.text);
+        if known || declared || !self.declarations.relations.contains_key(&table.text) {
+            return false;
+        }
+        let joined = env.rows.columns.iter().find(|c| c.table.is_some() && c.name == field.text);
+        let help = match (env.rows.own(&field.text), joined.and_then(|c| c.table.as_ref())) {
+            (Some(_), _) => {
+                format!("write `{}`: only a joined table's columns have its name before them", quote_name(&field.text))
+            }
+            (None, Some(alias)) => format!("write `{}.{}`", quote_name(alias), quote_name(&field.text)),
+            (None, None) => return false,
+        };
+        self.report(
+            Diagnostic::error(
+                codes::UNKNOWN_COLUMN,
+                table.span,
+                format!("no table is joined under the name `{}` here", table.text),
+            )
+            .label("not the name of a joined table")
+            .help(help),
+        );
+        true
     }
 
     /// `table.column`; none: the name is not that of a joined table.
@@ -193,6 +226,9 @@ impl Checker<'_> {
             None if self.declarations.relations.contains_key(text) && !own.is_empty() => {
                 let word = self.declarations.relations[text].word();
                 format!("`{text}` is a {word}; its columns can be read after `|> join {text} on …`")
+            }
+            None if own.is_empty() && env.rows.columns.is_empty() => {
+                format!("write the value itself, or declare it: `param {text}: long = 10`")
             }
             None => suggestion(text, &own, "the columns here are"),
         };

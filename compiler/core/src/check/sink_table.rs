@@ -106,7 +106,10 @@ impl Checker<'_> {
             Some(info) => self.write_existing(&mut writer, checked, sink, clauses, rows, info),
             None => self.write_new(&mut writer, checked, sink, clauses, rows),
         };
-        let enforced = existing.as_ref().is_none_or(|info| self.enforce(&mut writer, checked, sink, info).is_some());
+        // Over columns that do not fit the table its own expressions make no sense.
+        writer.columns.open |= done.is_none();
+        let enforced = done.is_none()
+            || existing.as_ref().is_none_or(|info| self.enforce(&mut writer, checked, sink, info).is_some());
         let constraints = self.constraints(&mut writer, checked, clauses, existing.as_ref());
         done?;
         (constraints && enforced).then_some(())?;

@@ -32,6 +32,8 @@ struct Opened {
     info: TableInfo,
     schema: Schema,
     lineage: Vec<Option<usize>>,
+    /// Names of columns of the schema of which the types are not known: their declaration is wrong, and that was reported.
+    wrong: BTreeSet<String>,
 }
 
 impl Checker<'_> {
@@ -96,7 +98,7 @@ impl Checker<'_> {
         let column = |(slot, (field, lineage)): (usize, (&Field, &Option<usize>))| Column {
             name: field.name.clone(),
             table: None,
-            ty: Some(field.ty.clone()),
+            ty: Some(field.ty.clone()).filter(|_| !opened.wrong.contains(&field.name)),
             comment: field.comment.clone(),
             slot,
             lineage: *lineage,
@@ -238,11 +240,11 @@ impl Checker<'_> {
             self.check_version(&connector, version, span)?;
         }
         let at = clauses.version.map(|v| v.0).filter(|_| role == Role::Table);
-        for (field, column) in
-            declared.iter().flatten().zip(clauses.schema.iter().flat_map(|(columns, _)| columns.iter()))
-        {
-            if let Some(field) = field {
-                self.can_be_read(&connector, field, column)?;
+        let columns = clauses.schema.map(|(columns, _)| columns).unwrap_or_default();
+        let mut wrong = BTreeSet::new();
+        for (field, column) in declared.iter().flatten().zip(columns) {
+            if field.as_ref().is_some_and(|f| !self.can_be_read(&connector, f, column)) {
+                wrong.insert(column.name.text.clone());
             }
         }
         let found = self.catalog.table(&connector, at);
@@ -252,11 +254,9 @@ impl Checker<'_> {
             Err(CatalogError::Inferred(inferred))
                 if declared.is_some() && matches!(connector, Connector::Csv { header: true, .. }) =>
             {
-                let mut sound = true;
-                for column in clauses.schema.iter().flat_map(|(columns, _)| columns.iter()) {
-                    sound &= inferred.field(&column.name.text).is_some() || self.contract_missing(&inferred, column);
+                for column in columns.iter().filter(|c| inferred.field(&c.name.text).is_none()) {
+                    wrong.extend(self.contract_missing(&inferred, column, columns));
                 }
-                sound.then_some(())?;
                 TableInfo {
                     schema: Schema::new(declared.iter().flatten().flatten().cloned().collect()),
                     ..TableInfo::default()
@@ -290,10 +290,10 @@ impl Checker<'_> {
             return None;
         }
         let (schema, lineage) = match (declared, clauses.schema) {
-            (Some(fields), Some((columns, _))) => self.contract(&connector, &info, fields, columns)?,
+            (Some(fields), Some((columns, _))) => self.contract(&connector, &info, fields, columns, &mut wrong),
             _ => (info.schema.clone(), vec![None; info.schema.len()]),
         };
-        Some(Opened { connector, info, schema, lineage })
+        Some(Opened { connector, info, schema, lineage, wrong })
     }
 
     fn check_version(&self, connector: &Connector, version: VersionSpec, span: Span) -> Option<()> {
@@ -384,52 +384,71 @@ impl Checker<'_> {
         self.not_opened_at(connector, span, error);
     }
 
-    /// The columns of a `schema` block, checked against what there is.
+    /// The columns of a `schema` block, checked against what there is. Those that do not agree with it are added to the wrong ones.
     fn contract(
         &self,
         connector: &Connector,
         info: &TableInfo,
         fields: Vec<Option<Field>>,
         written: &[ColumnDef],
-    ) -> Option<(Schema, Vec<Option<usize>>)> {
+        wrong: &mut BTreeSet<String>,
+    ) -> (Schema, Vec<Option<usize>>) {
         let generated = matches!(connector, Connector::Generate { .. });
         let partial = matches!(connector, Connector::Delta { .. } | Connector::Parquet { .. });
-        let mut sound = true;
         let mut lineage = vec![];
-        let mut schema = vec![];
+        let mut schema: Vec<Field> = vec![];
         for (field, column) in fields.into_iter().zip(written) {
+            let name = &column.name.text;
             let Some(mut field) = field else {
-                sound = false;
+                wrong.insert(name.clone());
+                if !schema.iter().any(|f| f.name == *name) {
+                    schema.push(Field::new(name.clone(), Type::null()));
+                    lineage.push(None);
+                }
                 continue;
             };
-            if generated {
-                sound &= self.generated_column(&field, column);
+            let sound = if generated {
+                self.generated_column(&field, column)
+            } else if wrong.contains(name) {
+                false
             } else {
-                sound &= self.contract_column(info, &mut field, column);
+                match info.schema.field(name) {
+                    Some(actual) => self.contract_column(actual, &mut field, column),
+                    None => {
+                        wrong.extend(self.contract_missing(&info.schema, column, written));
+                        false
+                    }
+                }
+            };
+            if !sound {
+                wrong.insert(name.clone());
             }
             let listed = partial.then(|| self.lineage.borrow_mut().listed(&field.name, column.name.span));
             lineage.push(listed);
             schema.push(field);
         }
-        sound.then(|| (Schema::new(schema), lineage))
+        for name in wrong.iter().filter(|n| !written.iter().any(|c| c.name.text == **n)) {
+            schema.push(Field::new(name.clone(), Type::null()));
+            lineage.push(None);
+        }
+        (Schema::new(schema), lineage)
     }
 
-    /// Reports a column that a `schema` lists and the table does not have; it is never there, so `false`.
-    fn contract_missing(&self, actual: &Schema, column: &ColumnDef) -> bool {
+    /// Reports a column that a `schema` lists and the table does not have. The names of which nothing can be said further on: its own, and the one that
+    /// was probably meant.
+    fn contract_missing(&self, actual: &Schema, column: &ColumnDef, listed: &[ColumnDef]) -> Vec<String> {
         let names: Vec<&str> = actual.fields.iter().map(|f| f.name.as_str()).collect();
         let name = &column.name.text;
+        let near = did_you_mean(name, names.iter().copied()).filter(|n| !listed.iter().any(|c| c.name.text == *n));
         self.report(
             Diagnostic::error(codes::CONTRACT_MISSING, column.name.span, format!("the table has no column `{name}`"))
                 .label("in the schema here, but not in the table")
                 .help(super::names::suggestion(name, &names, "its columns are")),
         );
-        false
+        near.into_iter().chain([name.as_str()]).map(str::to_string).collect()
     }
 
-    fn contract_column(&self, info: &TableInfo, field: &mut Field, column: &ColumnDef) -> bool {
-        let Some(actual) = info.schema.field(&field.name) else {
-            return self.contract_missing(&info.schema, column);
-        };
+    fn contract_column(&self, actual: &Field, field: &mut Field, column: &ColumnDef) -> bool {
         field.comment = field.comment.take().or_else(|| actual.comment.clone());
         if same_shape(&actual.ty, &field.ty) {
             return true;
@@ -463,11 +482,11 @@ impl Checker<'_> {
     }
 
     /// Whether the connector has room for values of a declared type.
-    fn can_be_read(&self, connector: &Connector, field: &Field, column: &ColumnDef) -> Option<()> {
+    fn can_be_read(&self, connector: &Connector, field: &Field, column: &ColumnDef) -> bool {
         let nested =
             matches!(field.ty.data, DataType::Array(_) | DataType::Map(..) | DataType::Struct(_) | DataType::Binary);
         if super::sink::storable(&field.ty.data) && !(nested && matches!(connector, Connector::Csv { .. })) {
-            return Some(());
+            return true;
         }
         self.report(
             Diagnostic::error(
@@ -482,7 +501,7 @@ impl Checker<'_> {
                 "read it as a number"
             }),
         );
-        None
+        false
     }
 
     fn generated_column(&self, field: &Field, column: &ColumnDef) -> bool {

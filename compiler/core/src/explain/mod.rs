@@ -6,7 +6,7 @@ mod text;
 
 use flowc_ir::eval::KernelReport;
 use flowc_ir::graph::{Aggregate, Kind, Lookup, LookupKind, Node, NodeId, Operator, SortColumn};
-use flowc_ir::plan::{Connector, KernelSlot, Plan, SinkMode, VersionSpec};
+use flowc_ir::plan::{Connector, KernelSlot, Plan, SinkMode, SinkSpec, VersionSpec};
 use flowc_ir::{Program, Schema};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -102,6 +102,8 @@ pub struct SinkPart {
     pub columns: Vec<ColumnPart>,
     /// The partition columns.
     pub partition_by: Vec<String>,
+    /// Generated columns, with their SQL.
+    pub generated: Vec<(String, String)>,
     /// Constraints that every row is tested against, with their SQL.
     pub constraints: Vec<(String, String)>,
 }
@@ -146,21 +148,54 @@ pub fn explain(
             steps.push(step(plan, id, node, &names, steps.len() + 1, reports));
         }
     }
-    let sinks = plan.sinks.iter().map(|sink| SinkPart {
-        name: sink.name.clone(),
-        reads: names[sink.input.0 as usize].clone(),
-        location: location(&sink.connector),
-        mode: mode(&sink.mode, sink.whole),
-        columns: columns(&sink.schema),
-        partition_by: sink.partition_by.clone(),
-        constraints: sink
-            .constraints
-            .iter()
-            .chain(sink.enforced.iter().filter(|e| !sink.constraints.contains(e)))
-            .cloned()
-            .collect(),
-    });
+    let sinks = plan.sinks.iter().map(|spec| sink(spec, names[spec.input.0 as usize].clone()));
     Explanation { pipeline: plan.pipeline.clone(), inputs, steps, sinks: sinks.collect() }
+}
+
+fn sink(spec: &SinkSpec, reads: String) -> SinkPart {
+    let (computed, tested): (Vec<_>, Vec<_>) =
+        spec.enforced.iter().cloned().partition(|(name, sql)| is_generated(spec, name, sql));
+    let new = |those: &[(String, String)], all: Vec<(String, String)>| {
+        those.iter().cloned().chain(all.into_iter().filter(|e| !those.contains(e))).collect()
+    };
+    SinkPart {
+        name: spec.name.clone(),
+        reads,
+        location: location(&spec.connector),
+        mode: mode(&spec.mode, spec.whole),
+        columns: columns(&spec.schema),
+        partition_by: spec.partition_by.clone(),
+        generated: new(&spec.generated, computed),
+        constraints: new(&spec.constraints, tested),
+    }
+}
+
+/// Whether what a table asks for is a column's value rather than a condition: a constraint may be called as a column is.
+fn is_generated(spec: &SinkSpec, name: &str, sql: &str) -> bool {
+    use flowc_syntax::ast::{BinaryOp, ExprKind, UnaryOp};
+    let Some(field) = spec.schema.field(name) else { return false };
+    if field.ty.data == flowc_ir::DataType::Boolean {
+        return true;
+    }
+    let span = flowc_syntax::Span::new(flowc_syntax::FileId(0), 0, 0);
+    let Ok(syntax) = crate::sql::to_ast_expr(sql, span) else { return true };
+    let condition = match &syntax.kind {
+        ExprKind::Binary { op, .. } => !matches!(
+            op,
+            BinaryOp::Add
+                | BinaryOp::Subtract
+                | BinaryOp::Multiply
+                | BinaryOp::Divide
+                | BinaryOp::IntegerDivide
+                | BinaryOp::Remainder
+                | BinaryOp::Coalesce
+        ),
+        ExprKind::Unary(op, _) => *op == UnaryOp::Not,
+        ExprKind::IsNull { .. } | ExprKind::In { .. } | ExprKind::Between { .. } => true,
+        ExprKind::Like { .. } | ExprKind::Matches { .. } => true,
+        _ => false,
+    };
+    !condition
 }
 
 fn columns(schema: &Schema) -> Vec<ColumnPart> {

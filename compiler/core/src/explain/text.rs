@@ -91,6 +91,9 @@ impl fmt::Display for SinkPart {
         if !self.partition_by.is_empty() {
             line(f, "partitions", &self.partition_by.join(", "))?;
         }
+        for (column, sql) in &self.generated {
+            line(f, "generated", &format!("{column}: {sql}"))?;
+        }
         for (constraint, sql) in &self.constraints {
             line(f, "constraint", &format!("{constraint}: {sql}"))?;
         }

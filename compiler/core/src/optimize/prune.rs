@@ -7,7 +7,7 @@ use super::analysis::{can_fail, columns_of};
 use super::edit::{expressions, move_columns};
 use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::graph::{Aggregate, Graph, Lookup, NodeId, Operator};
-use flowc_ir::plan::Plan;
+use flowc_ir::plan::{Connector, Plan};
 use flowc_ir::{Program, ProgramStep, Schema};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -175,6 +175,9 @@ fn source_columns(plan: &Plan, kept: &[Columns]) -> Vec<Columns> {
             columns[source.0 as usize].extend(kept[id.0 as usize].clone());
         }
     }
+    for (columns, spec) in columns.iter_mut().zip(&plan.sources).filter(|(_, s)| by_position(&s.connector)) {
+        columns.extend(0..spec.schema.len());
+    }
     columns
 }
 
@@ -192,11 +195,18 @@ fn table_columns(plan: &Plan, kept: &[Columns]) -> Vec<Columns> {
         }
     }
     for (columns, spec) in columns.iter_mut().zip(&plan.tables) {
-        if columns.is_empty() {
+        if by_position(&spec.connector) {
+            columns.extend(0..spec.schema.len());
+        } else if columns.is_empty() {
             columns.extend(cheapest(&spec.schema));
         }
     }
     columns
+}
+
+/// Whether columns are found by their places, so that none can be left out.
+fn by_position(connector: &Connector) -> bool {
+    matches!(connector, Connector::Csv { header: false, .. })
 }
 
 /// Where the columns that are kept stand afterwards.

@@ -130,6 +130,9 @@ const SAME_IN_SPARK: &[&str] = &[
     "year",
 ];
 
+/// The digits of the decimal that an integer is widened to.
+const INTEGER_DIGITS: u8 = 10;
+
 /// The text of an expression over these columns, or what in it Spark SQL has no text for.
 pub fn to_spark_sql(expr: &Expr, columns: &Schema) -> Result<String, String> {
     Printer { columns, locals: BTreeMap::new() }.expr(expr)
@@ -254,7 +257,7 @@ impl Printer<'_> {
     fn call(&mut self, name: &str, args: &[Expr]) -> Result<String, String> {
         if let [a, b] = args {
             if let Some(sign) = comparison_sign(name) {
-                return Ok(format!("{} {sign} {}", self.beside(a, b)?, self.beside(b, a)?));
+                return Ok(format!("{} {sign} {}", self.compared(a, b)?, self.compared(b, a)?));
             }
             let sign = match name {
                 "add" => "+",
@@ -286,6 +289,19 @@ impl Printer<'_> {
             }
             _ if SAME_IN_SPARK.contains(&name) => Ok(format!("{name}({})", self.list(args)?)),
             _ => Err(format!("`{name}`")),
+        }
+    }
+
+    /// An operand of a comparison. An integer that was widened to compare it with a decimal is written as that integer.
+    fn compared(&mut self, expr: &Expr, other: &Expr) -> Result<String, String> {
+        let with_decimal = matches!(other.ty.data, DataType::Decimal { .. }) && as_literal(other).is_none();
+        match (as_literal(expr), &expr.ty.data) {
+            (Some(Value::Decimal(v)), DataType::Decimal { precision: INTEGER_DIGITS, scale: 0 })
+                if with_decimal && i32::try_from(*v).is_ok_and(|v| v >= 0) =>
+            {
+                Ok(v.to_string())
+            }
+            _ => self.beside(expr, other),
         }
     }
 

@@ -24,6 +24,7 @@ const CONDITIONS: &[&str] = &[
     "-d <= -0.5",
     "m between 0.01d and 999.99d",
     "m * 2 > 10.50d",
+    "m >= 0 and m != -3 and 1_000 > m and m <= 3_000_000_000",
     "s in [\"north\", \"it's\", \"a\\\\b\\n\", \"\"]",
     "a in [1, 2, 3] or b not in [4, 5]",
     "s like \"a%\" or s matches r\"^\\d+[a-z]{2}$\"",
