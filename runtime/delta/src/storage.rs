@@ -107,7 +107,24 @@ pub fn location_url(location: &str) -> Result<Url, StorageError> {
         return Url::parse(location).map_err(|e| bad(e.to_string()));
     }
     let path = std::path::absolute(location).map_err(|e| bad(e.to_string()))?;
-    Url::from_directory_path(path).map_err(|()| bad("it cannot be made absolute".into()))
+    Url::from_directory_path(without_parents(&path)).map_err(|()| bad("it cannot be made absolute".into()))
+}
+
+/// The path without `..`, which object stores refuse: as the file system has it where it exists, by its text where it does not yet.
+fn without_parents(path: &std::path::Path) -> std::path::PathBuf {
+    use std::path::Component;
+    if !path.components().any(|c| c == Component::ParentDir) {
+        return path.to_path_buf();
+    }
+    std::fs::canonicalize(path).unwrap_or_else(|_| {
+        path.components().fold(std::path::PathBuf::new(), |mut done, component| {
+            match component {
+                Component::ParentDir => drop(done.pop()),
+                other => done.push(other),
+            }
+            done
+        })
+    })
 }
 
 impl Storage {
@@ -211,6 +228,17 @@ pub fn percent_encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parents_are_resolved_whether_the_place_exists_or_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().canonicalize().expect("it exists");
+        std::fs::create_dir_all(root.join("a/b")).expect("folders");
+        let url = |path: &str| location_url(&root.join(path).to_string_lossy()).expect("a location");
+        let expected = |path: &str| Url::from_directory_path(root.join(path)).expect("absolute");
+        assert_eq!(url("a/b/../../a"), expected("a"));
+        assert_eq!(url("a/none/../../new"), expected("new"));
+    }
 
     #[test]
     fn paths_survive_encoding() {
