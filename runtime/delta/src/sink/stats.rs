@@ -2,9 +2,9 @@
 //! rules for rounding; nothing of files.
 
 use crate::partition::{decimal_text, value_at};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_array};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray, make_array};
 use arrow::buffer::NullBuffer;
-use arrow::compute::{max, max_string, min, min_string};
+use arrow::compute::{max, min};
 use arrow::datatypes::*;
 use chrono::{DateTime, Datelike, NaiveDate};
 use flowc_ir::Value;
@@ -107,16 +107,12 @@ impl Leaf {
         let Some(array) = self.column(batch) else { return };
         self.nulls += array.null_count() as u64;
         let (low, high) = match array.data_type() {
-            DataType::Float32 => self
-                .floats(array.as_primitive::<Float32Type>().iter().flatten().map(|v| (f64::from(v), Value::Float(v)))),
-            DataType::Float64 => {
-                self.floats(array.as_primitive::<Float64Type>().iter().flatten().map(|v| (v, Value::Double(v))))
-            }
-            DataType::Utf8 => {
-                let text = array.as_string::<i32>();
-                let value = |v: Option<&str>| v.map(|v| Value::String(v.to_string()));
-                (value(min_string(text)), value(max_string(text)))
-            }
+            DataType::Float32 => self.floats(array.as_primitive::<Float32Type>(), Value::Float),
+            DataType::Float64 => self.floats(array.as_primitive::<Float64Type>(), Value::Double),
+            DataType::Utf8 => match text_bounds(array.as_string::<i32>()) {
+                Some((low, high)) => (Some(Value::String(low.to_string())), Some(Value::String(high.to_string()))),
+                None => (None, None),
+            },
             _ => primitive_bounds(&array),
         };
         let less = |old: &Option<Value>, new: &Value| old.as_ref().is_none_or(|old| new.compare(old).is_lt());
@@ -125,22 +121,19 @@ impl Leaf {
         self.max = high.filter(|v| greater(&self.max, v)).or(self.max.take());
     }
 
-    fn floats(&mut self, values: impl Iterator<Item = (f64, Value)>) -> (Option<Value>, Option<Value>) {
-        let mut low: Option<(f64, Value)> = None;
-        let mut high: Option<(f64, Value)> = None;
-        for (number, value) in values {
-            if number.is_nan() {
-                self.nan = true;
-                continue;
-            }
-            if low.as_ref().is_none_or(|(l, _)| number < *l) {
-                low = Some((number, value.clone()));
-            }
-            if high.as_ref().is_none_or(|(h, _)| number > *h) {
-                high = Some((number, value));
-            }
+    fn floats<T: ArrowPrimitiveType<Native: Float>>(
+        &mut self,
+        array: &PrimitiveArray<T>,
+        value: fn(T::Native) -> Value,
+    ) -> (Option<Value>, Option<Value>) {
+        let mut bounds = FloatBounds::NONE;
+        match array.nulls().filter(|n| n.null_count() > 0) {
+            None => bounds.add(array.values()),
+            Some(nulls) => nulls.valid_slices().for_each(|(from, to)| bounds.add(&array.values()[from..to])),
         }
-        (low.map(|l| l.1), high.map(|h| h.1))
+        self.nan |= bounds.nan;
+        // Without a number the bounds are the wrong way round.
+        if bounds.low <= bounds.high { (Some(value(bounds.low)), Some(value(bounds.high))) } else { (None, None) }
     }
 
     /// The leaf's values; null where a struct around them is.
@@ -157,6 +150,102 @@ impl Leaf {
             return Some(array);
         }
         Some(make_array(array.to_data().into_builder().nulls(nulls).build().ok()?))
+    }
+}
+
+/// What bounds need of a float.
+trait Float: Copy + PartialOrd {
+    const INFINITY: Self;
+    const NEG_INFINITY: Self;
+}
+
+impl Float for f32 {
+    const INFINITY: Self = f32::INFINITY;
+    const NEG_INFINITY: Self = f32::NEG_INFINITY;
+}
+
+impl Float for f64 {
+    const INFINITY: Self = f64::INFINITY;
+    const NEG_INFINITY: Self = f64::NEG_INFINITY;
+}
+
+/// The least and the greatest number, and whether there was something that is none.
+struct FloatBounds<F> {
+    low: F,
+    high: F,
+    nan: bool,
+}
+
+impl<F: Float> FloatBounds<F> {
+    const NONE: Self = FloatBounds { low: F::INFINITY, high: F::NEG_INFINITY, nan: false };
+
+    /// Several independent minima, as the order of comparisons may not be changed by the compiler and would else bind it to one at a time.
+    fn add(&mut self, values: &[F]) {
+        const LANES: usize = 8;
+        let mut lanes = [const { Self::NONE }; LANES];
+        let (blocks, rest) = values.as_chunks::<LANES>();
+        for block in blocks {
+            lanes.iter_mut().zip(block).for_each(|(lane, v)| lane.one(*v));
+        }
+        rest.iter().for_each(|v| self.one(*v));
+        for lane in lanes {
+            self.low = if lane.low < self.low { lane.low } else { self.low };
+            self.high = if lane.high > self.high { lane.high } else { self.high };
+            self.nan |= lane.nan;
+        }
+    }
+
+    /// NaN is neither less nor greater.
+    #[inline(always)]
+    #[expect(clippy::eq_op, reason = "only NaN differs from itself")]
+    fn one(&mut self, value: F) {
+        self.low = if value < self.low { value } else { self.low };
+        self.high = if value > self.high { value } else { self.high };
+        self.nan |= value != value;
+    }
+}
+
+/// The least and the greatest text. Most are told apart by their first bytes, without a call.
+fn text_bounds(array: &StringArray) -> Option<(&str, &str)> {
+    let mut texts = array.iter().flatten();
+    let first = texts.next()?;
+    let (mut low, mut high) = (Head::of(first), Head::of(first));
+    for text in texts {
+        let head = Head::of(text);
+        if head.less(&low) {
+            low = head;
+        } else if high.less(&head) {
+            high = head;
+        }
+    }
+    Some((low.text, high.text))
+}
+
+/// A text and its first bytes as a number, which has the texts' order where it differs.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    bytes: u64,
+    text: &'a str,
+}
+
+impl<'a> Head<'a> {
+    #[inline(always)]
+    fn of(text: &'a str) -> Self {
+        let all = text.as_bytes();
+        let bytes = match all.first_chunk() {
+            Some(chunk) => u64::from_be_bytes(*chunk),
+            None => all.iter().rev().fold(0, |number, byte| number >> 8 | u64::from(*byte) << 56),
+        };
+        Head { bytes, text }
+    }
+
+    #[inline(always)]
+    fn less(&self, other: &Head) -> bool {
+        if self.bytes != other.bytes {
+            return self.bytes < other.bytes;
+        }
+        // Equal short texts have nothing behind their first bytes.
+        !(self.text.len() == other.text.len() && self.text.len() <= 8) && self.text < other.text
     }
 }
 
@@ -292,6 +381,45 @@ mod tests {
         assert_eq!(json["minValues"]["x"].to_string(), "-0.0");
         assert!(json["maxValues"].get("x").is_none() && json["maxValues"].get("i").is_none());
         assert_eq!(json["maxValues"]["y"].to_string(), "0.1");
+    }
+
+    #[test]
+    fn bounds_of_floats_do_not_depend_on_where_the_rows_stand() {
+        for rows in [1usize, 7, 8, 9, 40] {
+            for at in 0..rows {
+                let values = (0..rows).map(|i| if i == at { -7.5 } else { 2.0 + i as f64 });
+                let plain: ArrayRef = Arc::new(Float64Array::from_iter_values(values.clone()));
+                let holed: ArrayRef = Arc::new(values.clone().flat_map(|v| [None, Some(v)]).collect::<Float64Array>());
+                let high = values.clone().fold(f64::MIN, f64::max);
+                for json in [stats(vec![("x", plain)]), stats(vec![("x", holed)])] {
+                    assert_eq!(json["minValues"]["x"].as_f64(), Some(-7.5));
+                    assert_eq!(json["maxValues"]["x"].as_f64(), Some(high));
+                }
+            }
+        }
+        let none: ArrayRef = Arc::new(Float64Array::from(vec![Some(f64::NAN), None]));
+        let json = stats(vec![("x", none)]);
+        assert!(json["minValues"].get("x").is_none() && json["maxValues"].get("x").is_none());
+    }
+
+    #[test]
+    fn bounds_of_texts_are_those_of_their_bytes() {
+        let texts =
+            ["", "\0", "a", "a\0", "abcdefgh", "abcdefg", "abcdefgh\0", "abcdefghz", "ab", "é", "z", "abcdefghi"];
+        for first in texts {
+            for second in texts {
+                for third in texts {
+                    let array = StringArray::from(vec![Some(first), None, Some(second), Some(third)]);
+                    let all = [first, second, third];
+                    assert_eq!(
+                        text_bounds(&array),
+                        all.iter().min().copied().zip(all.iter().max().copied()),
+                        "{all:?}"
+                    );
+                }
+            }
+        }
+        assert_eq!(text_bounds(&StringArray::from(vec![None::<&str>])), None);
     }
 
     #[test]
