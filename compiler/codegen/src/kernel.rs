@@ -2,13 +2,14 @@
 //! first and why. Knows plans, arrays and compiled functions; nothing of how code is made.
 
 use crate::abi::{Arguments, BLOCK, NO_FAILURE};
+use crate::constants::Constants;
 use crate::jit::Compiled;
 use crate::memory::{Inputs, Output};
 use crate::plan::{Part, Plan};
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::{BooleanBuffer, Buffer};
 use arrow::compute::FilterBuilder;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Int32Type, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::{Backend, EvalContext, Kernel, KernelReport, RowFailure};
@@ -34,6 +35,7 @@ pub(crate) struct JitKernel {
 #[derive(Debug)]
 enum Ready {
     Arrow { slot: usize, value: Expr, reads: Vec<usize> },
+    Choice { slot: usize, code: usize, constants: Constants },
     Machine(Box<Machine>),
 }
 
@@ -63,6 +65,9 @@ impl JitKernel {
             parts.push(match part {
                 Part::Arrow { slot, value, reads } => {
                     Ready::Arrow { slot: *slot, value: value.clone(), reads: reads.clone() }
+                }
+                Part::Choice { slot, code, constants, data } => {
+                    Ready::Choice { slot: *slot, code: *code, constants: Constants::new(data, constants) }
                 }
                 Part::Machine { fused, targets, keep } => Ready::Machine(Box::new(Machine {
                     code: Compiled::new(fused)?,
@@ -94,6 +99,10 @@ impl JitKernel {
                     let array = vector::evaluate(value, &columns, state.rows, context)
                         .map_err(|failure| state.fails(failure.row))?;
                     state.slots[*slot] = Some(array);
+                }
+                Ready::Choice { slot, code, constants } => {
+                    state.slots[*slot] =
+                        Some(constants.choose(state.column(*code).as_primitive::<Int32Type>().values()));
                 }
                 Ready::Machine(machine) => machine.run(context, &mut state)?,
             }

@@ -14,6 +14,7 @@
 //! processor gave.
 
 mod abi;
+mod constants;
 mod emit;
 mod fused;
 mod helpers;
@@ -55,6 +56,13 @@ fn texts(program: &Program, text: fn(&fused::Fused) -> Result<String, String>) -
             plan::Part::Arrow { slot, reads, .. } => {
                 // Writing to a string does not fail.
                 let _ = writeln!(all, "; slot {slot}: computed by Arrow's kernels from slots {reads:?}\n");
+            }
+            plan::Part::Choice { slot, code, constants, .. } => {
+                let _ = writeln!(
+                    all,
+                    "; slot {slot}: one of {} constants, by the number in slot {code}\n",
+                    constants.len()
+                );
             }
             plan::Part::Machine { fused, targets, .. } => {
                 let columns: Vec<_> = fused.columns.keys().collect();

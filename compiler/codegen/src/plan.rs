@@ -7,7 +7,7 @@
 
 use crate::fused::{Fused, FusedStep};
 use crate::select::{compiles, form_compiles, may_fail};
-use flowc_ir::{DataType, Expr, ExprKind, LocalId, Program, ProgramStep, Type};
+use flowc_ir::{DataType, Expr, ExprKind, LocalId, Program, ProgramStep, Type, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A part of a program. Slots are numbered: inputs, `Let`s, outputs, then what the plan adds.
@@ -21,6 +21,17 @@ pub(crate) enum Part {
         value: Expr,
         /// The slots it reads.
         reads: Vec<usize>,
+    },
+    /// A column of constants, chosen row by row by a number that machine code has computed.
+    Choice {
+        /// Where it goes.
+        slot: usize,
+        /// The slot of the numbers.
+        code: usize,
+        /// The constants.
+        constants: Vec<Value>,
+        /// Their type.
+        data: DataType,
     },
     /// Steps and columns computed by machine code; the rows that it removes are gone for the parts behind it.
     Machine {
@@ -101,6 +112,12 @@ impl Plan {
                     }
                     live.extend(reads.iter());
                 }
+                Part::Choice { slot, code, .. } => {
+                    if !live.remove(slot) {
+                        continue;
+                    }
+                    live.insert(*code);
+                }
                 Part::Machine { fused, targets, keep } => {
                     let wanted: Vec<bool> = targets.iter().map(|(slot, _)| live.contains(slot)).collect();
                     retain(targets, &wanted);
@@ -165,6 +182,15 @@ impl Planner {
             let slot = *next_let;
             *next_let += 1;
             self.types.insert(slot, value.ty.clone());
+            if let Some((value, choice)) = self.choice(slot, value) {
+                self.report.push((name, "jit"));
+                if let Part::Choice { code, .. } = choice {
+                    self.pending.push(FusedStep::Let { slot: code, value });
+                }
+                self.flush();
+                self.parts.push(choice);
+                return;
+            }
             match self.prepare(&name, value) {
                 Some(value) => self.pending.push(FusedStep::Let { slot, value }),
                 None => self.arrow(slot, value),
@@ -258,7 +284,7 @@ impl Planner {
         let mut slots: Vec<usize> = (first_slot..first_slot + program.outputs.len()).collect();
         let filtered = self.pending.iter().any(|s| matches!(s, FusedStep::Filter(_)));
         let pending: BTreeSet<usize> = self.pending.iter().filter_map(slot_of).collect();
-        let mut later = vec![];
+        let (mut later, mut choices) = (vec![], vec![]);
         let mut report = vec![("", ""); slots.len()];
         for (i, output) in program.outputs.iter().enumerate() {
             let value = &output.value;
@@ -275,13 +301,23 @@ impl Planner {
                     report[i] = ("", "jit");
                     self.targets.push((slots[i], value.ty.clone(), value.clone()));
                 }
-                _ => later.push(i),
+                _ => match self.choice(slots[i], value) {
+                    Some((value, choice)) => {
+                        report[i] = ("", "jit");
+                        if let Part::Choice { code, .. } = choice {
+                            self.targets.push((code, value.ty.clone(), value));
+                        }
+                        choices.push(choice);
+                    }
+                    None => later.push(i),
+                },
             }
         }
         // Without anything to write, the steps still stand before what Arrow computes.
         if filtered || !self.targets.is_empty() || later.is_empty() {
             self.flush();
         }
+        self.parts.extend(choices);
         let start = self.report.len();
         for i in later {
             let (slot, output) = (slots[i], &program.outputs[i]);
@@ -298,6 +334,17 @@ impl Planner {
         }
         self.report.extend(late);
         slots
+    }
+
+    /// For conditions that choose among constant texts: the number of the one chosen, for machine code, and the part that makes texts of numbers.
+    fn choice(&mut self, slot: usize, value: &Expr) -> Option<(Expr, Part)> {
+        if value.ty.data != DataType::String || !matches!(value.kind, ExprKind::If { .. }) {
+            return None;
+        }
+        let mut constants = vec![];
+        let number = numbered(value, &mut constants).filter(compiles)?;
+        let code = self.fresh(&number.ty);
+        Some((number, Part::Choice { slot, code, constants, data: value.ty.data.clone() }))
     }
 
     fn split(&mut self, value: &Expr) -> Split {
@@ -342,6 +389,26 @@ impl Planner {
         hoisted.push((slot, std::mem::replace(e, column)));
         Some(())
     }
+}
+
+/// The expression with the numbers of its constant results in their place.
+fn numbered(e: &Expr, constants: &mut Vec<Value>) -> Option<Expr> {
+    let kind = match &e.kind {
+        ExprKind::Literal(value) => {
+            let number = constants.iter().position(|c| c == value).unwrap_or(constants.len());
+            if number == constants.len() {
+                constants.push(value.clone());
+            }
+            ExprKind::Literal(Value::Integer(i32::try_from(number).ok()?))
+        }
+        ExprKind::If { condition, then, otherwise } => ExprKind::If {
+            condition: condition.clone(),
+            then: Box::new(numbered(then, constants)?),
+            otherwise: Box::new(numbered(otherwise, constants)?),
+        },
+        _ => return None,
+    };
+    Some(Expr::new(kind, Type::new(DataType::Integer), e.origin))
 }
 
 fn slot_of(step: &FusedStep) -> Option<usize> {

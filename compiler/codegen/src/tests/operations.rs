@@ -215,6 +215,32 @@ fn an_assertion_fails_its_row() {
 }
 
 #[test]
+fn constant_texts_are_chosen_by_machine_code() {
+    let types = [Type::nullable(DataType::Long)];
+    let x = || column(0, &types[0]);
+    let text = |t: &str| literal(Value::String(t.to_string()), DataType::String);
+    let choose = |limit: i64, then: Expr, otherwise: Expr| {
+        let ty = Type { data: DataType::String, nullable: then.ty.nullable || otherwise.ty.nullable };
+        let condition = Box::new(call("greater", vec![x(), long(limit)]));
+        expr(ExprKind::If { condition, then: Box::new(then), otherwise: Box::new(otherwise) }, ty)
+    };
+    let short = || choose(90, text("critical"), choose(50, text("high"), text("")));
+    let long_one = choose(70, text("longer than one block is"), text("critical"));
+    let none = choose(30, text("some"), literal(Value::Null, DataType::String));
+    let some = ProgramStep::Filter(call("greater", vec![x(), long(10)]));
+    let kept = ProgramStep::Filter(call("greater", vec![column(1, &short().ty), text("a")]));
+    let rows: Vec<Vec<Value>> =
+        (0..150).map(|i| vec![if i % 7 == 0 { Value::Null } else { Value::Long(i * 37 % 101) }]).collect();
+    for steps in [vec![], vec![some.clone()], vec![some.clone(), ProgramStep::Let(short()), kept, some]] {
+        let program = program(&types, steps, vec![short(), x(), long_one.clone(), none.clone()]);
+        let outcome = compare(&program, &batch(&types, &rows), &EvalContext::default());
+        assert!(matches!(outcome.expect("no difference"), Outcome::Rows(batch) if batch.num_rows() > 0));
+        let plan = crate::plan::Plan::of(&program);
+        assert!(plan.parts.iter().filter(|p| matches!(p, crate::plan::Part::Choice { .. })).count() >= 3);
+    }
+}
+
+#[test]
 fn decimals_of_38_digits() {
     let wide = DataType::Decimal { precision: 38, scale: 0 };
     let types = [Type::new(wide.clone()), Type::new(wide)];
