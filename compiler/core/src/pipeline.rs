@@ -59,7 +59,10 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
     let mut diagnostics = loaded.diagnostics;
     // What is said of the very place of a syntax error only follows from it.
     let follows = |d: &Diagnostic| diagnostics.iter().any(|syntax| syntax.is_error() && overlap(d.span, syntax.span));
-    result.diagnostics.retain(|d| !follows(d));
+    // A file that is missing may hold any function.
+    let unread = diagnostics.iter().any(|d| d.code == crate::codes::USE_NOT_FOUND);
+    let unheard = |d: &Diagnostic| unread && d.code == crate::codes::UNKNOWN_FUNCTION;
+    result.diagnostics.retain(|d| !follows(d) && !unheard(d));
     diagnostics.append(&mut result.diagnostics);
     diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
     diagnostics.dedup();

@@ -335,7 +335,7 @@ impl<'t> Parts<'t> {
         let replace = |with: &str| Some(Repair::Replace(token.start..token.end, token.kind, with.into()));
         match code {
             codes::SQL_FORM => match word.to_ascii_lowercase().as_str() {
-                "group" | "by" | "outer" | "all" | "from" => Some(Repair::Blank(token.start..token.end)),
+                "group" | "by" | "outer" | "all" | "from" | "distinct" => Some(Repair::Blank(token.start..token.end)),
                 "descending" => replace("desc      "),
                 "ascending" => replace("asc      "),
                 // The steps of the flow in the parentheses are no steps of this one.

@@ -29,6 +29,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("iif", "if … then … else …"),
     ("average", "avg"),
     ("mean", "avg"),
+    ("median", "percentile(x, 0.5)"),
     ("std", "stddev"),
     ("var", "variance"),
     ("string_agg", "collect_list"),
@@ -66,7 +67,10 @@ impl Checker<'_> {
             if !self.declarations.broken.contains(&name.text) {
                 self.unknown_function(name);
             }
-            self.positional(env, name, args);
+            // Perhaps it was meant as an aggregate, which reads other rows than what is around it.
+            if !matches!(env.place, Place::Aggregates(_)) {
+                self.positional(env, name, args);
+            }
             return None;
         }
         let args = self.positional(env, name, args)?;
@@ -154,7 +158,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn arity(&self, name: &Name, span: Span, given: usize, expected: &str, signatures: &[String]) {
-        let s = if expected == "1" { "" } else { "s" };
+        let s = if matches!(expected, "1" | "at least 1") { "" } else { "s" };
         self.report(
             Diagnostic::error(
                 codes::WRONG_ARITY,

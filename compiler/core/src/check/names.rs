@@ -221,7 +221,12 @@ impl Checker<'_> {
         let params = self.declarations.params.keys().map(String::as_str);
         let all: Vec<&str> = own.iter().copied().chain(params).collect();
         let text = name.text.as_str();
+        let function = self.declarations.functions.contains_key(text) || flowc_ir::functions::find(text).is_some();
         let help = match did_you_mean(text, all) {
+            _ if env.siblings.iter().any(|s| s == text) => {
+                format!("a `select` does not see what it makes: put `|> extend {} = …` before it", quote_name(text))
+            }
+            _ if function => format!("`{text}` is a function: call it, `{text}(…)`"),
             Some(near) => format!("did you mean `{}`?", quote_name(near)),
             None if self.declarations.relations.contains_key(text) && !own.is_empty() => {
                 let word = self.declarations.relations[text].word();

@@ -197,6 +197,8 @@ pub(crate) struct Env<'a> {
     pub reads: BTreeSet<usize>,
     /// What aggregates mean here.
     pub place: Place,
+    /// The columns that the step makes besides, which it does not see.
+    pub siblings: Vec<String>,
     /// How many functions are being inlined around this.
     pub depth: usize,
     /// How many expressions are around this, those of inlined functions too.
@@ -215,6 +217,7 @@ impl<'a> Env<'a> {
             next_local: 0,
             reads: BTreeSet::new(),
             place: Place::Row,
+            siblings: vec![],
             depth: 0,
             level: 0,
         }

@@ -151,6 +151,7 @@ impl Checker<'_> {
         let mut nameless = false;
         for assignment in assignments {
             let mut env = Env::new(&flow.rows);
+            env.siblings = named.iter().map(|(name, _)| name.clone()).collect();
             let value = self.expr(&mut env, &assignment.value).and_then(|v| self.storable(v));
             let reads = std::mem::take(&mut env.reads);
             let Some((name, span)) = self.assigned_name(assignment) else {

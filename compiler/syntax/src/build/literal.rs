@@ -93,7 +93,7 @@ impl Builder<'_> {
             self.error(
                 Diagnostic::error(codes::NUMBER_TOO_LARGE, span, "this duration is longer than any duration can be")
                     .label("at most some 292,000 years")
-                    .help("write a shorter one, for example `36500d`"),
+                    .help("write a shorter one, for example `36500d`; a decimal has a point before the `d`: `1.0d`"),
             );
         }
         micros.map(ExprKind::Duration)

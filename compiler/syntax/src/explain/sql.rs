@@ -35,7 +35,7 @@ impl Site<'_> {
         self.list_in_parentheses().or_else(|| self.other_form(&word, &before))
     }
 
-    /// `x in (1, 2)`
+    /// `x in (1, 2)`, and `if(a, b, c)`
     fn list_in_parentheses(&self) -> Option<Diagnostic> {
         let mut depth = 0usize;
         let open = (self.from..self.at.min(self.to)).rev().find(|&i| match self.word(i) {
@@ -49,7 +49,14 @@ impl Site<'_> {
             }
             word => word == "(",
         })?;
-        if self.word(self.at) != "," || open == 0 || self.word(open - 1) != "in" {
+        if self.word(self.at) != "," || open == 0 {
+            return None;
+        }
+        if self.word(open - 1) == "if" {
+            let help = "write `if CONDITION then VALUE else VALUE`";
+            return Some(self.form(open - 1, "`if` is no function", "Spark's form", help));
+        }
+        if self.word(open - 1) != "in" {
             return None;
         }
         let close = (self.at..self.to).find(|&i| self.word(i) == ")");
@@ -108,6 +115,10 @@ impl Site<'_> {
                 "steps cannot stand here",
                 "give it a name, `flow other = …`, and write `union other`",
             ),
+            (_, "distinct", _) if self.begins_value() && self.word(self.at.checked_sub(2)?) == "(" => {
+                let help = format!("write `count_distinct({name})`");
+                self.form(self.at - 1, "different values have an aggregate of their own", "SQL's form", help)
+            }
             (_, "interval", _) if spark || self.parts.kind(self.at) == Some(Lex::Number) => self.form(
                 self.at - 1,
                 "a duration is a number with its unit",
