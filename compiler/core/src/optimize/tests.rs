@@ -4,7 +4,7 @@ mod generated;
 mod run;
 
 use super::{RULES, optimize};
-use flowc_ir::plan::Plan;
+use flowc_ir::plan::{Connector, Plan};
 use flowc_ir::text::{Origins, parse_plan, parse_program, print_plan, print_program};
 
 /// A plan over `s(id, value, name, xs)` and `device(id, site, size)` with these nodes and sinks.
@@ -100,6 +100,21 @@ fn steps_are_fused_and_what_nobody_reads_is_left_out() {
     3: transform <- [2] "f |> select" bounded program { keep id, half }
     4: sink 0 <- [3] "out" bounded"#;
     insta::assert_snapshot!(optimized(nodes, &sink("out", 3, "(id: long, half: double?)")));
+}
+
+#[test]
+fn a_file_without_a_header_keeps_all_columns() {
+    let nodes = r#"
+    1: transform <- [0] "f |> select" bounded program { keep value }
+    2: sink 0 <- [1] "out" bounded"#;
+    let mut plan = plan(nodes, &sink("out", 1, "(value: double?)"));
+    let mut read = |header| {
+        let (glob, null) = ("/s/*.csv".to_string(), String::new());
+        plan.sources[0].connector = Connector::Csv { glob, header, delimiter: ',', quote: '"', null };
+        optimize(plan.clone()).sources[0].schema.fields.iter().map(|f| f.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(read(true), ["value"]);
+    assert_eq!(read(false), ["id", "value", "name", "xs"]);
 }
 
 #[test]
