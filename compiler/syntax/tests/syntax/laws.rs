@@ -100,6 +100,18 @@ fn a_token_less_is_a_mistake_or_another_program() {
     }
 }
 
+/// Columns called as the clause that follows them.
+#[test]
+fn a_column_called_per_stands_before_the_clause_and_in_it() {
+    for text in [
+        "flow a = s |> top 1 by x, per per y",
+        "flow a = s |> top 1 by x, per per",
+        "flow a = s |> top 1 by per per per",
+    ] {
+        formats_well("per", text);
+    }
+}
+
 /// One change to a text, by byte positions that are moved to characters.
 #[derive(Debug, Clone)]
 enum Mutation {
