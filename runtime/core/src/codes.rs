@@ -12,6 +12,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0107", "a table is too large to look rows up in"),
     ("R0108", "an aggregate has too many groups"),
     ("R0109", "collected arrays are too long"),
+    ("R0110", "what an aggregate collects does not fit in memory"),
+    ("R0111", "a table that rows are looked up in does not fit in memory"),
     ("R0201", "the connector cannot be used in this way"),
     ("R0202", "a file changed after it was read"),
     ("R0203", "a column of a file does not have the type that was promised"),

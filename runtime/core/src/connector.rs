@@ -98,6 +98,9 @@ pub struct EpochId {
     /// Whether this epoch's rows replace all that the target holds, whatever the sink's mode: the first epoch after a full refresh.
     #[serde(default)]
     pub replace: bool,
+    /// Whether an earlier run began this epoch and did not finish it: what that run left behind may be removed.
+    #[serde(default)]
+    pub resumed: bool,
 }
 
 /// Where rows go.

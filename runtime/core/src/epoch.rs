@@ -14,7 +14,7 @@ use crate::operators::{Fault, RowFault, internal};
 use crate::report::{Observer, Progress, SinkReport, SourceProgress, SourceReport};
 use crate::resequence::Resequencer;
 use crate::run::{RunOptions, application};
-use crate::spill::Budget;
+use crate::spill::{Budget, Held, batch_bytes};
 use crate::state::EpochRecord;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
@@ -51,6 +51,7 @@ pub(crate) struct EpochRun {
     pub(crate) options: Arc<RunOptions>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) scratch: PathBuf,
+    pub(crate) resumed: bool,
 }
 
 /// Counts what is read.
@@ -169,17 +170,26 @@ impl EpochRun {
                 Station::Stateless(Box::new(Transform { slot, kernel: self.kernel(slot)?, context }))
             }
             Operator::Lookup(spec) => {
-                let rows = self.table_rows(spec.table, record).await?;
+                let (rows, mut held) = self.table_rows(spec.table, record, budget).await?;
                 let prepare = KernelSlot::Prepare(id);
                 let residual = spec.residual.is_some().then(|| self.kernel(KernelSlot::Residual(id))).transpose()?;
                 let schema = to_arrow_schema(&node.schema);
                 let kernels = (self.kernel(prepare)?, residual);
                 let lookup = Lookup::build(id, spec, &rows, kernels, context, (schema, batch_rows));
-                Station::Stateless(Box::new(lookup.map_err(|fault| self.halt(fault, "a row of the table", context))?))
+                let mut lookup = lookup.map_err(|fault| self.halt(fault, "the table", context))?;
+                if !held.grow_to(lookup.bytes()) {
+                    return Err(self.too_large(spec.table).into());
+                }
+                lookup.hold(held);
+                Station::Stateless(Box::new(lookup))
             }
-            Operator::Aggregate(spec) => {
-                Station::Blocking(Box::new(Aggregate::new(spec, input, &node.schema, workers, batch_rows)?))
-            }
+            Operator::Aggregate(spec) => Station::Blocking(Box::new(Aggregate::new(
+                spec,
+                (input, &node.schema),
+                workers,
+                batch_rows,
+                budget.clone(),
+            ))),
             Operator::Sort(columns) => {
                 Station::Blocking(Box::new(Sort::new(columns, input, workers, batch_rows, budget.clone())?))
             }
@@ -199,7 +209,12 @@ impl EpochRun {
     }
 
     /// All rows of a table's pinned snapshot.
-    async fn table_rows(&self, id: TableId, record: &EpochRecord) -> Result<Vec<RecordBatch>, Halt> {
+    async fn table_rows(
+        &self,
+        id: TableId,
+        record: &EpochRecord,
+        budget: &Budget,
+    ) -> Result<(Vec<RecordBatch>, Held), Halt> {
         let spec = &self.executable.plan.tables[id.0 as usize];
         let table = &self.world.tables[id.0 as usize];
         let at = |e| located(e, spec.origin);
@@ -209,14 +224,28 @@ impl EpochRun {
                 "the program changed while an epoch was unfinished: run the old one once more, or --full-refresh";
             return Err(RunError::data("R0407", text).help(help).at(spec.origin).into());
         };
-        let mut rows = vec![];
+        let (mut rows, mut held) = (vec![], Held::new(budget.clone()));
         for split in table.splits(pin).await.map_err(at)? {
             let mut stream = table.read(&split, self.options.batch_rows).await.map_err(at)?;
             while let Some(batch) = self.interruptible(stream.next()).await? {
-                rows.push(batch.map_err(at)?);
+                let batch = batch.map_err(at)?;
+                if !held.grow_to(held.bytes() + batch_bytes(&batch)) {
+                    return Err(self.too_large(id).into());
+                }
+                rows.push(batch);
             }
         }
-        Ok(rows)
+        Ok((rows, held))
+    }
+
+    fn too_large(&self, table: TableId) -> RunError {
+        let spec = &self.executable.plan.tables[table.0 as usize];
+        let mib = self.options.memory >> 20;
+        let text =
+            format!("the table `{}` that rows are looked up in does not fit the {mib} MiB of --memory", spec.name);
+        RunError::data("R0111", text)
+            .help("nothing was committed; raise --memory, or look up in a smaller table")
+            .at(spec.origin)
     }
 
     async fn interruptible<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
@@ -241,6 +270,7 @@ impl EpochRun {
             epoch: record.epoch,
             started: record.started,
             replace: record.replace.contains(&spec.name),
+            resumed: self.resumed,
         };
         let epoch = target.begin(id).await.map_err(|e| located(e, spec.origin))?;
         let lanes = if target.ordered() {
@@ -297,7 +327,9 @@ impl EpochRun {
                     let cursor = Cursor::new(0, 0);
                     for batch in operator.finish().map_err(|f| self.halt(f, &what, context))? {
                         let batch = batch.map_err(|f| self.halt(f, &what, context))?;
-                        self.pass(flow, &cursor, index, batch, &what, context).await?;
+                        if batch.num_rows() > 0 {
+                            self.pass(flow, &cursor, index, batch, &what, context).await?;
+                        }
                         self.interruptible(tokio::task::yield_now()).await?;
                     }
                     flow.split_done(index, 0).await?;
@@ -413,7 +445,13 @@ impl EpochRun {
         if let Some(explained) = program.and_then(|p| crate::operators::transform::explain(p, &context, &fault.row)) {
             failure = explained;
         }
-        let mut error = RunError::from(failure).help(format!("the row comes from {what}"));
+        let mut error = RunError::from(failure);
+        let instead = match error.code {
+            "R0101" | "R0102" | "R0103" | "R0104" => "`try(…)` makes it null, a `where` before it leaves such rows out",
+            _ => "a `where` before it leaves such rows out",
+        };
+        let epoch = context.epoch;
+        error = error.help(format!("the row comes from {what}; nothing of epoch {epoch} was committed; {instead}"));
         error.row = crate::text::row_text(&fault.row, 0);
         error
     }

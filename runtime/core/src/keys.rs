@@ -117,6 +117,13 @@ pub(crate) struct Bytes {
 
 impl Bytes {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        // A quarter more, not twice as much: there may be many millions.
+        if self.data.capacity() - self.data.len() < bytes.len() {
+            self.data.reserve_exact((self.data.len() / 4).max(bytes.len()).max(64));
+        }
+        if self.ends.capacity() == self.ends.len() {
+            self.ends.reserve_exact((self.ends.len() / 4).max(16));
+        }
         self.data.extend_from_slice(bytes);
         self.ends.push(self.data.len());
     }
@@ -128,6 +135,11 @@ impl Bytes {
 
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// The bytes that it takes.
+    pub(crate) fn room(&self) -> usize {
+        self.data.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 }
 

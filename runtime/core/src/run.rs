@@ -199,6 +199,7 @@ impl Session {
             options: Arc::clone(&self.options),
             observer: Arc::clone(&self.observer),
             scratch: self.state.scratch(),
+            resumed,
         };
         let begun = self.options.clock.now();
         let (sources, mut sinks) =

@@ -16,13 +16,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     left: Arc<AtomicUsize>,
+    /// What there was in the beginning.
+    pub(crate) total: usize,
     /// Where temporary files go.
     pub(crate) directory: Arc<PathBuf>,
 }
 
 impl Budget {
     pub(crate) fn new(bytes: usize, directory: &Path) -> Self {
-        Budget { left: Arc::new(AtomicUsize::new(bytes)), directory: Arc::new(directory.to_path_buf()) }
+        Budget { left: Arc::new(AtomicUsize::new(bytes)), total: bytes, directory: Arc::new(directory.to_path_buf()) }
     }
 
     /// Takes so many bytes, if there are so many.
@@ -30,9 +32,53 @@ impl Budget {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
 
+    /// Takes so many bytes, if half of all is left then.
+    pub(crate) fn take_of_half(&self, bytes: usize) -> bool {
+        let keep = self.total / 2;
+        let take = |left: usize| left.checked_sub(bytes).filter(|left| *left >= keep);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
     /// Gives bytes back.
     pub(crate) fn give(&self, bytes: usize) {
         self.left.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Bytes taken from a budget, given back at the end.
+#[derive(Debug)]
+pub(crate) struct Held {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Held {
+    pub(crate) fn new(budget: Budget) -> Held {
+        Held { budget, bytes: 0 }
+    }
+
+    /// Answers for bytes that were taken.
+    pub(crate) fn taken(budget: Budget, bytes: usize) -> Held {
+        Held { budget, bytes }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes what is missing to so many bytes, if there is so much.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
+        let fits = bytes <= self.bytes || self.budget.take(bytes - self.bytes);
+        if fits {
+            self.bytes = self.bytes.max(bytes);
+        }
+        fits
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
     }
 }
 

@@ -233,7 +233,9 @@ impl Scan {
 
     fn bad(&self, path: &str, why: &str) -> RunError {
         RunError::world(codes::BAD_FILE, format!("{}: data file {path}: {why}", self.what))
-            .help("the file was written by something that did not keep to the table's schema; rewrite or remove it")
+            .help(
+                "the file is damaged, or was not written by the table's schema: restore it, or delete it from the table; nothing of the epoch was committed",
+            )
     }
 
     fn parquet_error(&self, path: &str, error: parquet::errors::ParquetError) -> RunError {
@@ -242,7 +244,8 @@ impl Scan {
         {
             if matches!(store, object_store::Error::NotFound { .. }) {
                 return RunError::world(codes::FILE_GONE, format!("{}: data file {path} is gone", self.what)).help(
-                    "the table was vacuumed past the version that is read; start again from a version that still has its files",
+                    "it was vacuumed before it was read, or lost: bring it back, or run with --full-refresh to read the table as it is now; nothing of \
+                     the epoch was committed",
                 );
             }
             return StorageError::Failed(one_line(store)).reading(&self.what);

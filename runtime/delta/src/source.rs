@@ -157,9 +157,12 @@ impl DeltaSource {
         }
         if commit.removes.iter().any(|r| r.data_change) {
             let message = format!("{}: {} updated or deleted rows", self.what(), commit.describe());
-            return Err(RunError::data(codes::ROWS_CHANGED, message)
-                .help("declare the source with `changes` to follow updates and deletes, or begin behind that commit: `start version N`")
-                .at(self.spec.origin));
+            let help = format!(
+                "declare the source with `changes` to follow updates and deletes; or compute everything again from the table as it is now: --full-refresh; \
+                 or pass over that commit: give the source another name, and `start version {}`",
+                commit.version + 1
+            );
+            return Err(RunError::data(codes::ROWS_CHANGED, message).help(help).at(self.spec.origin));
         }
         Ok(commit.adds.into_iter().filter(|a| a.data_change).map(Arc::new).collect())
     }
@@ -220,8 +223,8 @@ impl DeltaSource {
         );
         Err(RunError::data(codes::LOG_CLEANED, message)
             .help(
-                "run now with --full-refresh, or with `start version N` and a version that is there; later more often than the log is cleaned \
-                 (delta.logRetentionDuration)",
+                "run with --full-refresh to compute everything again; or give the source another name, and `start version N` with a version that is \
+                 there. Run more often than the log is cleaned (delta.logRetentionDuration)",
             )
             .at(self.spec.origin))
     }

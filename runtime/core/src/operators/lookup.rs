@@ -5,6 +5,7 @@ use super::transform::run_kernel;
 use super::{Fault, Outputs, Stateless, internal};
 use crate::error::RunError;
 use crate::keys::{Keys, hash_bytes};
+use crate::spill::{Held, batch_bytes};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array, new_null_array};
 use arrow::compute::{concat_batches, filter_record_batch, take};
 use arrow::datatypes::SchemaRef;
@@ -34,6 +35,8 @@ pub struct Lookup {
     context: EvalContext,
     schema: SchemaRef,
     batch_rows: usize,
+    /// Its part of the memory.
+    held: Option<Held>,
 }
 
 /// From keys to the table's rows.
@@ -107,7 +110,19 @@ impl Lookup {
             context,
             schema,
             batch_rows,
+            held: None,
         })
+    }
+
+    /// The bytes that the snapshot takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let index = |i: &Index| i.rows.size() + i.next.len() * size_of::<u32>() + i.heads.capacity() * 6;
+        batch_bytes(&self.table) + self.index.as_ref().map_or(0, index)
+    }
+
+    /// Keeps the memory until its end.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = Some(held);
     }
 
     /// For each row of the stream the first candidate of the table.

@@ -4,7 +4,7 @@ use super::{Blocking, Fault, Outputs, internal};
 use crate::batch::Batch;
 use crate::error::RunError;
 use crate::keys::Keys;
-use crate::spill::{Budget, batch_bytes, create, reopen, spill_error};
+use crate::spill::{Budget, Held, batch_bytes, create, reopen, spill_error};
 use arrow::array::{ArrayRef, AsArray, BinaryArray};
 use arrow::compute::{SortOptions, interleave_record_batch};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::sync::{Arc, Mutex, PoisonError};
 
-type RunReader = StreamReader<BufReader<File>>;
+pub(super) type RunReader = StreamReader<BufReader<File>>;
 
 /// The operator.
 #[derive(Debug)]
@@ -151,26 +151,17 @@ impl Blocking for Sort {
         if !batches.is_empty() {
             inputs.push(Box::new(self.sorted(batches)));
         }
-        let merge = Merge::new(inputs, self.batch_rows, Held(self.budget.clone(), held))?;
+        let merge = Merge::new(inputs, self.batch_rows, Held::taken(self.budget.clone(), held))?;
         let width = self.schema.fields().len();
         let unkeyed = move |batch: RecordBatch| batch.project(&(0..width).collect::<Vec<_>>()).map_err(Fault::from);
         Ok(Box::new(merge.map(move |batch| batch.map_err(Fault::from).and_then(unkeyed))))
     }
 }
 
-type Sorted = Box<dyn Iterator<Item = Result<RecordBatch, RunError>> + Send>;
+pub(super) type Sorted = Box<dyn Iterator<Item = Result<RecordBatch, RunError>> + Send>;
 
-/// Memory to give back at the end.
-struct Held(Budget, usize);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.give(self.1);
-    }
-}
-
-/// Merges sorted inputs.
-struct Merge {
+/// Merges sorted inputs: batches whose last column has the keys, which are all different.
+pub(super) struct Merge {
     inputs: Vec<Sorted>,
     /// The current batch of each input.
     current: Vec<Option<RecordBatch>>,
@@ -181,7 +172,7 @@ struct Merge {
 }
 
 impl Merge {
-    fn new(inputs: Vec<Sorted>, batch_rows: usize, held: Held) -> Result<Merge, RunError> {
+    pub(super) fn new(inputs: Vec<Sorted>, batch_rows: usize, held: Held) -> Result<Merge, RunError> {
         let current = inputs.iter().map(|_| None).collect();
         let mut merge = Merge { inputs, current, heap: BinaryHeap::new(), batch_rows, _held: held };
         for input in 0..merge.inputs.len() {

@@ -198,7 +198,12 @@ async fn the_first_failing_row_is_reported_whatever_the_workers_and_batches() {
             assert_eq!(error.code, "R0105");
             assert_eq!(error.message, "not 5 does not hold");
             assert_eq!(error.row, [("id".into(), "5".into()), ("x".into(), "1.25".into())]);
-            assert_eq!(error.help.as_deref(), Some("the row comes from rows 3..6"));
+            assert_eq!(
+                error.help.as_deref(),
+                Some(
+                    "the row comes from rows 3..6; nothing of epoch 1 was committed; a `where` before it leaves such rows out"
+                )
+            );
             assert_eq!(outside.target("late").commits, 0);
         }
     }

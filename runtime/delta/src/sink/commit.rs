@@ -204,7 +204,13 @@ impl SinkEpoch for DeltaEpoch {
     async fn writer(&self) -> Result<Box<dyn SinkWriter>, RunError> {
         let worker = self.workers.fetch_add(1, Ordering::Relaxed);
         let (spec, storage, target) = (self.spec.clone(), self.storage.clone(), self.target.clone());
-        Ok(Box::new(super::DeltaWriter::new(spec, storage, target, self.sizes, worker)))
+        Ok(Box::new(super::DeltaWriter::new(
+            spec,
+            storage,
+            target,
+            self.sizes,
+            (worker, super::leftover::mark(&self.id)),
+        )))
     }
 
     async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError> {

@@ -3,6 +3,7 @@
 
 pub mod commit;
 pub mod conflict;
+mod leftover;
 pub mod stats;
 pub mod target;
 pub mod writer;
@@ -140,6 +141,9 @@ impl Sink for DeltaSink {
         } else {
             (self.now().await?, self.spec.mode.clone())
         };
+        if id.resumed {
+            leftover::remove(&self.storage, leftover::mark(&id)).await;
+        }
         let target = match &base {
             Some(snapshot) => Target::existing(&self.spec, &mode, snapshot)?,
             None => Target::new(&self.spec, uuid::Uuid::new_v4().to_string(), now_millis())?,

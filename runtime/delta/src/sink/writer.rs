@@ -51,8 +51,9 @@ const UPLOAD_BYTES: usize = 5 << 20;
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// A name for a data file that no other has.
-fn data_file(worker: usize, number: usize) -> String {
-    format!("part-{worker:05}-{number:05}-{}{DATA_FILE_END}", Uuid::new_v4())
+fn data_file(worker: usize, number: usize, mark: u64) -> String {
+    let (_, unique) = Uuid::new_v4().as_u64_pair();
+    format!("part-{worker:05}-{number:05}-{}{DATA_FILE_END}", Uuid::from_u64_pair(mark, unique))
 }
 
 const DATA_FILE_END: &str = ".zstd.parquet";
@@ -84,6 +85,8 @@ pub struct DeltaWriter {
     target: Arc<Target>,
     sizes: Sizes,
     worker: usize,
+    /// The first half of the files' unique names: the same for all files of an epoch.
+    mark: u64,
     schema: SchemaRef,
     open: IndexMap<PartitionKey, OpenFile>,
     /// Paths of files that were begun, to remove them if the work is given up.
@@ -93,12 +96,18 @@ pub struct DeltaWriter {
 }
 
 impl DeltaWriter {
-    /// Writes for a target. `worker` tells the files of several writers apart, for people.
-    pub fn new(spec: Arc<SinkSpec>, storage: Storage, target: Arc<Target>, sizes: Sizes, worker: usize) -> Self {
+    /// Writes for a target. `worker` tells the files of several writers apart, for people; `mark` those of several epochs.
+    pub fn new(
+        spec: Arc<SinkSpec>,
+        storage: Storage,
+        target: Arc<Target>,
+        sizes: Sizes,
+        (worker, mark): (usize, u64),
+    ) -> Self {
         let data = target.columns.iter().filter(|(f, ..)| !target.partition_by.contains(&f.name));
         let schema = plain(data.map(|(f, ..)| to_arrow_field(f)));
         let (open, begun, adds) = (IndexMap::new(), vec![], vec![]);
-        DeltaWriter { spec, storage, target, sizes, worker, schema, open, begun, adds, clock: 0 }
+        DeltaWriter { spec, storage, target, sizes, worker, mark, schema, open, begun, adds, clock: 0 }
     }
 
     fn failed(&self, error: ParquetError) -> RunError {
@@ -213,7 +222,7 @@ impl DeltaWriter {
             path.push('/');
         }
         // In the order in which they were begun, for whoever reads them by name.
-        path.push_str(&data_file(self.worker, self.begun.len()));
+        path.push_str(&data_file(self.worker, self.begun.len(), self.mark));
         let object = Path::parse(&path).map_err(|e| self.failed(ParquetError::External(Box::new(e))))?;
         self.begun.push(path.clone());
         let properties = WriterProperties::builder()

@@ -8,6 +8,24 @@ use flowc_ir::eval::Failure;
 use std::any::Any;
 use std::fmt;
 
+/// The places of rows in the input.
+#[derive(Debug, Clone)]
+pub(super) enum Places {
+    /// The first row's; each other row's is one more than that of the row before it.
+    From(RowOrder),
+    /// Each row's.
+    Each(Vec<RowOrder>),
+}
+
+impl Places {
+    pub(super) fn of(&self, row: usize) -> RowOrder {
+        match self {
+            Places::From(first) => first + row as RowOrder,
+            Places::Each(places) => places[row],
+        }
+    }
+}
+
 /// Rows with the group of each.
 #[derive(Debug)]
 pub(super) struct Rows<'a> {
@@ -17,8 +35,8 @@ pub(super) struct Rows<'a> {
     pub(super) filter: Option<&'a BooleanArray>,
     /// The operands.
     pub(super) args: &'a [ArrayRef],
-    /// The place of the first row.
-    pub(super) first: RowOrder,
+    /// The place of each row in the input.
+    pub(super) places: &'a Places,
     /// The number of groups so far.
     pub(super) count: usize,
 }
@@ -60,6 +78,14 @@ pub(super) trait Accumulator: Send + fmt::Debug {
     /// Takes what another accumulator of this kind has; `groups` has the number here of each group there, `count` the number of groups here.
     fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError>;
 
+    /// The bytes that it takes, about.
+    fn bytes(&self) -> usize;
+
+    /// Whether what it keeps of a group grows with the group's rows. Its [`Accumulator::finish`] is then called once, for all groups.
+    fn grows(&self) -> bool {
+        false
+    }
+
     /// A value for each of these groups.
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed>;
 
@@ -75,9 +101,18 @@ pub(super) fn same<T: Accumulator + 'static>(other: Box<dyn Accumulator>) -> Res
 
 /// Makes room for so many groups.
 pub(super) fn grow<T: Clone + Default>(values: &mut Vec<T>, count: usize) {
+    if values.capacity() < count {
+        // A quarter more, not twice as much: there may be many millions.
+        values.reserve_exact((count - values.len()).max(values.len() / 4).max(16));
+    }
     if values.len() < count {
         values.resize(count, T::default());
     }
+}
+
+/// The bytes that a vector takes.
+pub(super) fn room<T>(values: &Vec<T>) -> usize {
+    values.capacity() * size_of::<T>()
 }
 
 /// The value of a group, which need not have been seen.

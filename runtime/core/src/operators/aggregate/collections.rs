@@ -1,6 +1,6 @@
 //! Lists, sets, counts of different values, percentiles: what needs all values of a group.
 
-use super::accumulator::{Accumulator, Failed, Rows, grow, of, same};
+use super::accumulator::{Accumulator, Failed, Rows, grow, of, room, same};
 use crate::batch::RowOrder;
 use crate::error::RunError;
 use crate::keys::{Bytes, Keys, hash_bytes, normalize};
@@ -31,6 +31,8 @@ fn grouped<K: Ord>(groups: &[u32], order: &[u32], key: impl Fn(usize) -> K) -> (
 pub(super) struct Lists {
     field: FieldRef,
     chunks: Vec<ArrayRef>,
+    /// The bytes of the chunks.
+    values: usize,
     /// Chunk and row of each item.
     items: Vec<(u32, u32)>,
     groups: Vec<u32>,
@@ -40,7 +42,7 @@ pub(super) struct Lists {
 impl Lists {
     /// `field`: of the list's elements.
     pub(super) fn new(field: FieldRef) -> Self {
-        Lists { field, chunks: vec![], items: vec![], groups: vec![], places: vec![] }
+        Lists { field, chunks: vec![], values: 0, items: vec![], groups: vec![], places: vec![] }
     }
 }
 
@@ -50,11 +52,15 @@ impl Accumulator for Lists {
         for (row, group) in rows.valid(&rows.args[0]) {
             self.items.push((chunk, kept.len() as u32));
             self.groups.push(group as u32);
-            self.places.push(rows.first + row as RowOrder);
+            self.places.push(rows.places.of(row));
             kept.push(row as u32);
         }
         // A copy of these values alone: the batch's other columns must not stay in memory.
-        self.chunks.push(take(&rows.args[0], &UInt32Array::from(kept), None).map_err(internal)?);
+        if !kept.is_empty() {
+            let chunk = take(&rows.args[0], &UInt32Array::from(kept), None).map_err(internal)?;
+            self.values += chunk.get_array_memory_size();
+            self.chunks.push(chunk);
+        }
         Ok(())
     }
 
@@ -62,10 +68,19 @@ impl Accumulator for Lists {
         let other: Lists = same(other)?;
         let before = self.chunks.len() as u32;
         self.chunks.extend(other.chunks);
+        self.values += other.values;
         self.items.extend(other.items.iter().map(|(chunk, row)| (chunk + before, *row)));
         self.groups.extend(other.groups.iter().map(|group| groups[*group as usize]));
         self.places.extend(other.places);
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.values + room(&self.items) + room(&self.groups) + room(&self.places)
+    }
+
+    fn grows(&self) -> bool {
+        true
     }
 
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
@@ -134,7 +149,7 @@ impl Accumulator for Distinct {
     fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
         let encoded = self.keys.encode(rows.args)?;
         for (row, group) in rows.valid(&rows.args[0]) {
-            self.insert(group as u32, encoded.row(row).data(), rows.first + row as RowOrder);
+            self.insert(group as u32, encoded.row(row).data(), rows.places.of(row));
         }
         Ok(())
     }
@@ -145,6 +160,14 @@ impl Accumulator for Distinct {
             self.insert(groups[other.groups[i] as usize], other.bytes.get(i), other.places[i]);
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.room() + room(&self.groups) + room(&self.places) + self.table.capacity() * 6
+    }
+
+    fn grows(&self) -> bool {
+        true
     }
 
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
@@ -168,11 +191,13 @@ impl Accumulator for Distinct {
 pub(super) struct Percentiles {
     fraction: f64,
     groups: Vec<Vec<f64>>,
+    /// How many values there are.
+    values: usize,
 }
 
 impl Percentiles {
     pub(super) fn new(fraction: f64) -> Self {
-        Percentiles { fraction, groups: vec![] }
+        Percentiles { fraction, groups: vec![], values: 0 }
     }
 
     /// As Spark: linear between the two nearest values.
@@ -192,17 +217,29 @@ impl Accumulator for Percentiles {
         // Zeros of both signs would make the result depend on which of two equal values comes first.
         let values = normalize(&cast(&rows.args[0], &A::Float64).map_err(internal)?);
         let numbers = values.as_primitive::<Float64Type>().values();
-        rows.valid(&values).for_each(|(row, group)| self.groups[group].push(numbers[row]));
+        for (row, group) in rows.valid(&values) {
+            self.groups[group].push(numbers[row]);
+            self.values += 1;
+        }
         Ok(())
     }
 
     fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
         grow(&mut self.groups, count);
         let other: Percentiles = same(other)?;
+        self.values += other.values;
         for (values, group) in other.groups.into_iter().zip(groups) {
             self.groups[*group as usize].extend(values);
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        room(&self.groups) + self.values * size_of::<f64>()
+    }
+
+    fn grows(&self) -> bool {
+        true
     }
 
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {

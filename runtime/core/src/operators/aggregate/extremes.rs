@@ -1,6 +1,6 @@
 //! Least and greatest values, and values chosen by their place or by another value.
 
-use super::accumulator::{Accumulator, Failed, Rows, grow, same};
+use super::accumulator::{Accumulator, Failed, Rows, grow, room, same};
 use crate::batch::RowOrder;
 use crate::error::RunError;
 use crate::keys::{Keys, normalize};
@@ -8,6 +8,8 @@ use crate::operators::internal;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType as A, Float64Type, Int64Type};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -16,7 +18,9 @@ use std::sync::Arc;
 pub(super) struct Numbers {
     data: A,
     greatest: bool,
-    groups: Vec<Option<i64>>,
+    groups: Vec<i64>,
+    /// Which groups have a value: a bit each.
+    some: Vec<u64>,
 }
 
 /// Whether [`Numbers`] does for the type.
@@ -31,20 +35,32 @@ fn flip(bits: i64) -> i64 {
 
 impl Numbers {
     pub(super) fn new(data: &A, greatest: bool) -> Self {
-        Numbers { data: data.clone(), greatest, groups: vec![] }
+        Numbers { data: data.clone(), greatest, groups: vec![], some: vec![] }
     }
 
     fn offer(&mut self, group: usize, value: i64) {
-        let best = &mut self.groups[group];
-        if best.is_none_or(|best| if self.greatest { value > best } else { value < best }) {
-            *best = Some(value);
+        let (best, bit) = (&mut self.groups[group], 1 << (group % 64));
+        let none = self.some[group / 64] & bit == 0;
+        if none || (if self.greatest { value > *best } else { value < *best }) {
+            *best = value;
+            self.some[group / 64] |= bit;
         }
+    }
+
+    fn best(&self, group: usize) -> Option<i64> {
+        let some = self.some.get(group / 64).is_some_and(|bits| bits >> (group % 64) & 1 == 1);
+        if some { self.groups.get(group).copied() } else { None }
+    }
+
+    fn grow(&mut self, count: usize) {
+        grow(&mut self.groups, count);
+        grow(&mut self.some, count.div_ceil(64));
     }
 }
 
 impl Accumulator for Numbers {
     fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
-        grow(&mut self.groups, rows.count);
+        self.grow(rows.count);
         let values = if self.data.is_floating() {
             let doubles = normalize(&cast(&rows.args[0], &A::Float64).map_err(internal)?);
             let ordered: Int64Array = doubles.as_primitive::<Float64Type>().unary(|x| flip(x.to_bits() as i64));
@@ -58,18 +74,22 @@ impl Accumulator for Numbers {
     }
 
     fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
-        grow(&mut self.groups, count);
+        self.grow(count);
         let other: Numbers = same(other)?;
-        for (value, group) in other.groups.iter().zip(groups) {
-            if let Some(value) = value {
-                self.offer(*group as usize, *value);
+        for (theirs, group) in groups.iter().enumerate() {
+            if let Some(value) = other.best(theirs) {
+                self.offer(*group as usize, value);
             }
         }
         Ok(())
     }
 
+    fn bytes(&self) -> usize {
+        room(&self.groups) + room(&self.some)
+    }
+
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
-        let values = order.iter().map(|group| self.groups.get(*group as usize).copied().flatten());
+        let values = order.iter().map(|group| self.best(*group as usize));
         let array: ArrayRef = if self.data.is_floating() {
             Arc::new(values.map(|v| v.map(|v| f64::from_bits(flip(v) as u64))).collect::<Float64Array>())
         } else {
@@ -114,13 +134,15 @@ pub(super) struct Chosen {
     ranks: Option<Keys>,
     values: Keys,
     groups: Vec<Option<Best>>,
+    /// The bytes of all ranks and values.
+    texts: usize,
 }
 
 impl Chosen {
     /// For operands of these types: the value, and what ranks it.
     pub(super) fn new(choice: Choice, value: &A, rank: Option<&A>) -> Result<Self, RunError> {
         let ranks = rank.map(|rank| Keys::new([rank].into_iter())).transpose()?;
-        Ok(Chosen { choice, ranks, values: Keys::new([value].into_iter())?, groups: vec![] })
+        Ok(Chosen { choice, ranks, values: Keys::new([value].into_iter())?, groups: vec![], texts: 0 })
     }
 
     /// Whether a row counts more than another, given rank and place of each.
@@ -139,7 +161,11 @@ impl Chosen {
             None => true,
         };
         if wins {
-            self.groups[group] = Some(Best { rank: rank.into(), place, value: value.into() });
+            self.texts += rank.len() + value.len();
+            let new = Best { rank: rank.into(), place, value: value.into() };
+            if let Some(old) = self.groups[group].replace(new) {
+                self.texts -= old.rank.len() + old.value.len();
+            }
         }
     }
 }
@@ -154,31 +180,31 @@ impl Accumulator for Chosen {
         };
         let rank = |row: usize| ranks.as_ref().map_or(&[][..], |r| r.row(row).data());
         // First the row of each group that counts within this batch, so that few values are encoded.
-        let mut winners: Vec<Option<u32>> = vec![None; rows.count];
+        let mut winners: HashMap<usize, u32> = HashMap::with_capacity(rows.count.min(rows.groups.len()));
         let mut touched = vec![];
         for (row, group) in rows.admitted().filter(|(row, _)| ranking.is_none_or(|by| by.is_valid(*row))) {
-            let place = rows.first + row as RowOrder;
-            match winners[group] {
-                None => {
+            let place = rows.places.of(row);
+            match winners.entry(group) {
+                Entry::Vacant(winner) => {
                     touched.push(group);
-                    winners[group] = Some(row as u32);
+                    winner.insert(row as u32);
                 }
-                Some(best) => {
-                    let other = (rank(best as usize), rows.first + RowOrder::from(best));
-                    if self.beats((rank(row), place), other) {
-                        winners[group] = Some(row as u32);
+                Entry::Occupied(mut winner) => {
+                    let best = *winner.get() as usize;
+                    if self.beats((rank(row), place), (rank(best), rows.places.of(best))) {
+                        winner.insert(row as u32);
                     }
                 }
             }
         }
-        let picked: UInt32Array = touched.iter().map(|group| winners[*group]).collect();
+        let picked: UInt32Array = touched.iter().map(|group| winners.get(group).copied()).collect();
         // A value that is its own rank comes out in the form in which it is compared: it does not depend on which of several equal ones came first.
         let column =
             if rows.args.len() == 1 && ranks.is_some() { normalize(&rows.args[0]) } else { Arc::clone(&rows.args[0]) };
         let values = self.values.exact(&[take(&column, &picked, None).map_err(internal)?])?;
         for (i, group) in touched.into_iter().enumerate() {
             let row = picked.value(i) as usize;
-            self.offer(group, rank(row), rows.first + row as RowOrder, values.row(i).data());
+            self.offer(group, rank(row), rows.places.of(row), values.row(i).data());
         }
         Ok(())
     }
@@ -192,6 +218,10 @@ impl Accumulator for Chosen {
             }
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        room(&self.groups) + self.texts
     }
 
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {

@@ -1,98 +1,62 @@
 //! Groups and aggregates bounded input. Each worker aggregates what it gets; at the end their groups are merged. No result depends on who got what, on how
-//! rows were cut into batches, or on their order beyond their places in the input. Knows nothing of where rows come from.
+//! rows were cut into batches, on how much memory there is, or on their order beyond their places in the input. Knows nothing of where rows come from.
 
 mod accumulator;
 mod collections;
 pub(crate) mod exact;
 mod extremes;
 mod groups;
+mod replay;
 mod sketch;
 mod sums;
+mod table;
 
 use super::{Blocking, Fault, Outputs, internal};
 use crate::batch::Batch;
 use crate::error::RunError;
-use crate::text::row_text;
-use accumulator::{Accumulator, Failed, Rows};
-use arrow::array::{ArrayRef, AsArray};
+use crate::spill::{Budget, Held};
+use accumulator::{Accumulator, Places};
 use arrow::datatypes::{DataType as A, SchemaRef};
-use arrow::record_batch::RecordBatch;
 use flowc_ir::aggregates::AggregateFunction as F;
 use flowc_ir::arrow_types::{to_arrow, to_arrow_schema};
 use flowc_ir::graph::{self, AggregateCall};
 use flowc_ir::{DataType, Schema, Value};
-use groups::Groups;
+use replay::Replay;
 use std::sync::{Arc, Mutex, PoisonError};
+use table::{Ended, Part, Table};
+
+/// What is computed, over which columns.
+#[derive(Debug)]
+struct Shape {
+    spec: graph::Aggregate,
+    schema: Schema,
+    input: SchemaRef,
+    /// The keys and the results.
+    output: SchemaRef,
+}
 
 /// The operator.
 #[derive(Debug)]
 pub struct Aggregate {
-    spec: graph::Aggregate,
-    input: Schema,
-    output: SchemaRef,
+    shape: Arc<Shape>,
     batch_rows: usize,
-    workers: Vec<Mutex<Option<Worker>>>,
-}
-
-/// What a worker has.
-#[derive(Debug)]
-struct Worker {
-    /// None: there are no keys, and one group.
-    groups: Option<Groups>,
-    accumulators: Vec<Box<dyn Accumulator>>,
-}
-
-impl Worker {
-    fn count(&self) -> usize {
-        self.groups.as_ref().map_or(1, Groups::len)
-    }
+    budget: Budget,
+    workers: Vec<Mutex<Option<Table>>>,
 }
 
 impl Aggregate {
     /// For rows of `input`; `output` has the keys and the results.
     pub(crate) fn new(
         spec: &graph::Aggregate,
-        input: &Schema,
-        output: &Schema,
+        (input, output): (&Schema, &Schema),
         workers: usize,
         batch_rows: usize,
-    ) -> Result<Aggregate, RunError> {
+        budget: Budget,
+    ) -> Aggregate {
         let workers = (0..workers).map(|_| Mutex::new(None)).collect();
-        let (spec, input, output) = (spec.clone(), input.clone(), to_arrow_schema(output));
-        Ok(Aggregate { spec, input, output, batch_rows, workers })
-    }
-
-    fn worker(&self) -> Result<Worker, RunError> {
-        let types: Vec<A> = self.spec.keys.iter().map(|k| to_arrow(&self.input.fields[*k].ty.data)).collect();
-        let groups = (!types.is_empty()).then(|| Groups::new(&types)).transpose()?;
-        let accumulators = self.spec.aggregates.iter().map(|call| accumulator(call, &self.input));
-        Ok(Worker { groups, accumulators: accumulators.collect::<Result<_, _>>()? })
-    }
-
-    /// The columns of a part of the groups.
-    fn part(&self, worker: &mut Worker, order: &[u32]) -> Result<RecordBatch, Fault> {
-        let mut columns = match &worker.groups {
-            Some(groups) => groups.columns(order)?,
-            None => vec![],
-        };
-        let keys = columns.len();
-        for (call, accumulator) in self.spec.aggregates.iter().zip(&mut worker.accumulators) {
-            match accumulator.finish(order) {
-                Ok(column) => columns.push(column),
-                Err(Failed::Run(error)) => return Err(error.into()),
-                Err(Failed::Group(group, failure)) => {
-                    let code = failure.code.code();
-                    let mut error = RunError::data(code, failure.message).at(call.origin);
-                    if let Some(groups) = &worker.groups {
-                        let fields: Vec<_> = self.output.fields()[..keys].to_vec();
-                        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-                        error.row = row_text(&RecordBatch::try_new(schema, groups.columns(&[group])?)?, 0);
-                    }
-                    return Err(error.into());
-                }
-            }
-        }
-        Ok(RecordBatch::try_new(Arc::clone(&self.output), columns)?)
+        let (spec, schema) = (spec.clone(), input.clone());
+        let shape = Shape { spec, schema, input: to_arrow_schema(input), output: to_arrow_schema(output) };
+        Aggregate { shape: Arc::new(shape), batch_rows, budget, workers }
     }
 }
 
@@ -137,51 +101,39 @@ fn accumulator(call: &AggregateCall, input: &Schema) -> Result<Box<dyn Accumulat
 
 impl Blocking for Aggregate {
     fn push(&self, worker: usize, batch: Batch) -> Result<(), Fault> {
-        let mut state = self.workers[worker].lock().unwrap_or_else(PoisonError::into_inner);
-        let worker = match &mut *state {
-            Some(worker) => worker,
-            none => none.insert(self.worker()?),
+        let mut table = self.workers[worker].lock().unwrap_or_else(PoisonError::into_inner);
+        let table = match &mut *table {
+            Some(table) => table,
+            none => none.insert(Table::new(&self.shape, 0, self.budget.clone())?),
         };
-        let (data, first) = (&batch.data, batch.order.first_row());
-        let pick =
-            |positions: &[usize]| positions.iter().map(|c| Arc::clone(data.column(*c))).collect::<Vec<ArrayRef>>();
-        let groups = match &mut worker.groups {
-            Some(groups) => groups.assign(&pick(&self.spec.keys), first)?,
-            None => vec![0; data.num_rows()],
-        };
-        let count = worker.count();
-        for (call, accumulator) in self.spec.aggregates.iter().zip(&mut worker.accumulators) {
-            let args = pick(&call.args);
-            let filter = call.filter.map(|c| data.column(c).as_boolean());
-            accumulator.update(&Rows { groups: &groups, filter, args: &args, first, count })?;
-        }
-        Ok(())
+        let part = Part { data: batch.data, places: Places::From(batch.order.first_row()) };
+        Ok(table.push(&self.shape, part)?)
     }
 
     fn finish(&self) -> Result<Outputs<'static>, Fault> {
-        let mut states = vec![];
+        let mut all: Option<Ended> = None;
         for worker in &self.workers {
-            states.extend(worker.lock().unwrap_or_else(PoisonError::into_inner).take());
-        }
-        let mut states = states.into_iter();
-        let mut all = match states.next() {
-            Some(first) => first,
-            None => self.worker()?,
-        };
-        for other in states {
-            let map = match (&mut all.groups, &other.groups) {
-                (Some(groups), Some(others)) => groups.merge(others)?,
-                _ => vec![0],
-            };
-            let count = all.count();
-            for (mine, theirs) in all.accumulators.iter_mut().zip(other.accumulators) {
-                mine.merge(theirs, &map, count)?;
+            let table = worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match (&mut all, table.map(Table::end).transpose()?) {
+                (_, None) => {}
+                (Some(all), Some(table)) => all.merge(table)?,
+                (none, table) => *none = table,
             }
         }
-        let order = all.groups.as_ref().map_or(vec![0], Groups::in_order);
-        let whole = self.part(&mut all, &order)?;
-        let (rows, step) = (whole.num_rows(), self.batch_rows);
-        Ok(Box::new((0..rows).step_by(step).map(move |from| Ok(whole.slice(from, step.min(rows - from))))))
+        let all = match all {
+            Some(all) => all,
+            None => Table::new(&self.shape, 0, self.budget.clone())?.end()?,
+        };
+        let (shape, budget) = (Arc::clone(&self.shape), self.budget.clone());
+        if all.rest.iter().any(|files| !files.is_empty()) {
+            return Ok(Box::new(Replay::new(shape, budget, self.batch_rows, all)));
+        }
+        let held = Held::taken(budget, all.held);
+        let batches = all.state.into_batches(shape, self.batch_rows);
+        Ok(Box::new(batches.map(move |batch| {
+            let _until_the_end = &held;
+            batch.map(|(batch, _)| batch).map_err(|failed| failed.1.into())
+        })))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `approx_count_distinct`: HyperLogLog with 2^13 registers (relative standard error 1.15%) and the estimator of O. Ertl, "New cardinality estimation
 //! algorithms for HyperLogLog sketches" (2017), which needs no tables of corrections. Small groups keep a list instead of registers.
 
-use super::accumulator::{Accumulator, Failed, Rows, grow, same};
+use super::accumulator::{Accumulator, Failed, Rows, grow, room, same};
 use crate::error::RunError;
 use crate::keys::Keys;
 use arrow::array::{ArrayRef, Int64Array};
@@ -79,6 +79,14 @@ impl Sketch {
         }
     }
 
+    /// The bytes outside of itself that it takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Sketch::List(list) => list.capacity() * size_of::<u32>(),
+            Sketch::Registers(registers) => registers.len(),
+        }
+    }
+
     fn merge(&mut self, other: &Sketch) {
         match other {
             Sketch::List(list) => list.iter().for_each(|entry| self.put(*entry)),
@@ -140,11 +148,13 @@ fn tau(mut x: f64) -> f64 {
 pub(super) struct Sketches {
     keys: Keys,
     groups: Vec<Sketch>,
+    /// The bytes that the sketches take.
+    held: usize,
 }
 
 impl Sketches {
     pub(super) fn new(data: &A) -> Result<Self, RunError> {
-        Ok(Sketches { keys: Keys::new([data].into_iter())?, groups: vec![] })
+        Ok(Sketches { keys: Keys::new([data].into_iter())?, groups: vec![], held: 0 })
     }
 }
 
@@ -153,7 +163,10 @@ impl Accumulator for Sketches {
         grow(&mut self.groups, rows.count);
         let encoded = self.keys.encode(rows.args)?;
         for (row, group) in rows.valid(&rows.args[0]) {
-            self.groups[group].insert(xxh64(encoded.row(row).data(), 0));
+            let sketch = &mut self.groups[group];
+            let before = sketch.bytes();
+            sketch.insert(xxh64(encoded.row(row).data(), 0));
+            self.held = self.held + sketch.bytes() - before;
         }
         Ok(())
     }
@@ -161,8 +174,21 @@ impl Accumulator for Sketches {
     fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
         grow(&mut self.groups, count);
         let other: Sketches = same(other)?;
-        other.groups.iter().zip(groups).for_each(|(sketch, group)| self.groups[*group as usize].merge(sketch));
+        for (theirs, group) in other.groups.iter().zip(groups) {
+            let sketch = &mut self.groups[*group as usize];
+            let before = sketch.bytes();
+            sketch.merge(theirs);
+            self.held = self.held + sketch.bytes() - before;
+        }
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        room(&self.groups) + self.held
+    }
+
+    fn grows(&self) -> bool {
+        true
     }
 
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {

@@ -1,6 +1,6 @@
 //! Counts, sums, means, variances.
 
-use super::accumulator::{Accumulator, Failed, Rows, grow, of, same};
+use super::accumulator::{Accumulator, Failed, Rows, grow, of, room, same};
 use super::exact::{ExactSum, Moments};
 use crate::error::RunError;
 use crate::operators::internal;
@@ -31,6 +31,10 @@ impl Accumulator for Count {
         let other: Count = same(other)?;
         other.0.iter().zip(groups).for_each(|(n, group)| self.0[*group as usize] += n);
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        room(&self.0)
     }
 
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
@@ -81,6 +85,10 @@ impl Accumulator for Integers {
             *mine = (mine.0 + sum, mine.1 + count);
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        room(&self.groups)
     }
 
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
@@ -158,6 +166,10 @@ impl Accumulator for Decimals {
         Ok(())
     }
 
+    fn bytes(&self) -> usize {
+        room(&self.groups)
+    }
+
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
         let DataType::Decimal { precision, scale } = self.ty.data else {
             return Err(internal("a decimal aggregate has no decimal type").into());
@@ -219,6 +231,10 @@ impl Accumulator for Doubles {
         Ok(())
     }
 
+    fn bytes(&self) -> usize {
+        room(&self.groups)
+    }
+
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
         let value = |group: &u32| {
             let (sum, count) = self.groups.get(*group as usize).filter(|(_, count)| *count > 0)?;
@@ -260,6 +276,10 @@ impl Accumulator for Variances {
         let other: Variances = same(other)?;
         other.groups.iter().zip(groups).for_each(|(m, group)| self.groups[*group as usize].merge(m));
         Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        room(&self.groups)
     }
 
     fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {

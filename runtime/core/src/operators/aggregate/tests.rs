@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::batch::Order;
-use arrow::array::{BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray};
+use arrow::record_batch::RecordBatch;
 use arrow::util::display::array_value_to_string;
 use flowc_ir::{Field, Origin, Type};
 
@@ -59,20 +60,22 @@ fn call(function: F, args: &[usize], filter: Option<usize>) -> AggregateCall {
     AggregateCall { function, args: args.to_vec(), constants, filter, ty, origin: Origin::default() }
 }
 
-fn aggregate(keys: &[usize], aggregates: Vec<AggregateCall>, workers: usize, batch_rows: usize) -> Aggregate {
+fn aggregate(keys: &[usize], aggregates: Vec<AggregateCall>, workers: usize, budget: Budget) -> Aggregate {
     let mut output: Vec<Field> = keys.iter().map(|k| input().fields[*k].clone()).collect();
     output.extend(aggregates.iter().enumerate().map(|(i, a)| Field::new(format!("a{i}"), a.ty.clone())));
     let spec = graph::Aggregate { keys: keys.to_vec(), aggregates };
-    Aggregate::new(&spec, &input(), &Schema::new(output), workers, batch_rows).unwrap()
+    Aggregate::new(&spec, (&input(), &Schema::new(output)), workers, 2, budget)
 }
 
 /// The groups' lines, the same in every way of running.
 fn run(keys: &[usize], aggregates: &[AggregateCall], rows: &[Row]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
     let mut first: Option<Vec<String>> = None;
     for workers in [1, 2, 3] {
         for size in [1, 2, 5, 100] {
             for backwards in [false, true] {
-                let operator = aggregate(keys, aggregates.to_vec(), workers, 2);
+                let budget = Budget::new(if size == 2 || size == 5 { 0 } else { 1 << 20 }, directory.path());
+                let operator = aggregate(keys, aggregates.to_vec(), workers, budget);
                 let mut splits: Vec<_> = rows.chunks(size).enumerate().collect();
                 if backwards {
                     splits.reverse();
@@ -203,11 +206,89 @@ fn floats_group_by_equality() {
 
 #[test]
 fn a_sum_that_does_not_fit_names_the_group() {
-    let operator = aggregate(&[0], vec![call(F::Sum, &[2], None)], 1, 10);
+    let directory = tempfile::tempdir().unwrap();
+    let operator = aggregate(&[0], vec![call(F::Sum, &[2], None)], 1, Budget::new(1 << 20, directory.path()));
     let big = |k, n| (Some(k), None, n, None, None);
     let rows = [big("a", 1), big("b", i64::MAX), big("b", 1), big("a", i64::MAX), big("a", -5)];
     operator.push(0, Batch { data: batch(&rows), order: Order::default() }).unwrap();
-    let Err(Fault::Run(error)) = operator.finish().map(|_| ()) else { panic!("the sum fits") };
+    let Err(Fault::Run(error)) = operator.finish().and_then(|mut out| out.try_for_each(|batch| batch.map(drop))) else {
+        panic!("the sum fits")
+    };
     assert_eq!((error.code, error.message.as_str()), ("R0101", "the sum 9223372036854775808 does not fit long"));
     assert_eq!(error.row, [("k".to_string(), "\"b\"".to_string())]);
+}
+
+/// Rows with so many different keys that they have to be divided again and again.
+fn many(rows: i64) -> Vec<(&'static str, i64)> {
+    let names: Vec<&str> = (0..1013).map(|i| &*format!("key {i}").leak()).collect();
+    (0..rows).map(|i| (names[(i * 7919 % 1013) as usize], i)).collect()
+}
+
+fn many_groups(
+    calls: &[AggregateCall],
+    values: &[(&'static str, i64)],
+    workers: usize,
+    memory: usize,
+) -> Result<Vec<String>, RunError> {
+    let directory = tempfile::tempdir().unwrap();
+    let budget = Budget::new(memory, directory.path());
+    let operator = aggregate(&[0], calls.to_vec(), workers, budget.clone());
+    let failed = |fault: Fault| match fault {
+        Fault::Run(error) => *error,
+        Fault::Row(row) => panic!("{row:?}"),
+    };
+    for (split, part) in values.chunks(100).enumerate() {
+        let part: Vec<Row> = part.iter().map(|(k, n)| (Some(*k), Some(*n as f64), *n, None, None)).collect();
+        let order = Order { split: split as u32, ..Order::default() };
+        operator.push(split % workers, Batch { data: batch(&part), order }).map_err(failed)?;
+    }
+    let mut lines = vec![];
+    for out in operator.finish().map_err(failed)? {
+        let out = out.map_err(failed)?;
+        let cell = |c: &ArrayRef, row| array_value_to_string(c, row).unwrap();
+        lines.extend(
+            (0..out.num_rows()).map(|row| out.columns().iter().map(|c| cell(c, row)).collect::<Vec<_>>().join(" ")),
+        );
+    }
+    drop(operator);
+    Ok(lines)
+}
+
+#[test]
+fn groups_that_memory_does_not_hold_go_to_files_and_come_out_the_same() {
+    let functions = [F::Count, F::Sum, F::First, F::CollectList, F::CountDistinct, F::Max];
+    let calls: Vec<AggregateCall> = functions.iter().map(|f| call(*f, &[2], None)).collect();
+    let rows = many(5000);
+    let all = many_groups(&calls, &rows, 1, 1 << 30).unwrap();
+    assert_eq!(all.len(), 1013);
+    assert_eq!(all[1], "key 828 5 10135 1 [1, 1014, 2027, 3040, 4053] 5 4053");
+    for workers in [1, 3] {
+        for memory in [0, 10_000, 100_000, 400_000] {
+            assert_eq!(many_groups(&calls, &rows, workers, memory).unwrap(), all, "{workers} workers, {memory} bytes");
+        }
+    }
+}
+
+#[test]
+fn of_several_groups_that_overflow_the_first_is_named_wherever_it_waited() {
+    let calls = [call(F::Sum, &[2], None)];
+    let mut rows = many(3000);
+    for bad in [1500, 1700, 2600] {
+        rows[bad].1 = i64::MAX;
+        rows[bad + 100].0 = rows[bad].0;
+    }
+    let whole = many_groups(&calls, &rows, 1, 1 << 30).unwrap_err();
+    assert_eq!(whole.code, "R0101");
+    for memory in [0, 5_000, 50_000] {
+        let error = many_groups(&calls, &rows, 2, memory).unwrap_err();
+        assert_eq!((error.code, error.row), (whole.code, whole.row.clone()), "{memory}");
+    }
+}
+
+#[test]
+fn a_collection_that_does_not_fit_memory_is_an_error_that_says_what_to_raise() {
+    let rows: Vec<(&str, i64)> = (0..600_000).map(|n| ("k", n)).collect();
+    let error = many_groups(&[call(F::CollectList, &[2], None)], &rows, 2, 1 << 20).unwrap_err();
+    assert_eq!(error.code, "R0110");
+    assert!(error.message.contains("1 MiB of --memory"), "{error}");
 }
