@@ -24,7 +24,7 @@ use flowc_ir::plan::{Executable, KernelSlot};
 use futures::StreamExt;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
@@ -52,6 +52,8 @@ pub(crate) struct EpochRun {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) scratch: PathBuf,
     pub(crate) resumed: bool,
+    /// Set before the first sink commits.
+    pub(crate) committing: Arc<AtomicBool>,
 }
 
 /// Counts what is read.
@@ -447,11 +449,11 @@ impl EpochRun {
         }
         let mut error = RunError::from(failure);
         let instead = match error.code {
-            "R0101" | "R0102" | "R0103" | "R0104" => "`try(…)` makes it null, a `where` before it leaves such rows out",
+            "R0101" | "R0102" | "R0103" | "R0104" => "`try(…)` gives null instead, a `where` leaves such rows out",
             _ => "a `where` before it leaves such rows out",
         };
         let epoch = context.epoch;
-        error = error.help(format!("the row comes from {what}; nothing of epoch {epoch} was committed; {instead}"));
+        error = error.help(format!("the row comes from {what}\nepoch {epoch} was not committed; {instead}"));
         error.row = crate::text::row_text(&fault.row, 0);
         error
     }
@@ -483,6 +485,7 @@ impl EpochRun {
                 abort(ready.collect()).await;
                 return Err(Halt::Cancelled);
             }
+            self.committing.store(true, Ordering::SeqCst);
             match station.commit(written).await {
                 Ok(committed) => reports.push(SinkReport { name: spec.name.clone(), committed }),
                 Err(error) => {

@@ -14,6 +14,7 @@ use flowc_ir::plan::{Executable, Plan};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -193,6 +194,7 @@ impl Session {
         skip: &[String],
         resumed: bool,
     ) -> Result<(), Halt> {
+        let committing = Arc::new(AtomicBool::new(false));
         let run = EpochRun {
             executable: Arc::clone(&self.executable),
             world: Arc::clone(&self.world),
@@ -200,10 +202,25 @@ impl Session {
             observer: Arc::clone(&self.observer),
             scratch: self.state.scratch(),
             resumed,
+            committing: Arc::clone(&committing),
         };
         let begun = self.options.clock.now();
-        let (sources, mut sinks) =
-            if write.is_empty() { (vec![], vec![]) } else { run.run(&record, &self.inputs, write).await? };
+        let (sources, mut sinks) = if write.is_empty() {
+            (vec![], vec![])
+        } else {
+            match run.run(&record, &self.inputs, write).await {
+                Ok(done) => done,
+                Err(halt) => {
+                    // No sink has the epoch: the next run plans it anew, from what the sources hold then, be it a corrected file.
+                    let input = |e: &RunError| e.code.starts_with("R01") || e.code.starts_with("R02");
+                    let wrong = matches!(&halt, Halt::Error(error) if input(error));
+                    if wrong && skip.is_empty() && !committing.load(Ordering::SeqCst) {
+                        self.state.forget(record.epoch)?;
+                    }
+                    return Err(halt);
+                }
+            }
+        };
         sinks.extend(skip.iter().map(|name| SinkReport {
             name: name.clone(),
             committed: Committed { already: true, ..Committed::default() },

@@ -48,6 +48,8 @@ pub struct DeltaSource {
     opened: Snapshot,
     /// Files of versions that were looked at lately, so that `splits` need not read the log again.
     seen: Mutex<BTreeMap<(u64, bool), Files>>,
+    /// A position, and one behind it with no rows between them: commits that add none are read once.
+    passed: Mutex<Option<(At, At)>>,
 }
 
 impl DeltaSource {
@@ -61,7 +63,7 @@ impl DeltaSource {
         let files: Files = Arc::new(opened.ordered_files());
         opened.files.clear();
         let seen = Mutex::new([((opened.version, true), files)].into());
-        Ok(DeltaSource { spec: spec.clone(), storage, scan, table, opened, seen })
+        Ok(DeltaSource { spec: spec.clone(), storage, scan, table, opened, seen, passed: Mutex::new(None) })
     }
 
     fn what(&self) -> String {
@@ -286,7 +288,9 @@ impl Source for DeltaSource {
             Some(position) => self.position(position)?,
             None => self.beginning().await?,
         };
-        let (mut version, mut done, mut whole) = after(&start);
+        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let begin = passed.filter(|(from, _)| *from == start).map_or_else(|| start.clone(), |(_, to)| to);
+        let (mut version, mut done, mut whole) = after(&begin);
         let first = self.at(version, Some(done), whole);
         let mut taken = Taken { files: 0, bytes: 0, rows: Some(0) };
         let mut last: Option<At> = None;
@@ -307,14 +311,19 @@ impl Source for DeltaSource {
             (version, done, whole) = (version + 1, 0, false);
         }
         match last {
-            // An empty snapshot, or commits that add no rows, are not work; the position stays where it is and they are passed over again.
+            // An empty snapshot, or commits that add no rows, are not work.
             Some(mut to) if taken.files > 0 => {
                 to.begun = from.is_none().then_some(first.version);
                 Ok(Some(self.range(from, &first, &to, &taken)))
             }
-            Some(_) => Ok(None),
+            Some(to) => {
+                if from.is_some() {
+                    *self.passed.lock().unwrap_or_else(PoisonError::into_inner) = Some((start, to));
+                }
+                Ok(None)
+            }
             None => {
-                let read = start.file.map_or(Some(start.version), |_| start.version.checked_sub(1));
+                let read = begin.file.map_or(Some(begin.version), |_| begin.version.checked_sub(1));
                 if let Some(read) = read {
                     self.nothing_after(read).await?;
                 }

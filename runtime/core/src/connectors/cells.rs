@@ -8,6 +8,9 @@ use flowc_ir::cast::parse::{parse_decimal, parse_double};
 use flowc_ir::{DataType, Type, Value};
 use serde_json::Value as Json;
 
+/// How to go on when a value does not have its column's type.
+pub(super) const REPAIR: &str = "nothing of the epoch was committed: correct the file, or declare the column as a string and convert it with `as T?`, which gives null instead";
+
 /// A column of values.
 pub(crate) fn cell_array(ty: &Type, values: &[Value]) -> ArrayRef {
     build_array(&ty.data, values)
@@ -20,7 +23,7 @@ fn shown(text: &str) -> String {
 
 /// A value written as text: as a cast reads it, binaries in base64, arrays, maps and structs in JSON.
 pub(crate) fn value_of_text(text: &str, data: &DataType) -> Result<Value, String> {
-    let refused = || format!("{} is not a {data}", shown(text));
+    let refused = || format!("{} is not of type {data}", shown(text));
     match data {
         DataType::String => Ok(Value::String(text.to_string())),
         DataType::Binary => {
@@ -43,7 +46,7 @@ pub(crate) fn value_of_json(json: Option<&Json>, ty: &Type) -> Result<Value, Str
         None | Some(Json::Null) => return Err(format!("there is no value, and the type is {ty}")),
         Some(json) => json,
     };
-    let refused = || format!("{} is not a {}", shown_json(json), ty.data);
+    let refused = || format!("{} is not of type {}", shown_json(json), ty.data);
     match (json, &ty.data) {
         (Json::Bool(b), DataType::Boolean) => Ok(Value::Boolean(*b)),
         (Json::Number(n), DataType::Double) => n.to_string().parse().map(Value::Double).map_err(|_| refused()),

@@ -1,6 +1,6 @@
 //! CSV files (RFC 4180), read: quotes, line ends in fields, columns by name. Errors name file, line, column and value.
 
-use super::cells::{cell_array, value_of_text};
+use super::cells::{REPAIR, cell_array, value_of_text};
 use super::files::{Format, unreadable};
 use crate::connector::{BatchStream, Split};
 use crate::error::RunError;
@@ -303,7 +303,7 @@ impl Reader {
             };
             let bad = |what: String| {
                 let place = format!("`{}`, line {}, column `{}`", self.path, record.line, field.name);
-                RunError::data("R0205", format!("{place}: {what}"))
+                RunError::data("R0205", format!("{place}: {what}")).help(REPAIR)
             };
             if self.dialect.is_null(text, quoted) {
                 return match (&field.ty.data, field.ty.nullable) {

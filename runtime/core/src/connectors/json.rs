@@ -1,6 +1,6 @@
 //! Files of JSON lines, read: an object a line, missing means null. Errors name file, line and field.
 
-use super::cells::{cell_array, value_of_json};
+use super::cells::{REPAIR, cell_array, value_of_json};
 use super::files::{Format, unreadable};
 use crate::connector::{BatchStream, Split};
 use crate::error::RunError;
@@ -103,7 +103,7 @@ impl Reader {
         let value = |field: &flowc_ir::Field| {
             let bad = |what: String| {
                 let place = format!("`{}`, line {}, field `{}`", self.path, self.line, field.name);
-                RunError::data("R0205", format!("{place}: {what}"))
+                RunError::data("R0205", format!("{place}: {what}")).help(REPAIR)
             };
             value_of_json(object.get(&field.name), &field.ty).map_err(bad)
         };

@@ -156,18 +156,23 @@ async fn malformed_files_are_named_with_line_and_column() {
     let dir = tempfile::tempdir().unwrap();
     let both = schema(&[("id", Type::new(DataType::Integer)), ("x", Type::nullable(DataType::Double))]);
     let table = [
-        ("a.csv", "id,x\n1,2.5\n2,two\n", "R0205", "line 3, column `x`: \"two\" is not a double"),
-        ("b.csv", "id,x\n\"1\n\",2\n3000000000,1\n", "R0205", "line 4, column `id`: \"3000000000\" is not a integer"),
+        ("a.csv", "id,x\n1,2.5\n2,two\n", "R0205", "line 3, column `x`: \"two\" is not of type double"),
+        (
+            "b.csv",
+            "id,x\n\"1\n\",2\n3000000000,1\n",
+            "R0205",
+            "line 4, column `id`: \"3000000000\" is not of type integer",
+        ),
         ("c.csv", "id,x\n1,2,3\n", "R0204", "line 2: 3 fields instead of 2"),
         ("d.csv", "id,x\n1,\"2", "R0204", "line 2: a quoted field has no end"),
         ("e.csv", "id,x\n1,\"2\"x\n", "R0204", "line 2: there is text behind the closing quote of a field"),
         ("f.csv", "id,x\n,2\n", "R0205", "line 2, column `id`: there is no value, and the type is integer"),
         ("g.csv", "ID,x\n1,2\n", "R0207", "has no column `id` in its header"),
-        ("a.json", "{\"id\":1,\"x\":1}\n\n{\"id\":1.5}\n", "R0205", "line 3, field `id`: 1.5 is not a integer"),
+        ("a.json", "{\"id\":1,\"x\":1}\n\n{\"id\":1.5}\n", "R0205", "line 3, field `id`: 1.5 is not of type integer"),
         ("b.json", "{\"id\":1,}\n", "R0204", "line 1: it is not JSON"),
         ("c.json", "[1]\n", "R0204", "line 1: it is not a JSON object"),
         ("d.json", "{\"x\":1}\n", "R0205", "line 1, field `id`: there is no value, and the type is integer"),
-        ("e.json", "{\"id\":1,\"x\":\"1\"}\n", "R0205", "line 1, field `x`: \"1\" is not a double"),
+        ("e.json", "{\"id\":1,\"x\":\"1\"}\n", "R0205", "line 1, field `x`: \"1\" is not of type double"),
     ];
     for (name, text, code, expected) in table {
         let path = put(dir.path(), name, text);

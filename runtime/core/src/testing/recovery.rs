@@ -201,12 +201,28 @@ async fn the_first_failing_row_is_reported_whatever_the_workers_and_batches() {
             assert_eq!(
                 error.help.as_deref(),
                 Some(
-                    "the row comes from rows 3..6; nothing of epoch 1 was committed; a `where` before it leaves such rows out"
+                    "the row comes from rows 3..6\nepoch 1 was not committed; a `where` before it leaves such rows out"
                 )
             );
             assert_eq!(outside.target("late").commits, 0);
         }
     }
+}
+
+#[tokio::test]
+async fn an_epoch_that_its_input_made_fail_is_planned_anew_from_the_corrected_input() {
+    let mut p = Planned::new();
+    let source = p.source("in");
+    let checked = p.assert_not(source, 5);
+    p.sink("out", checked, false);
+    let outside = Outside::new(rows(8));
+    let memory = Memory { outside: Arc::clone(&outside), faults: Faults::none() };
+    let state = tempfile::tempdir().unwrap();
+    p.run(&memory, options(state.path(), 2, 2, None)).await.unwrap_err();
+    outside.rows.lock().unwrap().get_mut("in").unwrap().truncate(4);
+    let summary = p.run(&memory, options(state.path(), 2, 2, None)).await.unwrap();
+    assert_eq!((summary.epochs, summary.last_epoch), (1, 1));
+    assert_eq!(sorted(outside.target("out").rows), expected(&rows(4)));
 }
 
 #[tokio::test]
