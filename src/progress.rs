@@ -117,7 +117,14 @@ impl Observer for JsonLines {
 
 /// An epoch in one line.
 pub fn epoch_line(report: &EpochReport) -> String {
-    let read: Vec<String> = report.sources.iter().map(|s| format!("{} {}", s.name, rows(s.rows))).collect();
+    let mut read: Vec<String> = report.sources.iter().map(|s| format!("{} {}", s.name, rows(s.rows))).collect();
+    if read.is_empty() {
+        // Flows that start from tables: what they read is a version, not what is new.
+        read.extend(report.tables.iter().map(|(name, at)| match at.0["version"].as_u64() {
+            Some(version) => format!("{name} version {version}"),
+            None => name.clone(),
+        }));
+    }
     let wrote: Vec<String> = report.sinks.iter().map(|s| format!("{} {}", s.name, wrote(s))).collect();
     let resumed = if report.resumed { " (resumed)" } else { "" };
     format!("epoch {}{resumed}: {} -> {}", report.epoch, read.join("; "), wrote.join("; "))
@@ -224,6 +231,9 @@ mod tests {
     #[test]
     fn an_epoch_has_one_line() {
         assert_eq!(epoch_line(&report()), "epoch 2: sensor 1 row -> out 1,200 rows, 1 file, version 3");
+        let tables = [("device".to_string(), flowc_runtime::Position(json!({ "version": 4 })))].into_iter().collect();
+        let whole = EpochReport { sources: vec![], tables, ..report() };
+        assert_eq!(epoch_line(&whole), "epoch 2: device version 4 -> out 1,200 rows, 1 file, version 3");
     }
 
     #[test]
