@@ -71,8 +71,10 @@ fn needed(program: &Program) -> Option<Expr> {
         match step {
             ProgramStep::Let(value) if !can_fail(value) => lets.push(value.clone()),
             ProgramStep::Filter(condition) => {
+                // Where a conjunct is null, those behind it are evaluated still, and may fail for a row that will not pass.
+                let fails = can_fail(condition);
                 for conjunct in conjuncts(condition) {
-                    if can_fail(conjunct) {
+                    if can_fail(conjunct) || (fails && conjunct.ty.nullable) {
                         break 'steps;
                     }
                     let conjunct = over_inputs(conjunct, &lets, program.input.len());
@@ -112,4 +114,33 @@ fn over_inputs(expr: &Expr, lets: &[Expr], inputs: usize) -> Option<Expr> {
         substitute(&mut expr, inputs + i, value);
     }
     Some(expr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flowc_ir::{CastFailure, DataType, Origin};
+
+    fn expr(kind: ExprKind, ty: Type) -> Expr {
+        Expr::new(kind, ty, Origin::default())
+    }
+
+    /// The predicate of `flag and (text as boolean)`.
+    fn of_flag_and_cast(flag: Type) -> Option<Program> {
+        let text = Type::new(DataType::String);
+        let columns = Schema::new(vec![Field::new("flag", flag.clone()), Field::new("text", text.clone())]);
+        let value = Box::new(expr(ExprKind::Column(1), text));
+        let cast = expr(ExprKind::Cast { value, on_failure: CastFailure::Error }, Type::boolean());
+        let both = vec![expr(ExprKind::Column(0), flag.clone()), cast];
+        let filter = ProgramStep::Filter(expr(ExprKind::And(both), flag));
+        let program = Program { input: columns.clone(), steps: vec![filter], outputs: vec![] };
+        predicate(&columns, &[Some(program)])
+    }
+
+    #[test]
+    fn a_row_that_fails_behind_a_null_is_read() {
+        assert_eq!(of_flag_and_cast(Type::nullable(DataType::Boolean)), None);
+        let needed = of_flag_and_cast(Type::boolean()).expect("false is not evaluated further");
+        assert_eq!(needed.outputs[0].value.kind, ExprKind::Column(0));
+    }
 }
