@@ -117,7 +117,7 @@ impl Observer for JsonLines {
 
 /// An epoch in one line.
 pub fn epoch_line(report: &EpochReport) -> String {
-    let mut read: Vec<String> = report.sources.iter().map(|s| format!("{} {}", s.name, rows(s.rows))).collect();
+    let mut read: Vec<String> = report.sources.iter().map(|s| format!("{} {}", s.name, taken(s))).collect();
     if read.is_empty() {
         // Flows that start from tables: what they read is a version, not what is new.
         read.extend(report.tables.iter().map(|(name, at)| match at.0["version"].as_u64() {
@@ -175,7 +175,15 @@ pub fn summary_text(name: &str, summary: &RunSummary) -> String {
 }
 
 fn read(source: &SourceReport) -> String {
-    if source.range.is_empty() { rows(source.rows) } else { format!("{} ({})", rows(source.rows), source.range) }
+    if source.range.is_empty() { taken(source) } else { format!("{} ({})", taken(source), source.range) }
+}
+
+/// The rows, and what is none beside them.
+fn taken(source: &SourceReport) -> String {
+    match source.malformed {
+        0 => rows(source.rows),
+        malformed => format!("{}, {} malformed", rows(source.rows), group(malformed)),
+    }
 }
 
 fn wrote(sink: &SinkReport) -> String {
@@ -217,7 +225,7 @@ mod tests {
         let committed = Committed { version: Some(3), rows: 1200, files: 1, bytes: 10, already: false };
         EpochReport {
             epoch: 2,
-            sources: vec![SourceReport { name: "sensor".into(), range: "version 3..5".into(), rows: 1 }],
+            sources: vec![SourceReport { name: "sensor".into(), range: "version 3..5".into(), rows: 1, malformed: 0 }],
             sinks: vec![SinkReport { name: "out".into(), committed }],
             ..EpochReport::default()
         }
@@ -234,6 +242,16 @@ mod tests {
         let tables = [("device".to_string(), flowc_runtime::Position(json!({ "version": 4 })))].into_iter().collect();
         let whole = EpochReport { sources: vec![], tables, ..report() };
         assert_eq!(epoch_line(&whole), "epoch 2: device version 4 -> out 1,200 rows, 1 file, version 3");
+    }
+
+    #[test]
+    fn malformed_rows_are_counted_beside_the_others() {
+        let source = SourceReport { name: "in".into(), range: "2 files".into(), rows: 97, malformed: 1003 };
+        let committed = EpochReport { sources: vec![source.clone()], ..report() };
+        assert!(epoch_line(&committed).starts_with("epoch 2: in 97 rows, 1,003 malformed -> "));
+        let summary = RunSummary { sources: vec![source], ..RunSummary::default() };
+        assert!(summary_text("p", &summary).contains("source in  97 rows, 1,003 malformed (2 files)"));
+        assert_eq!(epoch_json(&committed)["sources"][0]["malformed"], 1003);
     }
 
     #[test]

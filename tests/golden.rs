@@ -1,6 +1,6 @@
 //! Runs with one expected output and many executions: interpreter and machine code, batches of 1, 3 and 1024 rows, one and two workers, straight and
 //! stopped and resumed. A case is a program;
-//! its input files stand in comments: `#@ file in/a.json` and the lines behind `#| `. Its sinks write JSON to `out/SINK`.
+//! its input files stand in comments: `#@ file in/a.json` and the lines behind `#|`. Its sinks write JSON to `out/SINK`.
 
 use crate::docs::programs;
 use crate::support::root;
@@ -23,7 +23,8 @@ fn lay_out(case: &Path, dir: &Path) {
         if let Some(name) = line.strip_prefix("#@ file ") {
             current = name.trim();
             files.insert(current, String::new());
-        } else if let Some(row) = line.strip_prefix("#| ") {
+        } else if let Some(row) = line.strip_prefix("#|") {
+            let row = row.strip_prefix(' ').unwrap_or(row);
             let file = files.get_mut(current).expect("`#|` stands below `#@ file`");
             file.push_str(row);
             file.push('\n');

@@ -58,6 +58,8 @@ pub struct CheckedTable {
 pub enum Input {
     /// The source of this index.
     Source(usize),
+    /// The malformed rows of the source of this index.
+    Malformed(usize),
     /// The table of this index, as a bounded stream.
     Table(usize),
     /// The flow of this index.

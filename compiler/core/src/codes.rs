@@ -1,6 +1,6 @@
 //! The codes of this crate's diagnostics: one for each kind of mistake, each with a page in `docs/errors`. Codes are never reused and never change their
 //! meaning. The first two digits tell the area: 02 names, 03 types, 04 tables and sources, 05 sinks and kinds, 06 connectors, options and params, 07 what is
-//! not supported yet; `W` is a warning.
+//! not supported yet, 08 quality; `W` is a warning.
 
 /// A name is declared twice.
 pub const DUPLICATE_DECLARATION: &str = "E0201";
@@ -190,7 +190,7 @@ pub const UNSUPPORTED_OUTER_JOIN: &str = "E0703";
 pub const UNSUPPORTED_AS_OF: &str = "E0704";
 /// `expect` is not supported yet.
 pub const UNSUPPORTED_EXPECT: &str = "E0705";
-/// `.rejected`, `.late` and `.malformed` are not supported yet.
+/// `.rejected` and `.late` are not supported yet.
 pub const UNSUPPORTED_SIDE_OUTPUT: &str = "E0706";
 /// `dedup` is not supported yet.
 pub const UNSUPPORTED_DEDUP: &str = "E0707";
@@ -214,6 +214,10 @@ pub const UNSUPPORTED_MEMBERSHIP: &str = "E0715";
 pub const UNSUPPORTED_STORAGE: &str = "E0716";
 /// This table property is not supported yet.
 pub const UNSUPPORTED_PROPERTY: &str = "E0717";
+/// Malformed rows of something that has none.
+pub const NO_MALFORMED: &str = "E0861";
+/// Malformed rows are read that are not put aside.
+pub const MALFORMED_NOT_KEPT: &str = "E0862";
 /// A param is never used.
 pub const UNUSED_PARAM: &str = "W0201";
 /// A function is never used.
@@ -236,6 +240,8 @@ pub const UNREACHABLE_ARM: &str = "W0302";
 pub const NEEDLESS_DEFAULT: &str = "W0303";
 /// A comparison with null.
 pub const NULL_COMPARED: &str = "W0304";
+/// Malformed rows are put aside, and go nowhere.
+pub const MALFORMED_UNREAD: &str = "W0861";
 /// Tests are not supported yet.
 pub const UNSUPPORTED_TEST: &str = "W0701";
 
@@ -335,7 +341,7 @@ pub const ALL: &[(&str, &str)] = &[
     (UNSUPPORTED_OUTER_JOIN, "right and full joins are not supported yet"),
     (UNSUPPORTED_AS_OF, "`as of` in a join is not supported yet"),
     (UNSUPPORTED_EXPECT, "`expect` is not supported yet"),
-    (UNSUPPORTED_SIDE_OUTPUT, "`.rejected`, `.late` and `.malformed` are not supported yet"),
+    (UNSUPPORTED_SIDE_OUTPUT, "`.rejected` and `.late` are not supported yet"),
     (UNSUPPORTED_DEDUP, "`dedup` is not supported yet"),
     (UNSUPPORTED_TOP, "`top` is not supported yet"),
     (UNSUPPORTED_CHANGES, "`changes` is not supported yet"),
@@ -347,6 +353,8 @@ pub const ALL: &[(&str, &str)] = &[
     (UNSUPPORTED_MEMBERSHIP, "`in` a table's column is not supported yet"),
     (UNSUPPORTED_STORAGE, "this kind of storage is not supported yet"),
     (UNSUPPORTED_PROPERTY, "this table property is not supported yet"),
+    (NO_MALFORMED, "malformed rows of something that has none"),
+    (MALFORMED_NOT_KEPT, "malformed rows are read that are not put aside"),
     (UNUSED_PARAM, "a param is never used"),
     (UNUSED_FUNCTION, "a function is never used"),
     (UNUSED_SOURCE, "a source or table is never used"),
@@ -358,5 +366,6 @@ pub const ALL: &[(&str, &str)] = &[
     (UNREACHABLE_ARM, "an arm of a `match` is never reached"),
     (NEEDLESS_DEFAULT, "a default that is never used"),
     (NULL_COMPARED, "a comparison with null"),
+    (MALFORMED_UNREAD, "malformed rows are put aside, and go nowhere"),
     (UNSUPPORTED_TEST, "tests are not supported yet"),
 ];

@@ -45,6 +45,7 @@ fn drawing(plan: &Plan) -> (Vec<Shape>, Vec<(usize, usize, bool)>) {
 fn shape(plan: &Plan, node: &Node) -> Shape {
     let (what, color) = match &node.operator {
         Operator::Source(_) => ("source", "lightblue"),
+        Operator::Malformed(_) => ("malformed rows", "lightblue"),
         Operator::TableScan(_) => ("table", "lightyellow"),
         Operator::Transform(_) => ("transform", "white"),
         Operator::Lookup(lookup) => match lookup.kind {

@@ -2,7 +2,7 @@
 //! [`Program`]s; every other operator refers to columns by position.
 
 use crate::expr::{Origin, Program};
-use crate::types::{Field, Schema, Type};
+use crate::types::{DataType, Field, Schema, Type};
 use serde::{Deserialize, Serialize};
 
 /// Index of a node in its graph.
@@ -66,6 +66,8 @@ pub struct Node {
 pub enum Operator {
     /// The rows of a source.
     Source(SourceId),
+    /// The records of a source of text files that do not parse or do not fit its columns; what comes out is [`malformed_schema`].
+    Malformed(SourceId),
     /// The rows of a table's snapshot, as a bounded stream.
     TableScan(TableId),
     /// Filters, computes and chooses columns.
@@ -89,6 +91,19 @@ pub enum Operator {
     },
     /// Writes the rows.
     Sink(SinkId),
+}
+
+/// The columns of an [`Operator::Malformed`]: the record's text, its file and the line where it begins, what is wrong with it, and the epoch.
+pub fn malformed_schema() -> Schema {
+    let column =
+        |name: &str, data, comment: &str| Field { comment: Some(comment.into()), ..Field::new(name, Type::new(data)) };
+    Schema::new(vec![
+        column("_raw", DataType::String, "The record as it stands in the file, without the line end"),
+        column("_file", DataType::String, "The file"),
+        column("_line", DataType::Long, "The line where the record begins, from 1"),
+        column("_error", DataType::String, "What is wrong with it"),
+        column("_epoch", DataType::Long, "The epoch that read it"),
+    ])
 }
 
 /// How rows are matched.

@@ -99,6 +99,10 @@ pub struct SourceSpec {
     pub schema: Schema,
     /// Only rows for which this is true are needed (over `schema`; single boolean output). Used to skip files and row groups, never relied on.
     pub predicate: Option<Program>,
+    /// What becomes of records of text files that do not parse or do not fit. None: they stop the run. Otherwise they come out of
+    /// [`Operator::Malformed`] instead, and these are the columns that they are judged by: all declared ones, whichever of them are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Schema>,
     /// Where to begin when nothing has been read yet: this version's changes are included. None: with the snapshot of now.
     pub start: Option<VersionSpec>,
     /// The declaration.

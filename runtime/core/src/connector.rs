@@ -4,6 +4,7 @@ use crate::error::RunError;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use flowc_ir::Schema;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -59,6 +60,18 @@ pub struct Split {
 /// The batches of a split, in order. Each has the source's (projected) schema; how rows are cut into batches means nothing.
 pub type BatchStream = BoxStream<'static, Result<RecordBatch, RunError>>;
 
+/// A part of what a split holds.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// Rows, with the source's (projected) schema.
+    Rows(RecordBatch),
+    /// Records that do not parse or do not fit, with the columns of [`flowc_ir::graph::malformed_schema`] but `_epoch`, which the run adds.
+    Malformed(RecordBatch),
+}
+
+/// The parts of a split: the rows are in order, and so are the malformed records; how one stands to the other, and how both are cut, means nothing.
+pub type PartStream = BoxStream<'static, Result<Part, RunError>>;
+
 /// A stream of rows.
 #[async_trait]
 pub trait Source: Send + Sync + fmt::Debug {
@@ -71,6 +84,12 @@ pub trait Source: Send + Sync + fmt::Debug {
 
     /// Reads a split in batches of at most `batch_rows` rows.
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError>;
+
+    /// Reads a split once, with what is malformed in it. A source yields such records only if [`flowc_ir::plan::SourceSpec::quarantine`] asks for it;
+    /// otherwise they are errors.
+    async fn read_parts(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
+        Ok(self.read(split, batch_rows).await?.map(|batch| batch.map(Part::Rows)).boxed())
+    }
 }
 
 /// A table that rows are looked up in, or that is scanned.

@@ -1,7 +1,7 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
-use crate::connector::{EpochId, LookupTable, Source, Split, Written};
-use crate::error::RunError;
+use crate::connector::{EpochId, LookupTable, Part, Source, Split, Written};
+use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, paths};
 use crate::jobs::{Inputs, World, located};
 use crate::operators::aggregate::Aggregate;
@@ -16,10 +16,11 @@ use crate::resequence::Resequencer;
 use crate::run::{RunOptions, application};
 use crate::spill::{Budget, Held, batch_bytes};
 use crate::state::EpochRecord;
+use arrow::array::Int64Array;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::EvalContext;
-use flowc_ir::graph::{Operator, TableId};
+use flowc_ir::graph::{Operator, TableId, malformed_schema};
 use flowc_ir::plan::{Executable, KernelSlot};
 use futures::StreamExt;
 use std::collections::BTreeSet;
@@ -61,8 +62,17 @@ pub(crate) struct EpochRun {
 struct Meter {
     epoch: u64,
     begun: i64,
-    /// By source: name, rows read, rows in the range.
-    sources: Vec<(String, AtomicU64, Option<u64>)>,
+    sources: Vec<Count>,
+}
+
+/// What is read of a source.
+#[derive(Debug)]
+struct Count {
+    name: String,
+    rows: AtomicU64,
+    malformed: AtomicU64,
+    /// Rows in the range.
+    total: Option<u64>,
 }
 
 /// Where a leaf's rows come from.
@@ -75,7 +85,10 @@ enum Reader {
 /// A leaf on its way through the workers.
 #[derive(Debug)]
 struct Leaf {
-    node: usize,
+    /// The nodes that its rows enter.
+    rows: Vec<usize>,
+    /// Those that its malformed records enter.
+    malformed: Vec<usize>,
     reader: Reader,
     splits: Vec<Split>,
     origin: flowc_ir::Origin,
@@ -103,7 +116,8 @@ impl EpochRun {
         let flow = Arc::new(self.build(record, &needed, context).await?);
         let sources = plan.sources.iter().map(|spec| {
             let total = record.sources.get(&spec.name).and_then(|r| r.rows);
-            (spec.name.clone(), AtomicU64::new(0), total)
+            let (rows, malformed) = (AtomicU64::new(0), AtomicU64::new(0));
+            Count { name: spec.name.clone(), rows, malformed, total }
         });
         let begun = self.options.clock.now();
         let meter = Arc::new(Meter { epoch: record.epoch, begun, sources: sources.collect() });
@@ -115,10 +129,11 @@ impl EpochRun {
             return Err(halt);
         }
         let sinks = this.commit(&flow).await?;
-        let read = record.sources.iter().map(|(name, range)| SourceReport {
-            name: name.clone(),
-            range: range.text.clone(),
-            rows: meter.sources.iter().find(|s| s.0 == *name).map_or(0, |s| s.1.load(Ordering::Relaxed)),
+        let read = record.sources.iter().map(|(name, range)| {
+            let count = meter.sources.iter().find(|s| s.name == *name);
+            let read = |pick: fn(&Count) -> &AtomicU64| count.map_or(0, |c| pick(c).load(Ordering::Relaxed));
+            let (rows, malformed) = (read(|c| &c.rows), read(|c| &c.malformed));
+            SourceReport { name: name.clone(), range: range.text.clone(), rows, malformed }
         });
         Ok((read.collect(), sinks))
     }
@@ -165,7 +180,7 @@ impl EpochRun {
         let (workers, batch_rows) = (self.options.workers.max(1), self.options.batch_rows.max(1));
         let input = node.inputs.first().map(|i| &graph.node(*i).schema).unwrap_or(&node.schema);
         Ok(match &node.operator {
-            Operator::Source(_) | Operator::TableScan(_) => Station::Leaf,
+            Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) => Station::Leaf,
             Operator::Union => Station::Union,
             Operator::Transform(_) => {
                 let slot = KernelSlot::Transform(id);
@@ -301,17 +316,28 @@ impl EpochRun {
         context: EvalContext,
     ) -> Result<(), Halt> {
         let plan = &self.executable.plan;
+        let mut driven = BTreeSet::new();
         for (id, node) in plan.graph.iter() {
             let index = id.0 as usize;
             match (&flow.stations[index], &node.operator) {
-                (Station::Leaf, Operator::Source(source)) => {
+                // Rows and malformed records come from one reading, whichever of them is wanted first.
+                (Station::Leaf, Operator::Source(source) | Operator::Malformed(source)) => {
+                    if !driven.insert(*source) {
+                        continue;
+                    }
                     let (spec, reader) = (&plan.sources[source.0 as usize], &self.world.sources[source.0 as usize]);
                     let splits = match record.sources.get(&spec.name) {
                         Some(range) => reader.splits(range).await.map_err(|e| located(e, spec.origin))?,
                         None => vec![],
                     };
+                    let wanted = |operator: Operator| {
+                        let nodes = plan.graph.nodes.iter().zip(&flow.stations).enumerate();
+                        let nodes = nodes.filter(|(_, (n, s))| n.operator == operator && matches!(s, Station::Leaf));
+                        nodes.map(|(node, _)| node).collect::<Vec<_>>()
+                    };
+                    let nodes = (wanted(Operator::Source(*source)), wanted(Operator::Malformed(*source)));
                     let reader = Reader::Source(source.0 as usize, Arc::clone(reader));
-                    self.leaf(Leaf::new(index, reader, splits, spec.origin), flow, meter, context).await?;
+                    self.leaf(Leaf::new(nodes, reader, splits, spec.origin), flow, meter, context).await?;
                 }
                 (Station::Leaf, Operator::TableScan(table)) => {
                     let (spec, reader) = (&plan.tables[table.0 as usize], &self.world.tables[table.0 as usize]);
@@ -321,8 +347,8 @@ impl EpochRun {
                         }
                         _ => vec![],
                     };
-                    let reader = Reader::Table(Arc::clone(reader));
-                    self.leaf(Leaf::new(index, reader, splits, spec.origin), flow, meter, context).await?;
+                    let (reader, nodes) = (Reader::Table(Arc::clone(reader)), (vec![index], vec![]));
+                    self.leaf(Leaf::new(nodes, reader, splits, spec.origin), flow, meter, context).await?;
                 }
                 (Station::Blocking(operator), _) => {
                     let what = format!("`{}`", node.label);
@@ -335,10 +361,10 @@ impl EpochRun {
                         self.interruptible(tokio::task::yield_now()).await?;
                     }
                     flow.split_done(index, 0).await?;
+                    flow.leaf_done(index).await?;
                 }
-                _ => continue,
+                _ => {}
             }
-            flow.leaf_done(index).await?;
         }
         Ok(())
     }
@@ -374,7 +400,13 @@ impl EpochRun {
             }
         }
         let failed = leaf.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failed.map_or(Ok(()), |(_, halt)| Err(halt))
+        if let Some((_, halt)) = failed {
+            return Err(halt);
+        }
+        for node in leaf.nodes() {
+            flow.leaf_done(node).await?;
+        }
+        Ok(())
     }
 
     async fn split(
@@ -391,28 +423,64 @@ impl EpochRun {
         let cursor = Cursor::new(worker, index as u32);
         let batch_rows = self.options.batch_rows.max(1);
         let mut stream = match &leaf.reader {
-            Reader::Source(_, source) => source.read(split, batch_rows).await,
-            Reader::Table(table) => table.read(split, batch_rows).await,
+            Reader::Source(_, source) => source.read_parts(split, batch_rows).await,
+            Reader::Table(table) => table.read(split, batch_rows).await.map(|s| s.map(|b| b.map(Part::Rows)).boxed()),
         }
         .map_err(at)?;
-        while let Some(batch) = self.interruptible(stream.next()).await? {
+        // How rows and malformed records are cut means nothing: the split's first row that fails comes before its first such record.
+        let mut held: Option<Halt> = None;
+        while let Some(part) = self.interruptible(stream.next()).await? {
             if index > leaf.last.load(Ordering::SeqCst) {
                 return Ok(());
             }
-            let batch = batch.map_err(at)?;
-            if batch.num_rows() == 0 {
-                continue;
-            }
-            let rows = batch.num_rows() as u64;
-            self.pass(flow, &cursor, leaf.node, batch, &split.text, context).await?;
+            let (rows, malformed) = match part.map_err(at)? {
+                Part::Rows(batch) => {
+                    self.pass_all(flow, &cursor, &leaf.rows, &batch, &split.text, context).await?;
+                    (batch.num_rows(), 0)
+                }
+                Part::Malformed(batch) => {
+                    let dated = dated(&batch, context.epoch)?;
+                    if held.is_none() {
+                        match self.pass_all(flow, &cursor, &leaf.malformed, &dated, &split.text, context).await {
+                            Err(Halt::Error(error)) if error.blame == Blame::Data => held = Some(Halt::Error(error)),
+                            passed => passed?,
+                        }
+                    }
+                    (0, batch.num_rows())
+                }
+            };
             // Nothing above has to wait where files are local; signals must be heard all the same.
             tokio::task::yield_now().await;
-            if let Reader::Source(source, _) = leaf.reader {
-                meter.sources[source].1.fetch_add(rows, Ordering::Relaxed);
+            if let Reader::Source(source, _) = leaf.reader
+                && rows + malformed > 0
+            {
+                meter.sources[source].rows.fetch_add(rows as u64, Ordering::Relaxed);
+                meter.sources[source].malformed.fetch_add(malformed as u64, Ordering::Relaxed);
                 self.observer.progress(&meter.progress(self.options.clock.now()));
             }
         }
-        flow.split_done(leaf.node, index as u32).await?;
+        if let Some(halt) = held {
+            return Err(halt);
+        }
+        for node in leaf.nodes() {
+            flow.split_done(node, index as u32).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends rows on from these nodes.
+    async fn pass_all(
+        &self,
+        flow: &Flow,
+        cursor: &Cursor,
+        nodes: &[usize],
+        batch: &RecordBatch,
+        what: &str,
+        context: EvalContext,
+    ) -> Result<(), Halt> {
+        for node in nodes.iter().filter(|_| batch.num_rows() > 0) {
+            self.pass(flow, cursor, *node, batch.clone(), what, context).await?;
+        }
         Ok(())
     }
 
@@ -498,6 +566,14 @@ impl EpochRun {
     }
 }
 
+/// Malformed records with the epoch that read them.
+fn dated(batch: &RecordBatch, epoch: u64) -> Result<RecordBatch, RunError> {
+    let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+    let mut columns = batch.columns().to_vec();
+    columns.push(Arc::new(Int64Array::from(vec![epoch; batch.num_rows()])));
+    RecordBatch::try_new(to_arrow_schema(&malformed_schema()), columns).map_err(internal)
+}
+
 async fn abort(ready: Vec<(usize, &SinkStation, Vec<Written>)>) {
     for (_, station, written) in ready {
         station.epoch.abort(written).await;
@@ -505,9 +581,18 @@ async fn abort(ready: Vec<(usize, &SinkStation, Vec<Written>)>) {
 }
 
 impl Leaf {
-    fn new(node: usize, reader: Reader, splits: Vec<Split>, origin: flowc_ir::Origin) -> Self {
+    fn new(
+        (rows, malformed): (Vec<usize>, Vec<usize>),
+        reader: Reader,
+        splits: Vec<Split>,
+        origin: flowc_ir::Origin,
+    ) -> Self {
         let (next, last) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
-        Leaf { node, reader, splits, origin, next, last, failed: Mutex::new(None) }
+        Leaf { rows, malformed, reader, splits, origin, next, last, failed: Mutex::new(None) }
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = usize> {
+        self.rows.iter().chain(&self.malformed).copied()
     }
 
     fn fail(&self, split: usize, halt: Halt) {
@@ -521,10 +606,10 @@ impl Leaf {
 
 impl Meter {
     fn progress(&self, now: i64) -> Progress {
-        let sources = self.sources.iter().map(|(name, rows, total)| SourceProgress {
-            name: name.clone(),
-            rows: rows.load(Ordering::Relaxed),
-            total: *total,
+        let sources = self.sources.iter().map(|count| SourceProgress {
+            name: count.name.clone(),
+            rows: count.rows.load(Ordering::Relaxed),
+            total: count.total,
         });
         Progress { epoch: self.epoch, sources: sources.collect(), elapsed: now - self.begun }
     }

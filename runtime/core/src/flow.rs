@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 pub(crate) enum Station {
     /// Not needed by any sink that is written.
     Idle,
-    /// Rows enter here: a source or a table's scan.
+    /// Rows enter here: a source, what is malformed in it, or a table's scan.
     Leaf,
     /// All rows of all inputs.
     Union,
@@ -87,7 +87,9 @@ pub(crate) fn paths(graph: &Graph) -> Vec<Vec<usize>> {
         for input in &node.inputs {
             let producer = graph.node(*input);
             match producer.operator {
-                Source(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) => leaves.push(input.0 as usize),
+                Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) => {
+                    leaves.push(input.0 as usize);
+                }
                 _ => leaves.extend_from_slice(&arriving[input.0 as usize]),
             }
         }
@@ -111,7 +113,7 @@ impl Flow {
             for input in &node.inputs {
                 readers[input.0 as usize].push((reader, before));
                 before += match graph.node(*input).operator {
-                    Source(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) => 1,
+                    Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) => 1,
                     _ => arriving[input.0 as usize].len() as u32,
                 };
             }

@@ -46,7 +46,9 @@ pub(crate) fn inputs(plan: &Plan) -> Vec<Inputs> {
             }
             let node = plan.graph.node(id);
             match &node.operator {
-                Operator::Source(source) => drop(found.sources.insert(source.0 as usize)),
+                Operator::Source(source) | Operator::Malformed(source) => {
+                    found.sources.insert(source.0 as usize);
+                }
                 Operator::TableScan(table) => drop(found.scans.insert(table.0 as usize)),
                 Operator::Lookup(lookup) => drop(found.lookups.insert(lookup.table.0 as usize)),
                 _ => {}

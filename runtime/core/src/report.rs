@@ -14,6 +14,9 @@ pub struct SourceReport {
     pub range: String,
     /// Rows read.
     pub rows: u64,
+    /// Records that are no rows, put aside: with the rows all that there were.
+    #[serde(default)]
+    pub malformed: u64,
 }
 
 /// What was written to a sink.
@@ -124,6 +127,7 @@ impl RunSummary {
         for read in &report.sources {
             if let Some(total) = self.sources.iter_mut().find(|s| s.name == read.name) {
                 total.rows += read.rows;
+                total.malformed += read.malformed;
                 let separator = if total.range.is_empty() { "" } else { ", " };
                 total.range = format!("{}{separator}{}", total.range, read.range);
             }

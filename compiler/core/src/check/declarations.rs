@@ -46,8 +46,8 @@ pub(crate) struct Declarations<'a> {
     pub tests: Vec<&'a Test>,
     /// Names of declarations with syntax errors: what is said of them may only follow from those.
     pub broken: BTreeSet<String>,
-    /// Names of the sources, tables and flows whose rows reach a sink.
-    pub reaching_sinks: BTreeSet<String>,
+    /// Names of the sources, tables and flows whose rows reach a sink, with the side output where it is that of one.
+    pub reaching_sinks: BTreeSet<(String, Option<String>)>,
 }
 
 impl<'a> Declarations<'a> {

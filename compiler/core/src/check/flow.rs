@@ -73,6 +73,9 @@ impl Checker<'_> {
             return None;
         };
         self.mark(Used::Relation, &name.text);
+        if let Some(output) = reference.output.as_ref().filter(|o| o.text == super::malformed::OUTPUT) {
+            return self.malformed(relation, name, output.span);
+        }
         if let Some(output) = &reference.output {
             self.side_output(relation.word(), &name.text, &output.text, output.span);
             return None;
@@ -119,7 +122,7 @@ impl Checker<'_> {
         );
     }
 
-    fn relation_named(&self, name: &str, reference: Option<Span>) -> Option<Done> {
+    pub(super) fn relation_named(&self, name: &str, reference: Option<Span>) -> Option<Done> {
         let relation = *self.declarations.relations.get(name)?;
         let state = self.relations.borrow().get(name).cloned();
         match state {

@@ -13,6 +13,7 @@ mod expr;
 mod flow;
 mod function;
 mod join;
+mod malformed;
 mod names;
 mod narrow;
 mod operators;
@@ -121,6 +122,7 @@ pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog:
     checker.check_tests();
     if !broken {
         checker.warn_unused();
+        checker.warn_malformed_unread();
     }
     let complete = checker.checked.borrow().sinks.len() == checker.declarations.sinks.len();
     debug_assert!(

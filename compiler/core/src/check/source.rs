@@ -22,6 +22,8 @@ struct Clauses<'a> {
     event_time: Option<(&'a Name, Option<&'a ast::Expr>, Span)>,
     watermark: Option<(i64, Span)>,
     version: Option<(VersionSpec, Span)>,
+    /// `malformed`: whether rows are put aside.
+    malformed: Option<(bool, Span)>,
     /// Whether a clause is wrong in a way that leaves the columns unknown.
     unknown: bool,
 }
@@ -46,6 +48,7 @@ impl Checker<'_> {
         let endless = opened.as_ref().is_some_and(|o| matches!(o.connector, Connector::Generate { rows: None, .. }));
         rows.endless = endless.then_some(source.connector.span);
         let (derive, event_time) = self.event_time(&mut rows, &clauses);
+        let kept = clauses.malformed.filter(|(_, span)| self.has_malformed(source, *span)).is_some_and(|m| m.0);
         let mut checked = self.checked.borrow_mut();
         let input = Input::Source(checked.sources.len());
         if let Some(opened) = opened {
@@ -53,6 +56,7 @@ impl Checker<'_> {
                 spec: SourceSpec {
                     name: source.name.text.clone(),
                     connector: opened.connector,
+                    quarantine: kept.then(|| opened.schema.clone()),
                     schema: opened.schema,
                     predicate: None,
                     start: clauses.version.map(|v| v.0),
@@ -139,10 +143,10 @@ impl Checker<'_> {
                     );
                     found.unknown = true;
                 }
-                SourceClauseKind::SequenceBy(_)
-                | SourceClauseKind::IgnoreUpdates
-                | SourceClauseKind::Malformed(_)
-                | SourceClauseKind::Idle(_)
+                SourceClauseKind::Malformed(policy) if role == Role::Source => {
+                    found.malformed = Some((policy.text == super::malformed::KEPT, span));
+                }
+                SourceClauseKind::SequenceBy(_) | SourceClauseKind::IgnoreUpdates | SourceClauseKind::Idle(_)
                     if role == Role::Source =>
                 {
                     self.unsupported(
@@ -186,6 +190,9 @@ impl Checker<'_> {
         let help = match (clause, role) {
             (SourceClauseKind::Version(_), Role::Source) => "a source says where it begins: `start version 3`",
             (SourceClauseKind::Start(_), Role::Table) => "a table is pinned with `version 3` or `as of @…`",
+            (SourceClauseKind::Malformed(_), Role::Table) => {
+                "a malformed row of a table stops the run; read the files as a `source` to put such rows aside"
+            }
             _ => "a table is a snapshot; only a source is a stream: declare a `source`, or leave the clause out",
         };
         let word = if role == Role::Source { "source" } else { "table" };

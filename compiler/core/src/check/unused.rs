@@ -59,7 +59,7 @@ impl Lineage {
 impl Checker<'_> {
     /// Whether the rows of this flow reach a sink.
     pub(super) fn has_sinks(&self, name: &str) -> bool {
-        self.declarations.reaching_sinks.contains(name)
+        self.declarations.reaching_sinks.iter().any(|(reached, _)| reached == name)
     }
 
     /// `test` blocks do not run yet; what they name counts as used.
@@ -149,13 +149,13 @@ impl Checker<'_> {
     }
 }
 
-/// The names of the sources, tables and flows whose rows reach a sink.
-pub(crate) fn reaching_sinks(declarations: &Declarations<'_>) -> BTreeSet<String> {
+/// The names of the sources, tables and flows whose rows, or those of a side output, reach a sink.
+pub(crate) fn reaching_sinks(declarations: &Declarations<'_>) -> BTreeSet<(String, Option<String>)> {
     let mut found = BTreeSet::new();
     let mut open: Vec<&FlowRef> = declarations.sinks.values().map(|s| &s.input).collect();
     while let Some(reference) = open.pop() {
         let name = &reference.name.text;
-        if !found.insert(name.clone()) {
+        if !found.insert((name.clone(), reference.output.as_ref().map(|o| o.text.clone()))) {
             continue;
         }
         if let Some(Relation::Flow(flow)) = declarations.relations.get(name) {

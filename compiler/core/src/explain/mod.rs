@@ -60,6 +60,9 @@ pub struct InputPart {
     pub columns: Vec<ColumnPart>,
     /// The condition by which files and row groups are skipped.
     pub pushed_down: Option<String>,
+    /// Where rows are put aside that do not parse or do not fit: the columns by which they are judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Vec<ColumnPart>>,
     /// What the world knows.
     pub read: Read,
 }
@@ -118,15 +121,10 @@ pub fn explain(
     for source in &plan.sources {
         let start = source.start.map(|v| format!("from {} on", version(v)));
         let read = read.get(&source.name).copied().unwrap_or_default();
-        inputs.push(input(
-            "source",
-            &source.name,
-            &source.connector,
-            start,
-            &source.schema,
-            source.predicate.as_ref(),
-            read,
-        ));
+        let mut part =
+            input("source", &source.name, &source.connector, start, &source.schema, source.predicate.as_ref(), read);
+        part.quarantine = source.quarantine.as_ref().map(columns);
+        inputs.push(part);
     }
     for table in &plan.tables {
         let pinned = table.version.map(version);
@@ -144,12 +142,17 @@ pub fn explain(
     let names = names(plan);
     let mut steps = vec![];
     for (id, node) in plan.graph.iter() {
-        if !matches!(node.operator, Operator::Source(_) | Operator::TableScan(_) | Operator::Sink(_)) {
+        if !is_end(&node.operator) {
             steps.push(step(plan, id, node, &names, steps.len() + 1, reports));
         }
     }
     let sinks = plan.sinks.iter().map(|spec| sink(spec, names[spec.input.0 as usize].clone()));
     Explanation { pipeline: plan.pipeline.clone(), inputs, steps, sinks: sinks.collect() }
+}
+
+/// Whether an operator stands where rows come in or go out: those are explained as inputs and sinks.
+fn is_end(operator: &Operator) -> bool {
+    matches!(operator, Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) | Operator::Sink(_))
 }
 
 fn sink(spec: &SinkSpec, reads: String) -> SinkPart {
@@ -248,7 +251,7 @@ fn input(
         p.outputs.first().map(|o| expression::show(&o.value, &names))
     });
     let (name, location, columns) = (name.to_string(), location(connector), columns(schema));
-    InputPart { name, kind, location, version, columns, pushed_down, read }
+    InputPart { name, kind, location, version, columns, pushed_down, quarantine: None, read }
 }
 
 /// What every node is called by those that read it.
@@ -256,6 +259,7 @@ fn names(plan: &Plan) -> Vec<String> {
     let mut number = 0;
     let name = |node: &Node| match node.operator {
         Operator::Source(id) => plan.sources[id.0 as usize].name.clone(),
+        Operator::Malformed(id) => format!("{}.malformed", plan.sources[id.0 as usize].name),
         Operator::TableScan(id) => plan.tables[id.0 as usize].name.clone(),
         Operator::Sink(id) => plan.sinks[id.0 as usize].name.clone(),
         _ => {
@@ -304,7 +308,7 @@ fn step(
                 None,
             )
         }
-        Operator::Source(_) | Operator::TableScan(_) | Operator::Sink(_) => ("", vec![], None),
+        Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) | Operator::Sink(_) => ("", vec![], None),
     };
     let changing_by = match &node.kind {
         Kind::Append => None,

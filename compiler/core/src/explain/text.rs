@@ -37,9 +37,14 @@ impl fmt::Display for InputPart {
             Some(all) if all > self.columns.len() => format!(" ({} of {all} columns)", self.columns.len()),
             _ => String::new(),
         };
-        line(f, "reads", &format!("{}{of}", columns(&self.columns)))?;
+        let columns_read = if self.columns.is_empty() { "no column".to_string() } else { columns(&self.columns) };
+        line(f, "reads", &format!("{columns_read}{of}"))?;
         if let Some(condition) = &self.pushed_down {
             line(f, "pushed down", condition)?;
+        }
+        if let Some(judged) = &self.quarantine {
+            let aside = format!("{}.malformed", name(&self.name));
+            line(f, "malformed", &format!("put aside in {aside}; rows are judged by {}", columns(judged)))?;
         }
         match self.read {
             Read { files: Some(all), files_after_pruning: Some(left), .. } => line(

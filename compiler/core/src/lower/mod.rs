@@ -11,7 +11,7 @@ mod temporary;
 pub(crate) mod tests;
 
 use crate::checked::{Checked, CheckedSink, Input, Operation, Rows};
-use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId};
+use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId, malformed_schema};
 use flowc_ir::plan::{Plan, SinkMode, SinkSpec};
 use flowc_ir::verify::debug_verify;
 use flowc_ir::{Origin, Program, Schema};
@@ -137,6 +137,7 @@ impl<'a> Lowering<'a> {
         let whole = self.whole.contains(&input);
         let node = match input {
             Input::Source(index) => self.source(index, whole),
+            Input::Malformed(index) => self.malformed(index, whole),
             Input::Table(index) => self.scan(index),
             Input::Flow(index) => self.flow(index, whole),
         };
@@ -160,6 +161,20 @@ impl<'a> Lowering<'a> {
             Some(program) => self.transform(node, program.clone(), &source.spec.name, source.spec.origin),
             None => node,
         }
+    }
+
+    fn malformed(&mut self, index: usize, whole: bool) -> NodeId {
+        let source = &self.checked.sources[index];
+        let id = self.source_id(index);
+        self.add(Node {
+            operator: Operator::Malformed(id),
+            inputs: vec![],
+            schema: malformed_schema(),
+            kind: Kind::Append,
+            bounded: whole || source.bounded,
+            label: format!("{}.malformed", source.spec.name),
+            origin: source.spec.origin,
+        })
     }
 
     fn scan(&mut self, index: usize) -> NodeId {
@@ -227,7 +242,7 @@ impl<'a> Lowering<'a> {
     /// Whether the rows do not follow from what is new alone: a blocking step looks at all of its input.
     fn needs_whole(&self, input: Input) -> bool {
         match input {
-            Input::Source(_) | Input::Table(_) => false,
+            Input::Source(_) | Input::Malformed(_) | Input::Table(_) => false,
             Input::Flow(index) => {
                 let flow = &self.checked.flows[index];
                 let step_needs = |operation: &Operation| match operation {

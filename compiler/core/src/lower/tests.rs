@@ -66,6 +66,7 @@ impl Builder {
         let device = schema(&[("id", id()), ("site", Type::new(DataType::String))]);
         let (info, origin) = (TableInfo::default(), Origin::default());
         let spec = SourceSpec {
+            quarantine: None,
             name: "sensor".into(),
             connector: delta("/sensor"),
             schema: sensor.clone(),
@@ -104,6 +105,7 @@ impl Builder {
     pub(crate) fn schema(&self, input: Input) -> Schema {
         match input {
             Input::Source(i) => self.checked.sources[i].schema.clone(),
+            Input::Malformed(_) => flowc_ir::graph::malformed_schema(),
             Input::Table(i) => self.checked.tables[i].spec.schema.clone(),
             Input::Flow(i) => self.checked.flows[i].rows.schema.clone(),
         }
@@ -144,6 +146,7 @@ impl Builder {
 fn shape(plan: &Plan) -> Vec<String> {
     let name = |operator: &Operator| match operator {
         Operator::Source(_) => "source",
+        Operator::Malformed(_) => "malformed",
         Operator::TableScan(_) => "scan",
         Operator::Transform(_) => "transform",
         Operator::Lookup(_) => "lookup",

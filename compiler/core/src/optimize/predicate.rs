@@ -15,6 +15,10 @@ const MAX_DEPTH: usize = 40;
 /// Gives every source and table its predicate.
 pub(super) fn run(plan: &mut Plan) {
     for index in 0..plan.sources.len() {
+        // Whoever skips rows does not see which of them are malformed.
+        if plan.sources[index].quarantine.is_some() {
+            continue;
+        }
         let id = SourceId(index as u32);
         let readers = programs_behind(plan, |operator| *operator == Operator::Source(id));
         plan.sources[index].predicate = predicate(&plan.sources[index].schema, &readers);

@@ -83,6 +83,7 @@ fn also_kept(plan: &Plan, id: NodeId, kept: &[Columns]) -> Columns {
                 (0..aggregate.aggregates.len()).filter(|i| aggregate_stays(aggregate, *i, input, &Columns::new()));
             (0..keys).chain(calls.map(|i| keys + i)).collect()
         }
+        Operator::Malformed(_) => (0..node.schema.len()).collect(),
         Operator::Source(source) => source_columns(plan, kept).swap_remove(source.0 as usize),
         Operator::TableScan(table) => table_columns(plan, kept).swap_remove(table.0 as usize),
         Operator::Sink(_) => (0..node.schema.len()).collect(),
@@ -117,7 +118,7 @@ fn needs(graph: &Graph, id: NodeId, outputs: &Columns) -> Vec<Columns> {
     let node = graph.node(id);
     let one = |columns: Columns| vec![columns];
     match &node.operator {
-        Operator::Source(_) | Operator::TableScan(_) => vec![],
+        Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) => vec![],
         Operator::Transform(program) => one(reads(program, outputs)),
         Operator::Lookup(lookup) => {
             let width = graph.node(node.inputs[0]).schema.len();
@@ -239,7 +240,12 @@ fn rewrite(plan: &mut Plan, old: &Graph, kept: &[Columns], tables: &[Columns], i
     let node = &mut plan.graph.nodes[id.0 as usize];
     node.schema = choose(&node.schema, outputs);
     match &mut node.operator {
-        Operator::Source(_) | Operator::TableScan(_) | Operator::Limit(_) | Operator::Union | Operator::Sink(_) => {}
+        Operator::Source(_)
+        | Operator::Malformed(_)
+        | Operator::TableScan(_)
+        | Operator::Limit(_)
+        | Operator::Union
+        | Operator::Sink(_) => {}
         Operator::Transform(program) => {
             if let Some(input) = input {
                 *program = narrow(program, input, outputs);

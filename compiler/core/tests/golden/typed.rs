@@ -69,6 +69,7 @@ pub fn verify(name: &str, checked: &Checked) {
         use flowc_core::checked::Input::*;
         match i {
             Source(i) => checked.sources[i].schema.clone(),
+            Malformed(_) => flowc_ir::graph::malformed_schema(),
             Table(i) => checked.tables[i].spec.schema.clone(),
             Flow(i) => checked.flows[i].rows.schema.clone(),
         }

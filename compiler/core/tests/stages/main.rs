@@ -24,6 +24,8 @@ fn catalog() -> FixedCatalog {
     let orders = "id: long, customer: string?, total: decimal(10, 2), day: date, \
                   lines: array<struct<sku: string, count: integer>>, address: struct<city: string?, zip: string>?";
     catalog.add("/data/orders/*.parquet", table(orders));
+    catalog.add("/data/readings.csv", table("id: long?, value: double?"));
+    catalog.add("/data/lines.json", table("id: long?, value: double?"));
     catalog
 }
 

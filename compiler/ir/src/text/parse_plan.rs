@@ -43,6 +43,7 @@ enum Head {
 fn head(r: &mut Reader<'_>) -> Parsed<Head> {
     Ok(match r.word()? {
         "source" => Head::Whole(Box::new(Operator::Source(SourceId(r.number()?)))),
+        "malformed" => Head::Whole(Box::new(Operator::Malformed(SourceId(r.number()?)))),
         "scan" => Head::Whole(Box::new(Operator::TableScan(TableId(r.number()?)))),
         "transform" => Head::Transform,
         "lookup" => Head::Lookup(TableId(r.number()?)),
@@ -177,9 +178,10 @@ fn source(r: &mut Reader<'_>) -> Parsed<SourceSpec> {
     let (name, connector) = declared(r)?;
     let origin = r.origin()?;
     let schema = columns(r)?;
+    let quarantine = if r.eat_word("quarantine") { Some(r.schema()?) } else { None };
     let start = if r.eat_word("start") { Some(r.json()?) } else { None };
     let predicate = predicate(r, &schema)?;
-    Ok(SourceSpec { name, connector, schema, predicate, start, origin })
+    Ok(SourceSpec { name, connector, schema, predicate, quarantine, start, origin })
 }
 
 fn table(r: &mut Reader<'_>) -> Parsed<TableSpec> {

@@ -3,7 +3,7 @@
 use super::name::{quote, string};
 use super::print_expr::Printer;
 use super::value;
-use crate::graph::{Aggregate, Graph, Kind, Lookup, LookupKind, Node, Operator};
+use crate::graph::{Aggregate, Graph, Kind, Lookup, LookupKind, Node, Operator, malformed_schema};
 use crate::plan::{Plan, SinkMode, SinkSpec, SourceSpec, TableSpec};
 use crate::types::{DataType, Schema};
 use serde::Serialize;
@@ -23,6 +23,7 @@ pub(super) fn implied_columns(operator: &Operator, inputs: &[&Schema]) -> Option
             columns.fields.push(element.clone());
             columns
         }),
+        Operator::Malformed(_) => Some(malformed_schema()),
         Operator::Source(_) | Operator::TableScan(_) | Operator::Lookup(_) | Operator::Aggregate(_) => None,
     }
 }
@@ -49,6 +50,7 @@ fn numbers<T: ToString>(numbers: impl IntoIterator<Item = T>) -> String {
 fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
     p.push(match &node.operator {
         Operator::Source(id) => format!("source {}", id.0),
+        Operator::Malformed(id) => format!("malformed {}", id.0),
         Operator::TableScan(id) => format!("scan {}", id.0),
         Operator::Transform(_) => "transform".to_string(),
         Operator::Lookup(lookup) => format!("lookup {}", lookup.table.0),
@@ -157,6 +159,11 @@ fn source(p: &mut Printer, spec: &SourceSpec) {
     p.push(format!("source {} {}", string(&spec.name), json(&spec.connector)));
     p.origin(spec.origin, " ");
     columns(p, &spec.schema);
+    if let Some(judged) = &spec.quarantine {
+        p.line(1);
+        p.push("quarantine ");
+        p.schema(judged);
+    }
     if let Some(start) = &spec.start {
         p.line(1);
         p.push(format!("start {}", json(start)));

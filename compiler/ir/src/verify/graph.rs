@@ -2,13 +2,16 @@
 
 use super::{Findings, Law, expr};
 use crate::expr::Program;
-use crate::graph::{Aggregate, Lookup, LookupKind, Node, NodeId, Operator, SortColumn};
-use crate::plan::{Plan, SinkMode};
+use crate::graph::{Aggregate, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, malformed_schema};
+use crate::plan::{Plan, SinkMode, SourceSpec};
 use crate::types::{DataType, Field, Schema, Type};
 
 pub(super) fn plan(f: &mut Findings, plan: &Plan) {
     for source in &plan.sources {
-        f.at(&format!("source `{}`", source.name), |f| spec(f, &source.schema, source.predicate.as_ref()));
+        f.at(&format!("source `{}`", source.name), |f| {
+            spec(f, &source.schema, source.predicate.as_ref());
+            quarantine(f, source);
+        });
     }
     for table in &plan.tables {
         f.at(&format!("table `{}`", table.name), |f| spec(f, &table.schema, table.predicate.as_ref()));
@@ -41,6 +44,19 @@ fn spec(f: &mut Findings, schema: &Schema, predicate: Option<&Program>) {
     }
 }
 
+/// What is read is part of what records are judged by; none of them is skipped unread.
+fn quarantine(f: &mut Findings, source: &SourceSpec) {
+    let Some(judged) = &source.quarantine else { return };
+    expr::schema(f, "quarantine", judged);
+    for field in &source.schema.fields {
+        let same = judged.field(&field.name).is_some_and(|j| j.ty == field.ty);
+        f.check(Law::SchemaAgreement, same, || format!("{field} is read, but not among those judged: ({judged})"));
+    }
+    f.check(Law::Predicate, source.predicate.is_none(), || {
+        "files may be skipped whose records are to be judged".into()
+    });
+}
+
 /// A program that decides about rows of these columns.
 fn predicate(f: &mut Findings, program: &Program, columns: &Schema) {
     expr::program(f, program);
@@ -64,7 +80,7 @@ fn agree(f: &mut Findings, what: &str, found: &Schema, expected: &Schema) {
 /// How many inputs an operator takes.
 fn arity(operator: &Operator) -> (usize, usize) {
     match operator {
-        Operator::Source(_) | Operator::TableScan(_) => (0, 0),
+        Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) => (0, 0),
         Operator::Union => (1, usize::MAX),
         _ => (1, 1),
     }
@@ -86,6 +102,11 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
             Some(spec) => agree(f, "columns", &node.schema, &spec.schema),
             None => f.report(Law::Reference, format!("there is no source {}", source.0)),
         },
+        Operator::Malformed(source) => {
+            agree(f, "columns", &node.schema, &malformed_schema());
+            let kept = plan.sources.get(source.0 as usize).is_some_and(|spec| spec.quarantine.is_some());
+            f.check(Law::Reference, kept, || format!("there is no source {} that keeps malformed records", source.0));
+        }
         Operator::TableScan(table) => match plan.tables.get(table.0 as usize) {
             Some(spec) => {
                 agree(f, "columns", &node.schema, &spec.schema);

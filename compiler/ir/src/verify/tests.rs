@@ -129,19 +129,33 @@ pub(crate) fn plan() -> Plan {
         node(Operator::Aggregate(aggregate), &[6], counted.clone()),
         node(Operator::Sink(SinkId(0)), &[7], counted.clone()),
         node(Operator::TableScan(TableId(0)), &[], table.clone()),
+        node(Operator::Malformed(SourceId(1)), &[], malformed_schema()),
     ];
     let connector = Connector::Delta { location: "/t".into() };
     let origin = Origin::default();
+    let lines = SourceSpec {
+        name: "lines".into(),
+        connector: Connector::Json { glob: "/lines/*".into() },
+        schema: Schema::new(vec![schema.fields[0].clone()]),
+        predicate: None,
+        quarantine: Some(schema.clone()),
+        start: None,
+        origin,
+    };
     Plan {
         pipeline: "p".into(),
-        sources: vec![SourceSpec {
-            name: "s".into(),
-            connector: connector.clone(),
-            predicate: Some(positive(&schema)),
-            schema,
-            start: None,
-            origin,
-        }],
+        sources: vec![
+            SourceSpec {
+                name: "s".into(),
+                connector: connector.clone(),
+                predicate: Some(positive(&schema)),
+                quarantine: None,
+                schema,
+                start: None,
+                origin,
+            },
+            lines,
+        ],
         tables: vec![TableSpec {
             name: "device".into(),
             connector: connector.clone(),
@@ -194,6 +208,16 @@ const PLANTED: &[Planted] = &[
     (Law::Order, "too many inputs", |p| p.graph.nodes[6].inputs = vec![NodeId(5), NodeId(5)]),
     (Law::Order, "a source with an input", |p| p.graph.nodes[9].inputs = vec![NodeId(0)]),
     (Law::Reference, "no such source", |p| p.sources.clear()),
+    (Law::Reference, "malformed records of a source that keeps none", |p| {
+        p.graph.nodes[10].operator = Operator::Malformed(SourceId(0));
+    }),
+    (Law::SchemaAgreement, "malformed records with other columns", |p| drop(p.graph.nodes[10].schema.fields.pop())),
+    (Law::SchemaAgreement, "a column is read that records are not judged by", |p| {
+        p.sources[1].quarantine = Some(Schema::default());
+    }),
+    (Law::Predicate, "records that are skipped instead of judged", |p| {
+        p.sources[1].predicate = Some(positive(&p.sources[1].schema));
+    }),
     (Law::Reference, "no such table", |p| p.tables.clear()),
     (Law::Reference, "no such sink", |p| p.sinks.clear()),
     (Law::Reference, "a sink without a node", |p| {

@@ -1,9 +1,11 @@
 //! What the compiler may know of files before anything runs: the schema of Parquet files from their footers, a guess for CSV and JSON from their first rows.
 
 use super::cells::value_of_text;
-use super::csv::{Dialect, Record, Records};
 use super::files::list;
+use super::json::{Line, Lines, object};
 use super::parquet::footer;
+use super::records::RECORD_BYTES;
+use super::scan::{Dialect, Next, Record, Records};
 use crate::error::{Blame, RunError};
 use flowc_ir::arrow_types::from_arrow_field;
 use flowc_ir::catalog::{Catalog, CatalogError, TableInfo, generated_table, location};
@@ -12,7 +14,7 @@ use flowc_ir::{DataType, Field, Schema, Type};
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 /// Rows that a guess looks at.
@@ -112,10 +114,20 @@ fn csv(glob: &str, dialect: &Dialect) -> Result<Schema, CatalogError> {
     let unreadable = |e: std::io::Error| CatalogError::Unreachable(format!("`{}`: {e}", file.path));
     let mut records = Records::new(File::open(&file.path).map_err(unreadable)?, dialect);
     let mut record = Record::default();
-    let mut next = |record: &mut Record| match records.next(record) {
-        Ok(Ok(more)) => Ok(more),
-        Ok(Err(bad)) => Err(CatalogError::NotATable(format!("`{}`, line {}: {}", file.path, bad.line, bad.what))),
-        Err(e) => Err(unreadable(e)),
+    let mut first = true;
+    // A malformed row is the run's matter. A file that begins with one may be something else.
+    let mut next = |record: &mut Record| loop {
+        match records.next(record).map_err(unreadable)? {
+            Next::Record => {
+                first = false;
+                return Ok(true);
+            }
+            Next::End => return Ok(false),
+            Next::Malformed(what) if first => {
+                return Err(CatalogError::NotATable(format!("`{}`, line {}: {what}", file.path, record.line)));
+            }
+            Next::Malformed(_) => {}
+        }
     };
     let mut more = next(&mut record)?;
     let text = |record: &Record, i: usize| record.field(i).map(|(text, _)| text.to_string());
@@ -161,17 +173,22 @@ fn is_plain(text: &str, data: &DataType) -> bool {
 fn json(glob: &str) -> Result<Schema, CatalogError> {
     let file = &files(glob)?[0];
     let unreadable = |e: std::io::Error| CatalogError::Unreachable(format!("`{}`: {e}", file.path));
-    let lines = BufReader::new(File::open(&file.path).map_err(unreadable)?).lines();
+    let mut lines = Lines::new(BufReader::new(File::open(&file.path).map_err(unreadable)?), RECORD_BYTES);
     let mut columns: IndexMap<String, (Type, usize)> = IndexMap::new();
-    let mut rows = 0;
-    for (i, line) in lines.take(LOOKED_AT).enumerate() {
-        let line = line.map_err(unreadable)?;
-        if line.trim().is_empty() {
-            continue;
+    let (mut rows, mut wrong) = (0, None);
+    for i in 1..=LOOKED_AT {
+        if lines.next().map_err(unreadable)? == Line::End {
+            break;
         }
-        let bad = |what: String| CatalogError::NotATable(format!("`{}`, line {}: {what}", file.path, i + 1));
-        let object: serde_json::Map<String, Json> =
-            serde_json::from_str(&line).map_err(|e| bad(format!("it is not a JSON object: {e}")))?;
+        let object = match object(lines.text()) {
+            Ok(Some(object)) => object,
+            Ok(None) => continue,
+            // A malformed row is the run's matter; a file of nothing else is something else.
+            Err(what) => {
+                wrong.get_or_insert(format!("`{}`, line {i}: {what}", file.path));
+                continue;
+            }
+        };
         rows += 1;
         for (name, value) in &object {
             let ty = guess(value);
@@ -183,6 +200,9 @@ fn json(glob: &str) -> Result<Schema, CatalogError> {
                 }
             }
         }
+    }
+    if let Some(wrong) = wrong.filter(|_| rows == 0) {
+        return Err(CatalogError::NotATable(wrong));
     }
     let field = |(name, (ty, seen)): (String, (Type, usize))| {
         // A column of nulls alone could be anything.

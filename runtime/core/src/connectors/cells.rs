@@ -8,8 +8,11 @@ use flowc_ir::cast::parse::{parse_decimal, parse_double};
 use flowc_ir::{DataType, Type, Value};
 use serde_json::Value as Json;
 
-/// How to go on when a value does not have its column's type.
-pub(super) const REPAIR: &str = "nothing of the epoch was committed: correct the file, or declare the column as a string and convert it with `as T?`, which gives null instead";
+/// How to go on when a file of a table is malformed.
+pub(super) const REPAIR: &str = "nothing of the epoch was committed: correct the file; a column that is declared as a string takes every value, and `as T?` converts those that fit";
+
+/// How to go on when a file of a source is malformed.
+pub(super) const PUT_ASIDE: &str = "nothing of the epoch was committed: correct the file, or put such rows aside with `malformed quarantine` in the source";
 
 /// A column of values.
 pub(crate) fn cell_array(ty: &Type, values: &[Value]) -> ArrayRef {

@@ -4,9 +4,11 @@
 //! A position is the list of the files read, each with size and time of change: a file is read once, whole. One that changes after it was read stops the
 //! run, because its rows cannot be told apart any more.
 
-use crate::connector::{BatchStream, EpochLimits, LookupTable, Position, Source, SourceRange, Split};
+use crate::connector::{BatchStream, EpochLimits, LookupTable, Part, PartStream, Position, Source, SourceRange, Split};
 use crate::error::RunError;
 use async_trait::async_trait;
+use flowc_ir::Schema;
+use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -26,13 +28,35 @@ pub struct FileEntry {
     pub modified: i64,
 }
 
+/// What becomes of records that are no rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RowPolicy {
+    /// They stop the run.
+    Stop {
+        /// How to go on.
+        help: &'static str,
+    },
+    /// They are put aside; all records are judged by these columns.
+    Aside(Schema),
+}
+
+impl RowPolicy {
+    /// The columns that a record is judged by: those that are read, if nothing else is said.
+    pub(crate) fn judged<'a>(&'a self, read: &'a Schema) -> &'a Schema {
+        match self {
+            RowPolicy::Stop { .. } => read,
+            RowPolicy::Aside(judged) => judged,
+        }
+    }
+}
+
 /// What is in a file.
 pub trait Format: Send + Sync + fmt::Debug {
     /// The splits of a file; the details are this format's matter, but an object, to which the file is added.
     fn splits(&self, path: &str) -> Result<Vec<Split>, RunError>;
 
     /// Reads a split of a file.
-    fn read(&self, path: &str, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError>;
+    fn read(&self, path: &str, split: &Split, batch_rows: usize) -> Result<PartStream, RunError>;
 }
 
 /// Files whose names match a glob.
@@ -60,10 +84,21 @@ impl FileSource {
         Ok(splits)
     }
 
-    fn read_split(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+    fn read_split(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
         let part = Split { detail: split.detail["part"].clone(), ..split.clone() };
         self.format.read(split.detail["path"].as_str().unwrap_or_default(), &part, batch_rows)
     }
+}
+
+/// The rows alone.
+fn rows(parts: PartStream) -> BatchStream {
+    let rows = |part| async move {
+        match part {
+            Part::Rows(batch) => Ok(Some(batch)),
+            Part::Malformed(_) => Ok(None),
+        }
+    };
+    parts.try_filter_map(rows).boxed()
 }
 
 /// An error of reading a file.
@@ -182,6 +217,10 @@ impl Source for FileSource {
     }
 
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+        Ok(rows(self.read_split(split, batch_rows)?))
+    }
+
+    async fn read_parts(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
         self.read_split(split, batch_rows)
     }
 }
@@ -197,6 +236,6 @@ impl LookupTable for FileSource {
     }
 
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
-        self.read_split(split, batch_rows)
+        Ok(rows(self.read_split(split, batch_rows)?))
     }
 }

@@ -1,14 +1,11 @@
 //! Files of JSON lines, read: an object a line, missing means null. Errors name file, line and field.
 
-use super::cells::{REPAIR, cell_array, value_of_json};
-use super::files::{Format, unreadable};
-use crate::connector::{BatchStream, Split};
+use super::cells::value_of_json;
+use super::files::{Format, RowPolicy, unreadable};
+use super::records::{Mistake, RECORD_BYTES, RecordReader, TOO_LONG, Taken, parts};
+use crate::connector::{PartStream, Split};
 use crate::error::RunError;
-use crate::operators::internal;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::{Schema, Value};
-use futures::StreamExt;
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -17,6 +14,7 @@ use std::io::{BufRead, BufReader};
 #[derive(Debug)]
 pub(crate) struct JsonFormat {
     pub(crate) schema: Schema,
+    pub(crate) policy: RowPolicy,
 }
 
 impl Format for JsonFormat {
@@ -24,89 +22,138 @@ impl Format for JsonFormat {
         Ok(vec![Split { detail: json!(null), text: path.to_string(), rows: None }])
     }
 
-    fn read(&self, path: &str, _split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+    fn read(&self, path: &str, _split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
         let file = File::open(path).map_err(|e| unreadable(path, e))?;
-        let mut reader = Reader {
-            lines: BufReader::with_capacity(1 << 18, file),
-            line: 0,
-            schema: self.schema.clone(),
-            path: path.to_string(),
-            failed: None,
-            ended: false,
-        };
-        let batches = std::iter::from_fn(move || reader.batch(batch_rows.max(1)).transpose());
-        Ok(futures::stream::iter(batches).boxed())
+        let lines = Lines::new(BufReader::with_capacity(1 << 18, file), RECORD_BYTES);
+        let schema = self.policy.judged(&self.schema).clone();
+        let reader = Reader { lines, schema, path: path.to_string() };
+        Ok(parts(reader, path, &self.schema, &self.policy, batch_rows))
+    }
+}
+
+/// Lines of bytes.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    input: R,
+    /// The last line, without its end and, in the first one, without the mark of byte order.
+    text: Vec<u8>,
+    /// Its number.
+    line: u64,
+    limit: usize,
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// It is there.
+    Whole,
+    /// It is longer than it may be: its beginning is there.
+    Cut,
+    /// There is none.
+    End,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(crate) fn new(input: R, limit: usize) -> Self {
+        Lines { input, text: vec![], line: 0, limit }
+    }
+
+    /// The last line.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Reads the next line.
+    pub(crate) fn next(&mut self) -> std::io::Result<Line> {
+        self.text.clear();
+        self.line += 1;
+        let (mut any, mut cut) = (false, false);
+        loop {
+            let input = match self.input.fill_buf() {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            any |= !input.is_empty();
+            let end = input.iter().position(|b| *b == b'\n');
+            let length = end.unwrap_or(input.len());
+            // One more than may be: it could be the carriage return before the line feed.
+            let taken = length.min(self.limit + 1 - self.text.len());
+            self.text.extend_from_slice(&input[..taken]);
+            cut |= taken < length;
+            let last = input.is_empty() || end.is_some();
+            self.input.consume(length + usize::from(end.is_some()));
+            if last {
+                break;
+            }
+        }
+        if !cut && self.text.ends_with(b"\r") {
+            self.text.pop();
+        }
+        cut |= self.text.len() > self.limit;
+        self.text.truncate(self.limit);
+        if self.line == 1 && self.text.starts_with(b"\xEF\xBB\xBF") {
+            self.text.drain(..3);
+        }
+        Ok(match (any, cut) {
+            (false, _) => Line::End,
+            (true, false) => Line::Whole,
+            (true, true) => Line::Cut,
+        })
     }
 }
 
 struct Reader {
-    lines: BufReader<File>,
-    line: u64,
+    lines: Lines<BufReader<File>>,
     schema: Schema,
     path: String,
-    /// Reported after the rows before it.
-    failed: Option<RunError>,
-    ended: bool,
+}
+
+/// The object of a line; none if it is empty.
+pub(crate) fn object(line: &[u8]) -> Result<Option<serde_json::Map<String, serde_json::Value>>, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_string())?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    match serde_json::from_str(text) {
+        Ok(serde_json::Value::Object(object)) => Ok(Some(object)),
+        Ok(_) => Err("it is not a JSON object".into()),
+        Err(e) => {
+            // A text of one line: only the place in it is of use.
+            let all = e.to_string();
+            let what = all.strip_suffix(&format!(" at line {} column {}", e.line(), e.column())).unwrap_or(&all);
+            Err(format!("it is not JSON: {what} at byte {}", e.column()))
+        }
+    }
 }
 
 impl Reader {
-    fn batch(&mut self, batch_rows: usize) -> Result<Option<RecordBatch>, RunError> {
-        if let Some(error) = self.failed.take() {
-            self.ended = true;
-            return Err(error);
-        }
-        let mut columns: Vec<Vec<Value>> = vec![vec![]; self.schema.len()];
-        let (mut rows, mut text) = (0, String::new());
-        while rows < batch_rows && !self.ended {
-            match self.row(&mut text) {
-                Ok(Some(row)) => {
-                    columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
-                    rows += 1;
-                }
-                Ok(None) => {}
-                Err(error) if rows == 0 => {
-                    self.ended = true;
-                    return Err(error);
-                }
-                Err(error) => {
-                    self.failed = Some(error);
-                    break;
-                }
-            }
-        }
-        if rows == 0 {
-            return Ok(None);
-        }
-        let arrays = self.schema.fields.iter().zip(&columns).map(|(f, values)| cell_array(&f.ty, values)).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(to_arrow_schema(&self.schema), arrays, &options).map(Some).map_err(internal)
-    }
-
-    /// The values of the next line; none if it is empty, or at the end.
-    fn row(&mut self, text: &mut String) -> Result<Option<Vec<Value>>, RunError> {
-        text.clear();
-        self.line += 1;
-        let at = |what: String| RunError::data("R0204", format!("`{}`, line {}: {what}", self.path, self.line));
-        match self.lines.read_line(text) {
-            Ok(0) => self.ended = true,
-            Ok(_) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => return Err(at("it is not UTF-8".into())),
-            Err(e) => return Err(unreadable(&self.path, e)),
-        }
-        if text.trim().is_empty() {
-            return Ok(None);
-        }
-        let object: serde_json::Value = serde_json::from_str(text).map_err(|e| at(format!("it is not JSON: {e}")))?;
-        let serde_json::Value::Object(object) = object else {
-            return Err(at("it is not a JSON object".into()));
-        };
+    fn row(&self) -> Result<Option<Vec<Value>>, Mistake> {
+        let Some(object) = object(self.lines.text()).map_err(Mistake::form)? else { return Ok(None) };
         let value = |field: &flowc_ir::Field| {
-            let bad = |what: String| {
-                let place = format!("`{}`, line {}, field `{}`", self.path, self.line, field.name);
-                RunError::data("R0205", format!("{place}: {what}")).help(REPAIR)
-            };
-            value_of_json(object.get(&field.name), &field.ty).map_err(bad)
+            value_of_json(object.get(&field.name), &field.ty)
+                .map_err(|what| Mistake::value(format!("field `{}`", field.name), what))
         };
         self.schema.fields.iter().map(value).collect::<Result<_, _>>().map(Some)
     }
 }
+
+impl RecordReader for Reader {
+    fn take(&mut self) -> Result<Taken, RunError> {
+        Ok(match self.lines.next().map_err(|e| unreadable(&self.path, e))? {
+            Line::Whole => match self.row() {
+                Ok(Some(row)) => Taken::Row(row),
+                Ok(None) => Taken::Nothing,
+                Err(mistake) => Taken::Malformed(mistake),
+            },
+            Line::Cut => Taken::Malformed(Mistake::form(TOO_LONG)),
+            Line::End => Taken::End,
+        })
+    }
+
+    fn taken(&self) -> (u64, &[u8]) {
+        (self.lines.line, self.lines.text())
+    }
+}
+
+#[cfg(test)]
+mod tests;

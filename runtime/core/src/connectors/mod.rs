@@ -11,6 +11,8 @@ pub mod generate;
 mod json;
 mod parquet;
 mod prune;
+mod records;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -18,15 +20,17 @@ mod write;
 use crate::connector::{Connectors, LookupTable, Sink, Source};
 use crate::error::RunError;
 use async_trait::async_trait;
+use cells::{PUT_ASIDE, REPAIR};
 use console::{ConsoleSink, Out};
-use csv::{CsvFormat, Dialect};
+use csv::CsvFormat;
 use directory::{DirectorySink, FileKind};
-use files::{FileSource, Format};
+use files::{FileSource, Format, RowPolicy};
 use flowc_ir::plan::{Connector, SinkMode, SinkSpec, SourceSpec, TableSpec};
 use flowc_ir::{Program, Schema};
 use generate::GenerateSource;
 use json::JsonFormat;
 use parquet::ParquetFormat;
+use scan::Dialect;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use write::{CsvKind, JsonKind, ParquetKind};
@@ -63,14 +67,19 @@ fn unsupported(connector: &Connector, what: &str) -> RunError {
 }
 
 /// Files to read; none if the connector does not read files.
-fn files(connector: &Connector, schema: &Schema, predicate: Option<&Program>) -> Result<Option<FileSource>, RunError> {
+fn files(
+    connector: &Connector,
+    schema: &Schema,
+    predicate: Option<&Program>,
+    policy: RowPolicy,
+) -> Result<Option<FileSource>, RunError> {
     let schema = schema.clone();
     let (glob, format): (&String, Arc<dyn Format>) = match connector {
         Connector::Parquet { glob } => (glob, Arc::new(ParquetFormat { schema, predicate: predicate.cloned() })),
         Connector::Csv { glob, header, delimiter, quote, null } => {
-            (glob, Arc::new(CsvFormat { schema, dialect: Dialect::new(*header, *delimiter, *quote, null)? }))
+            (glob, Arc::new(CsvFormat { schema, dialect: Dialect::new(*header, *delimiter, *quote, null)?, policy }))
         }
-        Connector::Json { glob } => (glob, Arc::new(JsonFormat { schema })),
+        Connector::Json { glob } => (glob, Arc::new(JsonFormat { schema, policy })),
         _ => return Ok(None),
     };
     Ok(Some(FileSource::new(glob, format)))
@@ -82,14 +91,19 @@ impl Connectors for FileConnectors {
         if let Connector::Generate { rows, rate, seed } = &spec.connector {
             return Ok(Arc::new(GenerateSource::new(spec.schema.clone(), *rows, *rate, *seed)));
         }
-        match files(&spec.connector, &spec.schema, spec.predicate.as_ref())? {
+        let policy = match &spec.quarantine {
+            Some(judged) => RowPolicy::Aside(judged.clone()),
+            None => RowPolicy::Stop { help: PUT_ASIDE },
+        };
+        match files(&spec.connector, &spec.schema, spec.predicate.as_ref(), policy)? {
             Some(files) => Ok(Arc::new(files)),
             None => Err(unsupported(&spec.connector, "source")),
         }
     }
 
     async fn table(&self, spec: &TableSpec) -> Result<Arc<dyn LookupTable>, RunError> {
-        match files(&spec.connector, &spec.schema, spec.predicate.as_ref())? {
+        let policy = RowPolicy::Stop { help: REPAIR };
+        match files(&spec.connector, &spec.schema, spec.predicate.as_ref(), policy)? {
             Some(files) => Ok(Arc::new(files)),
             None => Err(unsupported(&spec.connector, "table")),
         }

@@ -3,7 +3,7 @@
 use super::conform::conform;
 use super::files::{Format, unreadable};
 use super::prune::may_match;
-use crate::connector::{BatchStream, Split};
+use crate::connector::{Part, PartStream, Split};
 use crate::error::RunError;
 use crate::operators::internal;
 use arrow::array::{ArrayRef, new_null_array};
@@ -59,7 +59,7 @@ impl Format for ParquetFormat {
         Ok(splits)
     }
 
-    fn read(&self, path: &str, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+    fn read(&self, path: &str, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
         let groups: Vec<usize> = serde_json::from_value(split.detail.clone()).map_err(internal)?;
         let (file, metadata) = footer(path)?;
         let names = metadata.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
@@ -74,7 +74,7 @@ impl Format for ParquetFormat {
         let (schema, path) = (self.schema.clone(), path.to_string());
         let batches = reader.map(move |batch| {
             let batch = batch.map_err(|e| unreadable(&path, e))?;
-            conform_batch(&batch, &schema, &path)
+            conform_batch(&batch, &schema, &path).map(Part::Rows)
         });
         Ok(futures::stream::iter(batches).boxed())
     }

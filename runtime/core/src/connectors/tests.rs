@@ -22,7 +22,15 @@ fn connectors(glob: &str) -> [Connector; 3] {
 }
 
 fn source_spec(connector: Connector, schema: Schema) -> SourceSpec {
-    SourceSpec { name: "s".into(), connector, schema, predicate: None, start: None, origin: Origin::default() }
+    SourceSpec {
+        name: "s".into(),
+        connector,
+        schema,
+        predicate: None,
+        quarantine: None,
+        start: None,
+        origin: Origin::default(),
+    }
 }
 
 fn sink_spec(connector: Connector, schema: Schema) -> SinkSpec {

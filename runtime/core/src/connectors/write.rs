@@ -1,7 +1,7 @@
 //! Files of rows, written: parquet, csv, json lines. Knows nothing of directories, names or epochs.
 
-use super::csv::Dialect;
 use super::directory::{FileKind, FileWriter};
+use super::scan::Dialect;
 use crate::error::RunError;
 use crate::text::{write_json, write_json_row};
 use arrow::array::ArrayRef;

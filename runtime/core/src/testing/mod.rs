@@ -308,6 +308,7 @@ impl Planned {
     pub(crate) fn source(&mut self, name: &str) -> NodeId {
         let id = SourceId(self.plan.sources.len() as u32);
         self.plan.sources.push(SourceSpec {
+            quarantine: None,
             name: name.into(),
             connector: Connector::Console,
             schema: row_schema(),

@@ -224,8 +224,15 @@ fn generated(seed: u64) -> (Plan, Data, Data) {
             origin,
         });
     }
-    let sources =
-        vec![SourceSpec { name: "s".into(), connector: delta(), schema: source, predicate: None, start: None, origin }];
+    let sources = vec![SourceSpec {
+        name: "s".into(),
+        connector: delta(),
+        schema: source,
+        predicate: None,
+        quarantine: None,
+        start: None,
+        origin,
+    }];
     let tables =
         vec![TableSpec { name: "t".into(), connector: delta(), schema: table, predicate: None, version: None, origin }];
     let mut plan = Plan { pipeline: "p".into(), sources, tables, sinks, graph: maker.graph };
