@@ -43,6 +43,8 @@ pub enum CatalogError {
     NotFound,
     /// There is something, but it is not what the connector reads: what it is instead.
     NotATable(String),
+    /// Files of text (csv, json) in which nothing was found that parses: what is wrong with the first row.
+    Malformed(String),
     /// This version (or time) does not exist; the versions that do.
     NoSuchVersion {
         /// The oldest that can be read.

@@ -279,6 +279,15 @@ impl Checker<'_> {
                     return None;
                 }
             },
+            // Rows that are put aside are no reason not to run; a header that is wrong is.
+            Err(CatalogError::Malformed(_))
+                if clauses.malformed.is_some_and(|m| m.0)
+                    && declared.is_some()
+                    && !matches!(connector, Connector::Csv { header: true, .. }) =>
+            {
+                let schema = Schema::new(declared.iter().flatten().flatten().cloned().collect());
+                TableInfo { schema, ..TableInfo::default() }
+            }
             Err(error) => {
                 self.not_opened(&connector, written, clauses, error);
                 return None;
@@ -353,7 +362,7 @@ impl Checker<'_> {
                     .label("nothing there")
                     .help(help)
             }
-            CatalogError::NotATable(what) => Diagnostic::error(
+            CatalogError::NotATable(what) | CatalogError::Malformed(what) => Diagnostic::error(
                 codes::NOT_A_TABLE,
                 span,
                 format!("what is at `{place}` is not what this connector reads"),

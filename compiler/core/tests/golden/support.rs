@@ -88,6 +88,7 @@ fn named(name: &str) -> Result<TableInfo, CatalogError> {
         "log" => TableInfo { append_only: true, ..table(&["id: integer", "value: double?"]) },
         "variant" => return Err(CatalogError::UnknownType("payload".into(), "variant".into())),
         "far" => return Err(CatalogError::Unreachable("connection refused".into())),
+        "garbage" => return Err(CatalogError::Malformed("`/w/garbage`, line 1: it is not JSON".into())),
         "folder" => return Err(CatalogError::NotATable("a folder of CSV files".into())),
         "readings.csv" | "readings.jsonl" => {
             return Err(CatalogError::Inferred(table(&["id: long?", "taken at: timestamp?", "value: double?"]).schema));

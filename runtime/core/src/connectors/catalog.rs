@@ -114,19 +114,22 @@ fn csv(glob: &str, dialect: &Dialect) -> Result<Schema, CatalogError> {
     let unreadable = |e: std::io::Error| CatalogError::Unreachable(format!("`{}`: {e}", file.path));
     let mut records = Records::new(File::open(&file.path).map_err(unreadable)?, dialect);
     let mut record = Record::default();
-    let mut first = true;
-    // A malformed row is the run's matter. A file that begins with one may be something else.
+    let (mut found, mut wrong) = (false, None);
+    // A malformed row is the run's matter; a file of nothing else, or whose header is malformed, may be something else.
     let mut next = |record: &mut Record| loop {
         match records.next(record).map_err(unreadable)? {
             Next::Record => {
-                first = false;
+                found = true;
                 return Ok(true);
             }
-            Next::End => return Ok(false),
-            Next::Malformed(what) if first => {
-                return Err(CatalogError::NotATable(format!("`{}`, line {}: {what}", file.path, record.line)));
+            Next::End => return if found { Ok(false) } else { wrong.take().map_or(Ok(false), Err) },
+            Next::Malformed(what) => {
+                let what = CatalogError::Malformed(format!("`{}`, line {}: {what}", file.path, record.line));
+                if dialect.header && !found {
+                    return Err(what);
+                }
+                wrong.get_or_insert(what);
             }
-            Next::Malformed(_) => {}
         }
     };
     let mut more = next(&mut record)?;
@@ -202,7 +205,7 @@ fn json(glob: &str) -> Result<Schema, CatalogError> {
         }
     }
     if let Some(wrong) = wrong.filter(|_| rows == 0) {
-        return Err(CatalogError::NotATable(wrong));
+        return Err(CatalogError::Malformed(wrong));
     }
     let field = |(name, (ty, seen)): (String, (Type, usize))| {
         // A column of nulls alone could be anything.

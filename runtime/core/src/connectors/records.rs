@@ -213,3 +213,6 @@ impl<R: RecordReader> Batches<R> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

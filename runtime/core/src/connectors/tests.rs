@@ -276,6 +276,32 @@ async fn what_the_catalog_says() {
     assert_eq!(inferred(&Connector::Json { glob: path }), expected);
 }
 
+#[test]
+fn the_catalog_passes_over_malformed_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = |name: &str, text: &str, header: bool| {
+        let glob = put(dir.path(), name, text);
+        let connector = match name.ends_with("csv") {
+            true => Connector::Csv { glob, header, delimiter: ',', quote: '"', null: String::new() },
+            false => Connector::Json { glob },
+        };
+        match FileCatalog.table(&connector, None) {
+            Err(CatalogError::Inferred(schema)) => schema.to_string(),
+            Err(CatalogError::Malformed(text)) => text.rsplit('/').next().unwrap().to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told("a.csv", "id\n\"1\"x\n2\n", true), "id: long");
+    assert_eq!(
+        told("b.csv", "\"id\"x\n2\n", true),
+        "b.csv`, line 1: there is text behind the closing quote of a field"
+    );
+    assert_eq!(told("c.csv", "\"1\"x\n2,b\n", false), "c1: long, c2: string");
+    assert_eq!(told("d.csv", "\"1\n\"2\n", false), "d.csv`, line 1: there is text behind the closing quote of a field");
+    assert_eq!(told("a.json", "[]\n{\"id\": 1}\nno\n", true), "id: long");
+    assert_eq!(told("b.json", "[]\nno\n", true), "b.json`, line 1: it is not a JSON object");
+}
+
 #[tokio::test]
 async fn parquet_row_groups_are_skipped() {
     use ::parquet::arrow::ArrowWriter;
