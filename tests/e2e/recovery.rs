@@ -55,6 +55,29 @@ fn a_run_killed_before_it_recorded_its_commits_is_finished_by_the_next() {
 }
 
 #[test]
+fn malformed_rows_of_a_killed_run_arrive_once() {
+    let project = Project::new();
+    let lines = (0..50_000).map(|i| if i % 10 == 3 { format!("{i},\"x\n") } else { format!("{i},text {i}\n") });
+    project.write("in/a.csv", &format!("id,name\n{}", lines.collect::<String>()));
+    project.write(
+        "k.flow",
+        "source s = csv(\"in/*.csv\") {\n    schema { id: long, name: string }\n    malformed quarantine\n}\n\
+         sink bad = s.malformed -> delta(\"bad\")\nsink shown = s -> console()\nsink good = s -> delta(\"good\")\n",
+    );
+    let mut child = start(&project, "k.flow");
+    child.stdout.take().unwrap().read_exact(&mut [0; 1]).unwrap();
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    let finished = project.run("k.flow");
+    assert!(finished.stderr.contains("resumed"), "{}", finished.stderr);
+    assert_eq!((project.rows("good").len(), project.version("good")), (45_000, Some(0)));
+    let mut lines: Vec<i64> = project.rows("bad").iter().map(|r| r["_line"].as_i64().unwrap()).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, (0..5000).map(|i| i * 10 + 5).collect::<Vec<_>>());
+    assert_eq!(project.version("bad"), Some(0));
+}
+
+#[test]
 fn a_run_killed_while_it_computes_is_run_again() {
     let project = Project::new();
     project.write(

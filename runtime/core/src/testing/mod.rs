@@ -2,6 +2,7 @@
 
 mod determinism;
 mod files;
+mod malformed;
 mod recovery;
 
 use crate::connector::*;
@@ -120,18 +121,21 @@ pub(crate) struct Memory {
 struct MemorySource {
     memory: Memory,
     name: String,
+    /// Whether rows with an odd id are malformed records, put aside.
+    quarantine: bool,
 }
 
 #[async_trait]
 impl Connectors for Memory {
     async fn source(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, RunError> {
         self.faults.step()?;
-        Ok(Arc::new(MemorySource { memory: self.clone(), name: spec.name.clone() }))
+        let quarantine = spec.quarantine.is_some();
+        Ok(Arc::new(MemorySource { memory: self.clone(), name: spec.name.clone(), quarantine }))
     }
 
     async fn table(&self, spec: &TableSpec) -> Result<Arc<dyn LookupTable>, RunError> {
         self.faults.step()?;
-        Ok(Arc::new(MemorySource { memory: self.clone(), name: spec.name.clone() }))
+        Ok(Arc::new(MemorySource { memory: self.clone(), name: spec.name.clone(), quarantine: false }))
     }
 
     async fn sink(&self, spec: &SinkSpec) -> Result<Arc<dyn Sink>, RunError> {
@@ -190,6 +194,16 @@ impl Source for MemorySource {
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
         self.memory.faults.step()?;
         Ok(self.stream(split, batch_rows))
+    }
+
+    async fn read_parts(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
+        let batches = Source::read(self, split, batch_rows).await?;
+        let aside = self.quarantine;
+        let parts = move |batch: Result<RecordBatch, RunError>| match batch {
+            Ok(batch) if aside => malformed::parts(&batch),
+            other => vec![other.map(Part::Rows)],
+        };
+        Ok(batches.flat_map(move |batch| futures::stream::iter(parts(batch))).boxed())
     }
 }
 
