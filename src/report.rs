@@ -43,6 +43,15 @@ pub fn diagnostics_json(diagnostics: &[Diagnostic], sources: &SourceMap) -> Vec<
     diagnostics.iter().map(|d| diagnostic_json(d, sources)).collect()
 }
 
+/// Something that is proved, for programs.
+pub fn proved_json(guarantee: &flowc_core::explain::Guarantee) -> Value {
+    let mut value = serde_json::to_value(guarantee).unwrap_or(Value::Null);
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("proved");
+    }
+    value
+}
+
 /// The exit status that a failed run gives.
 pub fn run_exit(error: &RunError) -> Exit {
     match error.blame {

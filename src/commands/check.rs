@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::report;
 use crate::world::Program;
+use flowc_core::explain::{guarantees, tally};
 use serde_json::{Value, json};
 
 /// Checks programs, each by itself.
@@ -16,7 +17,7 @@ pub fn check(words: &Check, console: &Console) -> Result<Exit, Failure> {
     let programs = words.files.iter().map(|file| Program::open(file, &words.params.params));
     let programs = programs.collect::<Result<Vec<_>, _>>()?;
     let mut exit = Exit::Fine;
-    let mut found = vec![];
+    let mut found = Found::default();
     for program in &programs {
         exit = exit.worst(one(program, words.format, &mut found, console));
     }
@@ -28,7 +29,7 @@ pub fn check(words: &Check, console: &Console) -> Result<Exit, Failure> {
 
 /// Checks the program inside an executable.
 pub fn program(program: &Program, format: Format, console: &Console) -> Result<Exit, Failure> {
-    let mut found = vec![];
+    let mut found = Found::default();
     let exit = one(program, format, &mut found, console);
     if format == Format::Json {
         write_json(found, console);
@@ -36,24 +37,37 @@ pub fn program(program: &Program, format: Format, console: &Console) -> Result<E
     Ok(exit)
 }
 
-fn one(program: &Program, format: Format, found: &mut Vec<Value>, console: &Console) -> Exit {
+/// What goes into the JSON document.
+#[derive(Default)]
+struct Found {
+    diagnostics: Vec<Value>,
+    proved: Vec<Value>,
+}
+
+fn one(program: &Program, format: Format, found: &mut Found, console: &Console) -> Exit {
     let outcome = program.check();
     let exit = report::check_exit(&outcome);
     for bad in &outcome.bad_params {
         console.failure(&Failure::usage(format!("--param {}: {}", bad.name, bad.message)));
     }
     match format {
-        Format::Json => found.extend(report::diagnostics_json(&outcome.diagnostics, &outcome.sources)),
+        Format::Json => {
+            found.diagnostics.extend(report::diagnostics_json(&outcome.diagnostics, &outcome.sources));
+            let all = outcome.checked.iter().flat_map(|checked| guarantees(checked, &outcome.sources));
+            found.proved.extend(all.filter(|g| g.proved).map(|g| report::proved_json(&g)));
+        }
         Format::Text => {
             console.out(&report::diagnostics_text(&outcome.diagnostics, &outcome.sources, console.color_out));
             let verdict = report::tally(&outcome.diagnostics).unwrap_or_else(|| "fine".to_string());
-            console.err_line(&format!("{}: {verdict}", program.path));
+            let decided = outcome.checked.as_ref().and_then(tally);
+            let parts: Vec<String> = [Some(verdict), decided].into_iter().flatten().collect();
+            console.err_line(&format!("{}: {}", program.path, parts.join(", ")));
         }
     }
     exit
 }
 
-fn write_json(diagnostics: Vec<Value>, console: &Console) {
-    let document = json!({ "diagnostics": diagnostics, "proved": [] });
+fn write_json(found: Found, console: &Console) {
+    let document = json!({ "diagnostics": found.diagnostics, "proved": found.proved });
     console.out_line(&format!("{document:#}"));
 }

@@ -7,7 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::pages;
 use crate::world::{self, Program};
 use flowc_core::checked::{Checked, Rows};
-use flowc_core::explain::Explanation;
+use flowc_core::explain::{Explanation, guarantees};
 use flowc_core::pipeline::CheckOutcome;
 use flowc_ir::Schema;
 use flowc_ir::eval::KernelReport;
@@ -75,7 +75,8 @@ fn explanation(outcome: &CheckOutcome) -> Result<Explanation, Failure> {
     let executable = world::executable(world::plan(outcome)?)?;
     let reports: IndexMap<KernelSlot, KernelReport> =
         executable.kernels.iter().map(|(slot, kernel)| (*slot, kernel.report())).collect();
-    Ok(flowc_core::explain::explain(&executable.plan, &reports, &world::reads(outcome, &executable.plan)?))
+    let guarantees = outcome.checked.iter().flat_map(|checked| guarantees(checked, &outcome.sources)).collect();
+    Ok(flowc_core::explain::explain(&executable.plan, guarantees, &reports, &world::reads(outcome, &executable.plan)?))
 }
 
 fn stage_text(stage: Stage, outcome: &CheckOutcome) -> Result<String, Failure> {

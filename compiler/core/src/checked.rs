@@ -1,6 +1,7 @@
 //! A program whose names are resolved and whose types are settled: what the checker makes and lowering reads. Still in the user's terms (flows and steps);
 //! knows nothing of the graph or of how it will run.
 
+pub use crate::prove::Reason;
 use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::catalog::TableInfo;
 use flowc_ir::graph::{Kind, LookupKind};
@@ -23,6 +24,78 @@ pub struct Checked {
     pub flows: Vec<CheckedFlow>,
     /// The sinks.
     pub sinks: Vec<CheckedSink>,
+    /// What has to hold, and what became of it: in the order of the sinks.
+    pub obligations: Vec<Obligation>,
+}
+
+/// Something that has to hold of every row, and that not the types alone decide.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Obligation {
+    /// Its name: the constraint's, or the column's.
+    pub name: String,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What it is.
+    pub kind: ObligationKind,
+    /// What has to be true, as it would be written at the end of the flow.
+    pub condition: String,
+    /// Where it stands, or the sink whose table has it.
+    pub origin: Origin,
+    /// What became of it.
+    pub decision: Decision,
+}
+
+/// Where an obligation comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// A rule of this flow.
+    Flow(String),
+    /// A sink of this name, or its table.
+    Sink(String),
+}
+
+/// The kinds of obligations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObligationKind {
+    /// A constraint that the sink declares.
+    Constraint,
+    /// A constraint that the existing table has.
+    TableConstraint,
+    /// A column of the flow has to hold what the table computes.
+    GeneratedColumn,
+    /// A column of the existing table must not be null.
+    NotNull,
+}
+
+/// What became of an obligation that is not refuted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// It holds of every row, because of these facts. Nothing is tested.
+    Proved(Vec<Reason>),
+    /// It is tested for every row.
+    Open,
+}
+
+/// A condition that every row of a table fulfils, whoever wrote it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableFact {
+    /// What says so: ``constraint `positive` ``.
+    pub what: String,
+    /// Over the columns of the source or table.
+    pub condition: Expr,
+}
+
+/// A test in a sink's program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tested {
+    /// The constraint's name, or the generated column's.
+    pub name: String,
+    /// What it is.
+    pub kind: ObligationKind,
+    /// The position of its `Assert` among the program's steps.
+    pub step: usize,
+    /// Where it stands, or the sink's connector.
+    pub origin: Origin,
 }
 
 /// A source.
@@ -42,6 +115,8 @@ pub struct CheckedSource {
     pub bounded: bool,
     /// What the catalog said.
     pub info: TableInfo,
+    /// What its table promises of every row.
+    pub facts: Vec<TableFact>,
 }
 
 /// A table.
@@ -51,6 +126,8 @@ pub struct CheckedTable {
     pub spec: TableSpec,
     /// What the catalog said.
     pub info: TableInfo,
+    /// What the table promises of every row.
+    pub facts: Vec<TableFact>,
 }
 
 /// What a flow, a union or a sink reads.
@@ -197,6 +274,8 @@ pub struct CheckedSink {
     /// From the input's rows to the columns written: leaves out joined columns, computes generated and partition columns, fills columns that the flow lacks
     /// with null, widens, asserts constraints.
     pub program: Program,
+    /// The tests in the program that are to be decided; none once they are.
+    pub tested: Vec<Tested>,
     /// Names of the partition columns.
     pub partition_by: Vec<String>,
     /// Generated columns to declare on creation: name and Spark SQL.

@@ -226,6 +226,12 @@ pub const UNUSED_FUNCTION: &str = "W0202";
 pub const UNUSED_SOURCE: &str = "W0203";
 /// A flow goes nowhere.
 pub const UNUSED_FLOW: &str = "W0204";
+/// A constraint of a sink that no row can fulfil.
+pub const REFUTED_CONSTRAINT: &str = "E0821";
+/// Nothing guarantees a constraint of a sink.
+pub const OPEN_CONSTRAINT: &str = "W0821";
+/// A condition that no row can pass.
+pub const DEAD_FILTER: &str = "W0822";
 /// Nobody reads a column.
 pub const UNREAD_COLUMN: &str = "W0205";
 /// A column hides a param or function.
@@ -368,4 +374,7 @@ pub const ALL: &[(&str, &str)] = &[
     (NULL_COMPARED, "a comparison with null"),
     (MALFORMED_UNREAD, "malformed rows are put aside, and go nowhere"),
     (UNSUPPORTED_TEST, "tests are not supported yet"),
+    (REFUTED_CONSTRAINT, "no row can fulfil a constraint of a sink"),
+    (OPEN_CONSTRAINT, "nothing guarantees a constraint of a sink"),
+    (DEAD_FILTER, "no row can pass a `where`"),
 ];

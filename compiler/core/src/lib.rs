@@ -12,4 +12,5 @@ pub mod lower;
 pub mod optimize;
 pub mod picture;
 pub mod pipeline;
+mod prove;
 pub mod sql;

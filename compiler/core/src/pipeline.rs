@@ -1,7 +1,7 @@
 //! The table of contents of the compiler: every stage is a type, made from the one before.
 //!
 //! ```text
-//! text ── load ──▶ Loaded (syntax trees) ── check ──▶ Checked ── lower ──▶ Graph ── optimize ──▶ Graph ── plan ──▶ Plan
+//! text ── load ──▶ Loaded (syntax trees) ── check ──▶ Checked ── prove ──▶ Checked ── lower ──▶ Graph ── optimize ──▶ Graph ── plan ──▶ Plan
 //! ```
 //!
 //! Nothing here reads files, tables or clocks: files come in through [`Loader`], tables through [`Catalog`], parameters as text.
@@ -9,9 +9,11 @@
 use crate::check;
 use crate::checked::Checked;
 use crate::load::{self, Loader};
+use crate::prove;
+use flowc_ir::Origin;
 use flowc_ir::catalog::Catalog;
 use flowc_syntax::diagnostic::{Diagnostic, Severity};
-use flowc_syntax::span::{SourceMap, Span};
+use flowc_syntax::span::{FileId, SourceMap, Span};
 use indexmap::IndexMap;
 
 /// What is compiled.
@@ -66,14 +68,42 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
     diagnostics.append(&mut result.diagnostics);
     diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
     diagnostics.dedup();
-    let sound = diagnostics.iter().all(|d| d.severity == Severity::Warning) && result.bad_params.is_empty();
+    let is_sound = |found: &[Diagnostic]| found.iter().all(|d| d.severity == Severity::Warning);
+    let mut checked = result.checked.filter(|_| is_sound(&diagnostics) && result.bad_params.is_empty());
+    if let Some(checked) = &mut checked {
+        let mut decided = prove::decide(checked, &|at| written(&loaded.sources, at));
+        // A condition that something else was said of already needs no second remark.
+        let said =
+            |d: &Diagnostic| d.code == crate::codes::DEAD_FILTER && diagnostics.iter().any(|s| overlap(s.span, d.span));
+        decided.retain(|d| !said(d));
+        diagnostics.append(&mut decided);
+        diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
+    }
+    let sound = is_sound(&diagnostics);
     CheckOutcome {
         sources: loaded.sources,
-        checked: result.checked.filter(|_| sound),
+        checked: checked.filter(|_| sound),
         diagnostics,
         world_failed: result.world_failed,
         bad_params: result.bad_params,
     }
+}
+
+/// The text at a place, if it is short and on one line.
+fn written(sources: &SourceMap, at: Origin) -> Option<String> {
+    let text = sources.text(Span::new(FileId(at.file), at.start as usize, at.end as usize));
+    // The place of an operator leaves out parentheses that stand at its ends.
+    let mut depth = 0;
+    let mut whole = true;
+    for sign in text.chars() {
+        match sign {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        whole &= depth >= 0;
+    }
+    (whole && depth == 0 && text.len() <= 100 && !text.contains('\n')).then(|| text.to_string())
 }
 
 /// Whether two places share a character, or one is an empty place inside of the other.

@@ -23,6 +23,7 @@ mod sink;
 mod sink_table;
 mod source;
 mod steps;
+mod table_facts;
 mod types;
 mod unused;
 
@@ -113,6 +114,7 @@ pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog:
             tables: vec![],
             flows: vec![],
             sinks: vec![],
+            obligations: vec![],
         }),
     };
     checker.check_params();

@@ -100,6 +100,7 @@ impl Checker<'_> {
             mode: clauses.mode.clone(),
             input: input.input,
             program: Program::default(),
+            tested: vec![],
             partition_by: vec![],
             generated: vec![],
             constraints: vec![],

@@ -4,7 +4,7 @@ use crate::check::scope::{Column, Env, Rows};
 use crate::check::sink::{Clauses, storable, written};
 use crate::check::types::span_of;
 use crate::check::{Checker, article, list, origin};
-use crate::checked::CheckedSink;
+use crate::checked::{CheckedSink, ObligationKind, Tested};
 use crate::codes;
 use crate::sql;
 use flowc_ir::catalog::{CatalogError, TableInfo};
@@ -552,7 +552,8 @@ impl Checker<'_> {
                 continue;
             }
             let what = format!("constraint `{}` of sink `{}`", name.text, checked.name);
-            writer.program.steps.push(ProgramStep::Assert { condition: typed, what });
+            let at = origin(condition.span);
+            self.test(writer, checked, (&name.text, ObligationKind::Constraint, at), typed, what);
             checked.constraints.push((name.text.clone(), text));
         }
         sound
@@ -572,7 +573,10 @@ impl Checker<'_> {
                     let condition = self.same_value(&column, value, origin(sink.span));
                     let what = format!("generated column `{name}` of the table of sink `{}`", checked.name);
                     sound &= condition.is_some();
-                    writer.program.steps.extend(condition.map(|condition| ProgramStep::Assert { condition, what }));
+                    let at = origin(sink.connector.span);
+                    if let Some(condition) = condition {
+                        self.test(writer, checked, (name, ObligationKind::GeneratedColumn, at), condition, what);
+                    }
                 }
                 None => sound = false,
             }
@@ -583,7 +587,8 @@ impl Checker<'_> {
             match self.table_expr(writer, text, &info.schema, sink, &what) {
                 Some(condition) if condition.ty.data == DataType::Boolean => {
                     let what = format!("constraint `{name}` of the table of sink `{}`", checked.name);
-                    writer.program.steps.push(ProgramStep::Assert { condition, what });
+                    let at = origin(sink.connector.span);
+                    self.test(writer, checked, (name, ObligationKind::TableConstraint, at), condition, what);
                 }
                 Some(other) => {
                     sound = false;
@@ -596,8 +601,21 @@ impl Checker<'_> {
         sound.then_some(())
     }
 
+    /// Adds a test to the program, to be decided later.
+    fn test(
+        &self,
+        writer: &mut Writer,
+        checked: &mut CheckedSink,
+        (name, kind, origin): (&str, ObligationKind, flowc_ir::Origin),
+        condition: Expr,
+        what: String,
+    ) {
+        checked.tested.push(Tested { name: name.to_string(), kind, step: writer.program.steps.len(), origin });
+        writer.program.steps.push(ProgramStep::Assert { condition, what });
+    }
+
     /// `column == value`, or both null.
-    fn same_value(&self, column: &Column, value: Expr, at: flowc_ir::Origin) -> Option<Expr> {
+    pub(super) fn same_value(&self, column: &Column, value: Expr, at: flowc_ir::Origin) -> Option<Expr> {
         // A variable that no other expression binds.
         let local = flowc_ir::LocalId(u32::MAX);
         let written = Expr::new(ExprKind::Column(column.slot), column.ty.clone()?, at);

@@ -4,7 +4,7 @@ use crate::check::connector::Role;
 use crate::check::flow::Done;
 use crate::check::scope::{Column, Env, Rows};
 use crate::check::{Checker, article, list, origin};
-use crate::checked::{CheckedSource, CheckedTable, Input};
+use crate::checked::{CheckedSource, CheckedTable, Input, TableFact};
 use crate::codes;
 use flowc_ir::catalog::{CatalogError, TableInfo};
 use flowc_ir::plan::{Connector, SourceSpec, TableSpec, VersionSpec};
@@ -49,10 +49,12 @@ impl Checker<'_> {
         rows.endless = endless.then_some(source.connector.span);
         let (derive, event_time) = self.event_time(&mut rows, &clauses);
         let kept = clauses.malformed.filter(|(_, span)| self.has_malformed(source, *span)).is_some_and(|m| m.0);
+        let facts = self.promised(opened.as_ref(), source.connector.span);
         let mut checked = self.checked.borrow_mut();
         let input = Input::Source(checked.sources.len());
         if let Some(opened) = opened {
             checked.sources.push(CheckedSource {
+                facts,
                 spec: SourceSpec {
                     name: source.name.text.clone(),
                     connector: opened.connector,
@@ -79,10 +81,12 @@ impl Checker<'_> {
         let clauses = self.clauses(&table.clauses, Role::Table);
         let opened = self.open(&table.name, &table.connector, &clauses, Role::Table);
         let rows = self.opened_rows(opened.as_ref(), &clauses, &table.name, Role::Table);
+        let facts = self.promised(opened.as_ref(), table.connector.span);
         let mut checked = self.checked.borrow_mut();
         let input = Input::Table(checked.tables.len());
         if let Some(opened) = opened {
             checked.tables.push(CheckedTable {
+                facts,
                 spec: TableSpec {
                     name: table.name.text.clone(),
                     connector: opened.connector,
@@ -95,6 +99,10 @@ impl Checker<'_> {
             });
         }
         Done { input, rows }
+    }
+
+    fn promised(&self, opened: Option<&Opened>, span: Span) -> Vec<TableFact> {
+        opened.map(|o| self.table_facts(&o.info, &o.schema, span)).unwrap_or_default()
     }
 
     fn opened_rows(&self, opened: Option<&Opened>, clauses: &Clauses<'_>, name: &Name, role: Role) -> Rows {

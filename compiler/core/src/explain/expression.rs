@@ -5,13 +5,13 @@ use flowc_ir::types::quote_name;
 use flowc_ir::{CastFailure, DataType, Expr, ExprKind, Program, ProgramStep, Value};
 
 /// A column as people call it: a joined table's is `device.site`.
-pub(super) fn name(name: &str) -> String {
+pub(crate) fn name(name: &str) -> String {
     let plain = |part: &str| !part.is_empty() && quote_name(part) == part;
     if name.split('.').all(plain) { name.to_string() } else { quote_name(name) }
 }
 
 /// Names of the column slots: inputs by their names, computed ones by the column that they go out as, or by a number.
-pub(super) fn slot_names(program: &Program) -> Vec<String> {
+pub(crate) fn slot_names(program: &Program) -> Vec<String> {
     let mut names: Vec<String> = program.input.fields.iter().map(|f| name(&f.name)).collect();
     let lets = program.steps.iter().filter(|s| matches!(s, ProgramStep::Let(_))).count();
     for number in 0..lets {
@@ -24,7 +24,7 @@ pub(super) fn slot_names(program: &Program) -> Vec<String> {
 }
 
 /// A literal.
-pub(super) fn value(value: &Value, ty: &DataType) -> String {
+pub(crate) fn value(value: &Value, ty: &DataType) -> String {
     match value {
         Value::Null => "null".into(),
         Value::String(text) => format!("{text:?}").replace('{', "{{").replace('}', "}}"),
@@ -78,7 +78,7 @@ fn interpolated(parts: &[Expr], names: &[String]) -> String {
 }
 
 /// The expression as it would be written.
-pub(super) fn show(expr: &Expr, names: &[String]) -> String {
+pub(crate) fn show(expr: &Expr, names: &[String]) -> String {
     let part = |e: &Expr, least: u8| {
         let text = show(e, names);
         let inner = match &e.kind {

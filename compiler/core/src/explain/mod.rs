@@ -1,8 +1,11 @@
 //! The plan as a person reads it: for each step its columns, what is pushed down, what is read, how it runs, what it remembers. It must not know of files or
 //! kernels itself: whoever asks brings the numbers and the kernels' reports.
 
-mod expression;
+pub(crate) mod expression;
+mod guarantees;
 mod text;
+
+pub use guarantees::{Guarantee, guarantees, tally};
 
 use flowc_ir::eval::KernelReport;
 use flowc_ir::graph::{Aggregate, Kind, Lookup, LookupKind, Node, NodeId, Operator, SortColumn};
@@ -33,6 +36,8 @@ pub struct Explanation {
     pub steps: Vec<StepPart>,
     /// Where they go.
     pub sinks: Vec<SinkPart>,
+    /// What has to hold of every row, and whether it is proved.
+    pub guarantees: Vec<Guarantee>,
 }
 
 /// A column.
@@ -111,9 +116,11 @@ pub struct SinkPart {
     pub constraints: Vec<(String, String)>,
 }
 
-/// Explains a plan. `reports` are those of its kernels, `read` what is known of sources and tables, by name; what is missing is left out.
+/// Explains a plan. `reports` are those of its kernels, `read` what is known of sources and tables, by name; what is missing is left out. `guarantees` are
+/// those of the checked program.
 pub fn explain(
     plan: &Plan,
+    guarantees: Vec<Guarantee>,
     reports: &IndexMap<KernelSlot, KernelReport>,
     read: &IndexMap<String, Read>,
 ) -> Explanation {
@@ -147,7 +154,7 @@ pub fn explain(
         }
     }
     let sinks = plan.sinks.iter().map(|spec| sink(spec, names[spec.input.0 as usize].clone()));
-    Explanation { pipeline: plan.pipeline.clone(), inputs, steps, sinks: sinks.collect() }
+    Explanation { pipeline: plan.pipeline.clone(), inputs, steps, sinks: sinks.collect(), guarantees }
 }
 
 /// Whether an operator stands where rows come in or go out: those are explained as inputs and sinks.

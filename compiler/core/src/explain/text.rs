@@ -1,7 +1,7 @@
 //! The explanation as text.
 
 use super::expression::name;
-use super::{ColumnPart, Explanation, InputPart, Read, SinkPart, StepPart};
+use super::{ColumnPart, Explanation, Guarantee, InputPart, Read, SinkPart, StepPart};
 use std::fmt;
 
 /// A line with its word in front, so that the eye finds it.
@@ -24,6 +24,12 @@ impl fmt::Display for Explanation {
         }
         for sink in &self.sinks {
             write!(f, "\n{sink}")?;
+        }
+        if !self.guarantees.is_empty() {
+            writeln!(f, "\nguarantees")?;
+        }
+        for guarantee in &self.guarantees {
+            write!(f, "{guarantee}")?;
         }
         Ok(())
     }
@@ -84,6 +90,20 @@ impl fmt::Display for StepPart {
             line(f, if i == 0 { "runs" } else { "" }, &format!("{meaning}: {}", parts.collect::<Vec<_>>().join(", ")))?;
         }
         line(f, "state", self.state.as_deref().unwrap_or("none"))
+    }
+}
+
+impl fmt::Display for Guarantee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.proved { "proved" } else { "open" };
+        line(f, verdict, &format!("{}: {}", self.title(), self.condition))?;
+        if !self.proved {
+            return line(f, "", "tested at run time");
+        }
+        for (i, fact) in self.facts.iter().enumerate() {
+            line(f, "", &format!("{:<8}{fact}", if i == 0 { "because" } else { "" }))?;
+        }
+        Ok(())
     }
 }
 

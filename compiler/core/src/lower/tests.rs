@@ -82,6 +82,7 @@ impl Builder {
             watermark: None,
             bounded: false,
             info: info.clone(),
+            facts: vec![],
         };
         let spec = TableSpec {
             name: "device".into(),
@@ -95,9 +96,10 @@ impl Builder {
             pipeline: "p".into(),
             description: None,
             sources: vec![source],
-            tables: vec![CheckedTable { spec, info }],
+            tables: vec![CheckedTable { spec, info, facts: vec![] }],
             flows: vec![],
             sinks: vec![],
+            obligations: vec![],
         };
         Builder { checked }
     }
@@ -129,6 +131,7 @@ impl Builder {
             mode,
             input,
             program: identity(&self.schema(input)),
+            tested: vec![],
             partition_by: vec![],
             generated: vec![],
             constraints: vec![],

@@ -2,7 +2,7 @@
 
 mod sql;
 
-use flowc_core::explain::{Read, explain};
+use flowc_core::explain::{Read, explain, guarantees};
 use flowc_core::load::FixedLoader;
 use flowc_core::picture::{dot, svg};
 use flowc_core::pipeline::{Input, check};
@@ -40,6 +40,7 @@ fn golden_stages() {
         let outcome = check(&input, &loader, &catalog());
         let errors: Vec<_> = outcome.diagnostics.iter().filter(|d| d.is_error()).collect();
         let checked = outcome.checked.unwrap_or_else(|| panic!("{name} has errors: {errors:#?}"));
+        let guarantees = guarantees(&checked, &outcome.sources);
         let lowered = checked.lower();
         let graph = print_plan(lowered.plan(), Origins::Omitted);
         assert_eq!(parse_plan(&print_plan(lowered.plan(), Origins::Printed)).as_ref(), Ok(lowered.plan()));
@@ -53,7 +54,7 @@ fn golden_stages() {
         let executable = flowc_ir::plan::Executable::compile(plan.clone(), &flowc_ir::interpret::Interpreter);
         let kernels = executable.expect("the interpreter takes every program").kernels;
         let reports = kernels.iter().map(|(slot, kernel)| (*slot, kernel.report())).collect();
-        let explanation = explain(&plan, &reports, &read);
+        let explanation = explain(&plan, guarantees, &reports, &read);
         let picture = svg(&plan);
         assert_eq!(picture, svg(&plan), "the same graph is the same picture");
         assert!(plan.sinks.iter().all(|sink| picture.contains(&sink.name)), "{picture}");

@@ -52,7 +52,7 @@ const CONDITIONS: &[&str] = &[
     "substring(s, 1, 2) == \"ab\"",
     "abs(d) < 10 and floor(d) != 3",
     "coalesce(s, \"none\") != \"x\"",
-    "a == null",
+    "a == null or a > 0",
 ];
 
 fn compile(text: &str, catalog: &FixedCatalog) -> Checked {

@@ -1,0 +1,89 @@
+//! What a table promises of its rows: CHECK constraints and generated columns, as conditions over the columns that are read. What flowc does not
+//! understand of them, or what meant something else where the rows were written, is no fact.
+
+use crate::check::Checker;
+use crate::check::scope::{Column, Env, Rows};
+use crate::checked::TableFact;
+use crate::optimize::analysis::{columns_of, depends_on_epoch, map_columns};
+use crate::sql;
+use flowc_ir::catalog::TableInfo;
+use flowc_ir::{DataType, Expr, ExprKind, Schema, Value};
+use flowc_syntax::span::Span;
+
+/// Functions of timestamps that mean the same in every time zone.
+const ZONELESS: &[&str] =
+    &["timestamp_millis", "timestamp_micros", "timestamp_seconds", "unix_millis", "unix_micros", "unix_seconds"];
+
+impl Checker<'_> {
+    /// The promises of a table, over the columns of `schema` (its own, or those of them that a contract names).
+    pub(super) fn table_facts(&self, info: &TableInfo, schema: &Schema, span: Span) -> Vec<TableFact> {
+        let columns = info.schema.fields.iter().enumerate().map(|(slot, field)| Column {
+            name: field.name.clone(),
+            table: None,
+            ty: Some(field.ty.clone()),
+            comment: None,
+            slot,
+            lineage: None,
+        });
+        let rows = Rows { columns: columns.collect(), ..Rows::default() };
+        let typed = |text: &str| {
+            let syntax = sql::to_ast_expr_for(text, span, &info.schema).ok()?;
+            let (typed, found) = self.overheard(|| self.expr(&mut Env::new(&rows), &syntax));
+            typed.filter(|e| !found.iter().any(|d| d.is_error()) && means_the_same(e, text))
+        };
+        let mut facts = vec![];
+        for (name, text) in &info.constraints {
+            let condition = typed(text).filter(|e| e.ty.data == DataType::Boolean);
+            let moved = condition.and_then(|e| over(&e, &info.schema, schema));
+            facts.extend(moved.map(|condition| TableFact { what: format!("constraint `{name}`"), condition }));
+        }
+        for (name, text) in &info.generated {
+            let Some(column) = rows.own(name) else { continue };
+            let value = typed(text).and_then(|value| self.widened_silently(value, column));
+            let condition = value.and_then(|value| self.same_value(column, value, super::origin(span)));
+            let moved = condition.and_then(|e| over(&e, &info.schema, schema));
+            facts.extend(moved.map(|condition| TableFact { what: format!("generated column `{name}`"), condition }));
+        }
+        facts
+    }
+
+    fn widened_silently(&self, value: Expr, column: &Column) -> Option<Expr> {
+        let data = column.ty.as_ref()?.data.clone();
+        self.overheard(|| self.widened(value, &data)).0
+    }
+}
+
+/// Whether a condition means to flowc what it meant to whoever tested it: it names neither the time of the test nor, without saying so, a time zone.
+fn means_the_same(e: &Expr, text: &str) -> bool {
+    let zoned = |data: &DataType| *data == DataType::Timestamp;
+    let zoneless = |data: &DataType| data.is_numeric() || zoned(data);
+    let mut same = !depends_on_epoch(e);
+    e.walk(&mut |e| match &e.kind {
+        // A text without a zone is read in the session's.
+        ExprKind::Literal(Value::Timestamp(_)) => same &= text.contains("Z'") || text.contains("Z\""),
+        ExprKind::Cast { value, .. } => {
+            let (from, to) = (&value.ty.data, &e.ty.data);
+            same &= zoneless(from) == zoneless(to) || !zoned(from) && !zoned(to);
+        }
+        ExprKind::Call { function, args } if !ZONELESS.contains(&function.name) => {
+            let compares = matches!(
+                function.name,
+                "equal" | "not_equal" | "less" | "less_equal" | "greater" | "greater_equal" | "equal_null"
+            );
+            let takes = args.iter().any(|a| zoned(&a.ty.data));
+            same &= compares || !takes && !zoned(&e.ty.data);
+        }
+        _ => {}
+    });
+    same
+}
+
+/// The condition over the columns that are read; none if one of them is not, or has another type.
+fn over(e: &Expr, table: &Schema, read: &Schema) -> Option<Expr> {
+    for column in columns_of(e) {
+        let field = &table.fields[column];
+        read.field(&field.name).filter(|f| f.ty.data == field.ty.data)?;
+    }
+    let position = |column: usize| read.index_of(&table.fields[column].name).unwrap_or(usize::MAX);
+    Some(map_columns(e, position))
+}

@@ -1,0 +1,355 @@
+//! What each step does to what is known: from sources and tables through every flow. Works on the checked program alone.
+
+use crate::checked::{Checked, CheckedAggregate, CheckedStep, Input, Operation, TableFact};
+use crate::explain::expression::{self, show};
+use crate::optimize::analysis::depends_on_epoch;
+use crate::prove::aggregate;
+use crate::prove::decide::Verdict;
+use crate::prove::knowledge::{Knowledge, Reason, choice, constant, either, not, present, value};
+use flowc_ir::graph::{LookupKind, malformed_schema};
+use flowc_ir::{DataType, Expr, ExprKind, Field, Origin, Program, ProgramStep, Schema, Type, Value};
+use std::collections::BTreeMap;
+
+/// Gives the text that stands at a place of the program.
+pub(crate) type Written<'a> = &'a dyn Fn(Origin) -> Option<String>;
+
+/// Goes through a program, and remembers what is known behind each source, table and flow.
+pub(crate) struct Follower<'a> {
+    checked: &'a Checked,
+    written: Written<'a>,
+    known: BTreeMap<Input, Knowledge>,
+    /// Conditions of `where` that let nothing through, with the facts that say so.
+    pub dead: Vec<(Origin, Vec<Reason>)>,
+}
+
+/// Who says something, for the reasons of a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Speaker<'s> {
+    /// ``where` of `clean` ``
+    pub source: &'s str,
+    /// The step: what is written inside of it is quoted as written.
+    pub origin: Origin,
+}
+
+impl<'a> Follower<'a> {
+    /// Nothing is known yet.
+    pub fn new(checked: &'a Checked, written: Written<'a>) -> Self {
+        Follower { checked, written, known: BTreeMap::new(), dead: vec![] }
+    }
+
+    /// The text at a place, where it is worth showing.
+    pub fn written(&self, at: Origin) -> Option<String> {
+        (self.written)(at).filter(|text| !text.is_empty())
+    }
+
+    /// What is known of the rows of a source, table or flow.
+    pub fn input(&mut self, input: Input) -> Knowledge {
+        if let Some(known) = self.known.get(&input) {
+            return known.clone();
+        }
+        let known = match input {
+            Input::Source(index) => self.source(index),
+            Input::Malformed(index) => {
+                let name = format!("{}.malformed", self.checked.sources[index].spec.name);
+                read(&malformed_schema(), &name, &[])
+            }
+            Input::Table(index) => self.table(index),
+            Input::Flow(index) => {
+                let flow = &self.checked.flows[index];
+                let mut known = self.input(flow.input);
+                for step in &flow.steps {
+                    known = self.step(known, step, &flow.name);
+                }
+                known
+            }
+        };
+        self.known.insert(input, known.clone());
+        known
+    }
+
+    fn source(&mut self, index: usize) -> Knowledge {
+        let source = &self.checked.sources[index];
+        let mut known = read(&source.spec.schema, &source.spec.name, &source.facts);
+        if let Some(program) = &source.derive {
+            let speaker =
+                Speaker { source: &format!("event time of `{}`", source.spec.name), origin: source.spec.origin };
+            self.transform(&mut known, program, speaker);
+        }
+        known
+    }
+
+    fn table(&mut self, index: usize) -> Knowledge {
+        let table = &self.checked.tables[index];
+        read(&table.spec.schema, &table.spec.name, &table.facts)
+    }
+
+    fn step(&mut self, mut known: Knowledge, step: &CheckedStep, flow: &str) -> Knowledge {
+        let source = format!("`{}` of `{flow}`", step.keyword);
+        let speaker = Speaker { source: &source, origin: step.origin };
+        match &step.operation {
+            Operation::Transform(program) => {
+                self.transform(&mut known, program, speaker);
+                known
+            }
+            Operation::Lookup { table, alias, kind, on } => {
+                let names = lookup_names(self.checked, &known, step, *table, alias);
+                self.lookup(known, *table, *kind, on, &names, speaker)
+            }
+            Operation::Aggregate { keys, aggregates } => self.aggregate(&known, keys, aggregates, speaker),
+            Operation::Sort(_) | Operation::Limit(_) => known,
+            Operation::Union { align, others } => {
+                self.transform(&mut known, align, speaker);
+                let mut branches = vec![known];
+                for (input, program) in others {
+                    let mut other = self.input(*input);
+                    self.transform(&mut other, program, speaker);
+                    branches.push(other);
+                }
+                union(branches, &step.rows.schema)
+            }
+            Operation::Explode { array, element } => {
+                let condition = known.over(array);
+                let null = Expr::new(ExprKind::IsNull(Box::new(condition)), Type::boolean(), array.origin);
+                known.learn(&not(&null), true, &|_| vec![self.reason(array, &[], speaker)]);
+                let variable = known.unknown(&element.ty.data);
+                if !element.ty.nullable {
+                    let reason = Reason {
+                        text: format!("{} is not null", expression::name(&element.name)),
+                        source: speaker.source.to_string(),
+                        origin: Some(step.origin),
+                    };
+                    known.learn(&present(variable, &element.ty.data), true, &|_| vec![reason.clone()]);
+                }
+                let at = step.rows.schema.index_of(&element.name).unwrap_or(known.columns.len());
+                match step.rows.schema.len() == known.columns.len() {
+                    true => known.columns[at] = variable,
+                    false => known.columns.push(variable),
+                }
+                known
+            }
+        }
+    }
+
+    /// The reason for a condition or a value: as it is written, where it stands in the step itself.
+    pub fn reason(&self, e: &Expr, names: &[String], speaker: Speaker<'_>) -> Reason {
+        let (at, step) = (e.origin, speaker.origin);
+        let inside = at.file == step.file && at.start >= step.start && at.end <= step.end && at.start < at.end;
+        let text = inside.then(|| (self.written)(at)).flatten().unwrap_or_else(|| show(e, names));
+        Reason { text, source: speaker.source.to_string(), origin: Some(if inside { at } else { step }) }
+    }
+
+    /// Filters and computes.
+    pub fn transform(&mut self, known: &mut Knowledge, program: &Program, speaker: Speaker<'_>) {
+        let names = slot_names(program);
+        for step in &program.steps {
+            match step {
+                ProgramStep::Let(e) => {
+                    let reason = self.definition(e, &names[known.columns.len()], &names, speaker);
+                    let value = known.over(e);
+                    let variable = known.defined(value, Some(reason));
+                    known.columns.push(variable);
+                }
+                ProgramStep::Filter(condition) => {
+                    if !crate::optimize::analysis::columns_of(condition).is_empty()
+                        && let Verdict::Refuted { facts, .. } = known.decide(condition)
+                    {
+                        self.dead.push((condition.origin, facts));
+                    }
+                    let over = known.over(condition);
+                    let reasons = self.parts(condition, &names, speaker);
+                    self.learn(known, &over, reasons);
+                }
+                ProgramStep::Assert { condition, .. } => {
+                    let over = known.over(condition);
+                    let reasons = self.parts(condition, &names, speaker);
+                    self.learn(known, &over, reasons);
+                }
+            }
+        }
+        let mut columns = vec![];
+        for output in &program.outputs {
+            let reason = self.definition(&output.value, &expression::name(&output.field.name), &names, speaker);
+            columns.push(known.defined(known.over(&output.value), Some(reason)));
+        }
+        known.columns = columns;
+    }
+
+    fn definition(&self, e: &Expr, name: &str, names: &[String], speaker: Speaker<'_>) -> Reason {
+        let reason = self.reason(e, names, speaker);
+        Reason { text: format!("{name} = {}", reason.text), ..reason }
+    }
+
+    /// The reasons of the parts of a condition, in their order.
+    fn parts(&self, condition: &Expr, names: &[String], speaker: Speaker<'_>) -> Vec<Reason> {
+        let parts = crate::optimize::analysis::conjuncts(condition);
+        parts.into_iter().map(|part| self.reason(part, names, speaker)).collect()
+    }
+
+    fn learn(&self, known: &mut Knowledge, condition: &Expr, reasons: Vec<Reason>) {
+        let next = std::cell::Cell::new(0);
+        known.learn(condition, true, &|_| {
+            let at = next.replace(next.get() + 1);
+            reasons.get(at).cloned().into_iter().collect()
+        });
+    }
+
+    fn lookup(
+        &mut self,
+        mut known: Knowledge,
+        table: usize,
+        kind: LookupKind,
+        on: &Expr,
+        names: &[String],
+        speaker: Speaker<'_>,
+    ) -> Knowledge {
+        let stream = known.columns.clone();
+        if kind == LookupKind::Anti {
+            return known;
+        }
+        let other = self.input(Input::Table(table));
+        let matched = (kind == LookupKind::Left).then(|| {
+            let matched = known.unknown(&DataType::Boolean);
+            known.learn(&present(matched, &DataType::Boolean), true, &|_| vec![]);
+            value(matched, &DataType::Boolean)
+        });
+        let shift = known.include(&other, matched.as_ref());
+        let found: Vec<usize> = other.columns.iter().map(|c| c + shift).collect();
+        known.columns.extend(&found);
+        let condition = known.over(on);
+        let reasons = self.parts(on, names, speaker);
+        match &matched {
+            None => self.learn(&mut known, &condition, reasons),
+            Some(matched) => {
+                for (part, reason) in crate::optimize::analysis::conjuncts(&condition).into_iter().zip(reasons) {
+                    known.learn(&either(&[not(matched), part.clone()]), false, &|_| vec![reason.clone()]);
+                }
+            }
+        }
+        match (kind, matched) {
+            (LookupKind::Left, Some(matched)) => {
+                known.columns.truncate(stream.len());
+                for variable in found {
+                    let data = known.variables[variable].data.clone();
+                    let null = constant(Value::Null, &data);
+                    let column = known.defined(choice(matched.clone(), value(variable, &data), null), None);
+                    known.columns.push(column);
+                }
+            }
+            (LookupKind::Semi, _) => known.columns = stream,
+            _ => {}
+        }
+        known
+    }
+
+    fn aggregate(
+        &self,
+        before: &Knowledge,
+        keys: &[(Field, Expr)],
+        aggregates: &[CheckedAggregate],
+        speaker: Speaker<'_>,
+    ) -> Knowledge {
+        // A group with keys has a row, and whatever holds of every row holds of that one.
+        let mut known = if keys.is_empty() { Knowledge::default() } else { before.clone() };
+        known.facts.retain(|f| !depends_on_epoch(&f.condition));
+        let mut columns = vec![];
+        for (field, key) in keys {
+            let reason = self.definition(key, &expression::name(&field.name), &[], speaker);
+            columns.push(known.defined(before.over(key), Some(reason)));
+        }
+        for call in aggregates {
+            let variable = known.unknown(&call.field.ty.data);
+            let mut filtered = before.clone();
+            if let Some(filter) = &call.filter {
+                let condition = filtered.over(filter);
+                let reasons = self.parts(filter, &[], speaker);
+                self.learn(&mut filtered, &condition, reasons);
+            }
+            filtered.facts.retain(|f| !depends_on_epoch(&f.condition));
+            let nonempty = !keys.is_empty() && call.filter.is_none();
+            let (set, mut reasons) = aggregate::range(&filtered, call, nonempty);
+            reasons.push(self.definition(
+                &Expr::new(ExprKind::Column(0), call.field.ty.clone(), call.origin),
+                &expression::name(&call.field.name),
+                &[format!("{}(…)", call.function.info().name)],
+                speaker,
+            ));
+            for condition in known.membership(variable, &set) {
+                known.learn(&condition, true, &|_| reasons.clone());
+            }
+            columns.push(variable);
+        }
+        known.columns = columns;
+        known
+    }
+}
+
+/// What a table or a source is known to hold.
+fn read(schema: &Schema, name: &str, facts: &[TableFact]) -> Knowledge {
+    let mut known = Knowledge::default();
+    known.read(&schema.fields, &|field| Reason {
+        text: format!("{} is not null", expression::name(&field.name)),
+        source: format!("schema of `{name}`"),
+        origin: None,
+    });
+    let names: Vec<String> = schema.fields.iter().map(|f| expression::name(&f.name)).collect();
+    for fact in facts {
+        let condition = known.over(&fact.condition);
+        let source = format!("{} of `{name}`", fact.what);
+        // Values are numbered as the columns are.
+        known.learn(&condition, false, &|part| {
+            vec![Reason { text: show(part, &names), source: source.clone(), origin: None }]
+        });
+    }
+    known
+}
+
+/// All rows of several inputs: each is of one of them, and then fulfils what is known there.
+fn union(branches: Vec<Knowledge>, schema: &Schema) -> Knowledge {
+    let mut known = Knowledge::default();
+    let count = branches.len();
+    let branch = known.unknown(&DataType::Integer);
+    let is = |numbers: Vec<i32>| {
+        let list = numbers.into_iter().map(Value::Integer).collect();
+        let operand = Box::new(value(branch, &DataType::Integer));
+        Expr::new(ExprKind::InList { value: operand, list }, Type::nullable(DataType::Boolean), Origin::default())
+    };
+    known.learn(&is((0..count as i32).collect()), true, &|_| vec![]);
+    let mut columns: Vec<Vec<usize>> = vec![];
+    for (number, other) in branches.iter().enumerate() {
+        let shift = known.include(other, Some(&is(vec![number as i32])));
+        columns.push(other.columns.iter().map(|c| c + shift).collect());
+    }
+    known.columns = (0..schema.len())
+        .map(|at| {
+            let data = &schema.fields[at].ty.data;
+            let pick = |number: usize| match columns[number].get(at) {
+                Some(column) => value(*column, data),
+                None => constant(Value::Null, data),
+            };
+            let last = pick(count - 1);
+            let all = (0..count - 1).rev().fold(last, |rest, n| choice(is(vec![n as i32]), pick(n), rest));
+            known.defined(all, None)
+        })
+        .collect();
+    known
+}
+
+/// Names of the slots of a program: a computed one is called as the column that it goes out as.
+pub(crate) fn slot_names(program: &Program) -> Vec<String> {
+    let mut names: Vec<String> = program.input.fields.iter().map(|f| expression::name(&f.name)).collect();
+    for step in &program.steps {
+        if let ProgramStep::Let(e) = step {
+            let slot = names.len();
+            let output = program.outputs.iter().find(|o| o.value.kind == ExprKind::Column(slot));
+            names.push(output.map_or_else(|| show(e, &names), |o| expression::name(&o.field.name)));
+        }
+    }
+    names
+}
+
+fn lookup_names(checked: &Checked, known: &Knowledge, step: &CheckedStep, table: usize, alias: &str) -> Vec<String> {
+    let stream = step.rows.schema.fields.iter().take(known.columns.len()).map(|f| expression::name(&f.name));
+    let theirs =
+        checked.tables[table].spec.schema.fields.iter().map(|f| format!("{alias}.{}", expression::name(&f.name)));
+    stream.chain(theirs).collect()
+}

@@ -1,0 +1,24 @@
+//! Facts and obligations: what every row is known to fulfil, and whether that is enough for what has to hold of it.
+//!
+//! A stage between checking and lowering: it reads the checked program, goes through its flows step by step, and decides each constraint of each sink:
+//! *proved* (its run-time test is taken out), *refuted* (an error, with a row that shows it) or *open* (tested for every row, and a warning).
+//! Knows typed expressions only; nothing of syntax. What it does not understand it does not know: the result is then open, never wrong.
+
+mod aggregate;
+mod arithmetic;
+mod backward;
+mod decide;
+mod follow;
+mod forward;
+mod knowledge;
+mod obligations;
+mod order;
+mod set;
+mod solve;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod witness;
+
+pub use knowledge::Reason;
+pub(crate) use obligations::decide;
