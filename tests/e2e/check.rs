@@ -16,7 +16,48 @@ fn a_right_program_is_fine() {
     assert_eq!(ran.stdout, "");
     assert_eq!(project.files(), before, "checking changes nothing");
     let json = project.flowc(&["check", "--format", "json", "sensor.flow"]).expect(0).json();
-    assert_eq!(json, serde_json::json!({ "diagnostics": [], "proved": [] }));
+    let proved = serde_json::json!([{
+        "name": "plausible",
+        "sink": "sensor_result",
+        "kind": "constraint",
+        "condition": "celsius > -273.15",
+        "facts": [
+            "value between -40 and 999 (`where` of `clean`, sensor.flow:22)",
+            "celsius = (value - 32.0) * 5.0 / 9.0 (`extend` of `clean`, sensor.flow:23)"
+        ],
+        "file": "sensor.flow",
+        "start": { "line": 35, "column": 27 },
+    }]);
+    assert_eq!(json, serde_json::json!({ "diagnostics": [], "proved": proved }));
+    let explained = project.flowc(&["explain", "sensor.flow"]).expect(0);
+    let guarantees = explained.stdout.split("\nguarantees\n").nth(1).expect("a section");
+    assert!(guarantees.contains("proved      constraint `plausible` of sink `sensor_result`"), "{guarantees}");
+    assert!(!explained.stdout.contains("stops at a row that breaks"), "no test is compiled: {}", explained.stdout);
+}
+
+/// The facts are true of the rows: what is written keeps the table's constraints, though no row was tested.
+#[test]
+fn what_is_proved_refuted_and_open_of_a_table_that_exists() {
+    let project = Project::example("sensor");
+    project.run("sensor.flow");
+    let flow = |steps: &str| {
+        format!(
+            "source sensor = delta(\"warehouse/sensor\")\nflow f = sensor |> where value is not null {steps}\n    \
+             |> extend at = timestamp_millis(timestamp), celsius = value - 300, level = 1, slot = 0 as long\n\
+             sink out = f -> delta(\"warehouse/sensor_result\")"
+        )
+    };
+    let check = |steps: &str, status: i32| {
+        project.write("more.flow", &flow(steps));
+        project.flowc(&["check", "more.flow"]).expect(status)
+    };
+    let open = check("", 0);
+    assert!(open.stdout.contains("W0821") && open.stdout.contains("expect { plausible: celsius > "), "{}", open.stdout);
+    assert!(open.stderr.ends_with("proved, 1 open\n"), "{}", open.stderr);
+    let refuted = check("|> where value < 0", 1);
+    assert!(refuted.stdout.contains("E0821") && refuted.stdout.contains("celsius: -3"), "{}", refuted.stdout);
+    let proved = check("|> where value between 100 and 200", 0);
+    assert!(proved.stderr.ends_with("proved\n") && proved.stdout.is_empty(), "{}{}", proved.stdout, proved.stderr);
 }
 
 #[test]

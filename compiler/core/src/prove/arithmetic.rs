@@ -304,7 +304,13 @@ fn real_operation(name: &str, data: &DataType, (a, b): (&Values, &Values)) -> Op
             }
             (numbers, undefined)
         }
-        "divide" if !has_zero(y) => ends(|p, q| p / q),
+        "divide" if !has_zero(y) => {
+            let (mut numbers, undefined) = ends(|p, q| p / q);
+            if infinite(y) {
+                numbers.push(0.0);
+            }
+            (numbers, undefined)
+        }
         _ => return None,
     };
     if strange && matches!(name, "add" | "subtract") {

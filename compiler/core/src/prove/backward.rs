@@ -199,7 +199,11 @@ impl State<'_> {
             ("divide", 2) => found.extend(single(1).filter(|s| *s != 0.0).map(|s| (0, s > 0.0))),
             ("negate", 1) => found.push((0, false)),
             ("clamp", 3) if single(1).is_some() && single(2).is_some() => found.push((0, true)),
-            (_, n) if is_monotone(name, &self.terms[term.args[0]].data) && (1..n).all(|i| single(i).is_some()) => {
+            (_, n)
+                if n > 0
+                    && is_monotone(name, &self.terms[term.args[0]].data)
+                    && (1..n).all(|i| single(i).is_some()) =>
+            {
                 found.push((0, true));
             }
             _ => {}
@@ -319,11 +323,11 @@ impl State<'_> {
         };
         let (hi, lo) = (bound(self.sets[b].values.hi(), &of_b, &of_a), bound(self.sets[a].values.lo(), &of_a, &of_b));
         let (hi, lo) = (beyond(hi, -1), beyond(lo, 1));
-        if let (Some(hi), Some(least)) = (hi, bound(Values::all(&of_b).lo(), &of_b, &of_a)) {
+        if let (Some(hi), Some(least)) = (hi, bound(Values::all(&of_a).lo(), &of_a, &of_b)) {
             let target = Values::between(Some(least), Some(hi));
             self.invert(a, &target, true, &|v| comparable(v, &of_a, &of_b));
         }
-        if let (Some(lo), Some(most)) = (lo, bound(Values::all(&of_a).hi(), &of_a, &of_b)) {
+        if let (Some(lo), Some(most)) = (lo, bound(Values::all(&of_b).hi(), &of_b, &of_a)) {
             let target = Values::between(Some(lo), Some(most));
             self.invert(b, &target, true, &|v| comparable(v, &of_b, &of_a));
         }

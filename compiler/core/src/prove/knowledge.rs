@@ -150,7 +150,11 @@ impl Knowledge {
                     continue;
                 }
                 let mut used = columns_of(&fact.condition);
-                if used.iter().any(|v| values.contains(v)) || self.bases(&used).iter().any(|v| values.contains(v)) {
+                let of_everything = used.is_empty();
+                if of_everything
+                    || used.iter().any(|v| values.contains(v))
+                    || self.bases(&used).iter().any(|v| values.contains(v))
+                {
                     facts.insert(index);
                     values.append(&mut used);
                 }

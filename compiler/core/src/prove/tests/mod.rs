@@ -1,5 +1,7 @@
 //! What is proved, refuted and left open, from programs: each line one constraint.
 
+mod law;
+
 use crate::checked::{Decision, ObligationKind};
 use crate::load::FixedLoader;
 use crate::pipeline::{CheckOutcome, Input, check};
