@@ -350,8 +350,9 @@ fn first_not(lo: i128, hi: i128, holds: &dyn Fn(i128) -> bool) -> Option<i128> {
         return None;
     }
     let (mut yes, mut no) = (lo, hi);
-    while no - yes > 1 {
-        let middle = yes + (no - yes) / 2;
+    // Decimals of 38 digits are further apart than a number of 128 bits can say.
+    while no.checked_sub(yes).is_none_or(|distance| distance > 1) {
+        let middle = yes.midpoint(no);
         if holds(middle) { yes = middle } else { no = middle }
     }
     Some(no)

@@ -107,7 +107,7 @@ impl Search<'_> {
                 found.extend(around(end, data));
             }
             if let (Some(lo), Some(hi)) = (set.values.lo().and_then(ordinal), set.values.hi().and_then(ordinal)) {
-                found.extend(at_ordinal(data, lo + (hi - lo) / 2));
+                found.extend(at_ordinal(data, lo.midpoint(hi)));
             }
             found.retain(|v| set.values.contains(v));
         }
@@ -159,12 +159,12 @@ fn size(set: &Set) -> i128 {
         Values::None => 0,
         Values::OneOf(members) => members.len() as i128,
         Values::Range(_) => match (set.values.lo().and_then(ordinal), set.values.hi().and_then(ordinal)) {
-            (Some(lo), Some(hi)) => hi - lo,
+            (Some(lo), Some(hi)) => hi.saturating_sub(lo).min(i128::MAX - 2),
             _ => i128::MAX - 1,
         },
         Values::All => i128::MAX - 1,
     };
-    members + i128::from(set.null)
+    members.saturating_add(i128::from(set.null))
 }
 
 /// Values that a person would think of.
