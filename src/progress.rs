@@ -1,6 +1,7 @@
 //! What a run shows of itself: bars on a terminal, a line an epoch elsewhere, JSON for programs, and the summary at the end. Knows reports only.
 
 use crate::console::{Console, Results};
+use flowc_runtime::quality::{ExpectationReport, FlowReport};
 use flowc_runtime::{EpochReport, Observer, Progress, RunSummary, SinkReport, SourceReport};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -138,7 +139,9 @@ pub fn epoch_json(report: &EpochReport) -> Value {
 /// A summary for programs; `error` where the run stopped.
 pub fn summary_json(summary: Option<&RunSummary>, error: Option<Value>) -> Value {
     let mut value = tagged("summary", serde_json::to_value(summary).unwrap_or(Value::Null));
-    value["expectations"] = json!([]);
+    if summary.is_none() {
+        value["expectations"] = json!([]);
+    }
     if let Some(error) = error {
         value["error"] = error;
     }
@@ -162,16 +165,50 @@ pub fn summary_text(name: &str, summary: &RunSummary) -> String {
         1 => format!("epoch {} committed", summary.last_epoch),
         n => format!("{n} epochs committed, up to epoch {}", summary.last_epoch),
     };
-    let width = summary.sources.iter().map(|s| s.name.len()).chain(summary.sinks.iter().map(|s| s.name.len()));
-    let width = width.max().unwrap_or(0);
+    let names = summary.sources.iter().map(|s| &s.name).chain(summary.sinks.iter().map(|s| &s.name));
+    let width = names.chain(summary.expects.iter().map(|f| &f.flow)).map(|name| name.len()).max().unwrap_or(0);
     let mut text = format!("{name}: {verdict}\n");
     for source in &summary.sources {
         text.push_str(&format!("  source {:width$}  {}\n", source.name, read(source)));
+    }
+    for (index, flow) in summary.expects.iter().enumerate() {
+        text.push_str(&format!("  expect {:width$}  {}\n", flow.flow, reconciled(flow)));
+        // The rules of a flow's several expectations stand below its last.
+        if summary.expects[index + 1..].iter().all(|later| later.flow != flow.flow) {
+            let rules = summary.expectations.iter().filter(|r| r.flow == flow.flow);
+            text.push_str(&rule_lines(&rules.collect::<Vec<_>>()));
+        }
     }
     for sink in &summary.sinks {
         text.push_str(&format!("  sink   {:width$}  {}\n", sink.name, wrote(sink)));
     }
     text
+}
+
+/// How the rows of an `expect` add up.
+fn reconciled(flow: &FlowReport) -> String {
+    let mut parts = vec![format!("{} passed", group(flow.passed))];
+    let removed = [(flow.dropped, "dropped"), (flow.quarantined, "quarantined")];
+    parts.extend(removed.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", group(n))));
+    format!("{} = {}", rows(flow.rows), parts.join(" + "))
+}
+
+/// A line a rule.
+fn rule_lines(rules: &[&ExpectationReport]) -> String {
+    let width = rules.iter().map(|r| r.name.chars().count()).max().unwrap_or(0);
+    let line = |rule: &&ExpectationReport| {
+        let (what, counts) = (if rule.judges_epoch { " epochs" } else { "" }, &rule.counts);
+        let mut parts = vec![format!("{}{what} passed", group(counts.passed))];
+        let removed = [
+            (counts.failed, "failed"),
+            (counts.dropped, "dropped"),
+            (counts.quarantined, "quarantined"),
+            (counts.repaired, "repaired"),
+        ];
+        parts.extend(removed.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", group(n))));
+        format!("    {:width$}  {:10}  {}\n", rule.name, rule.policy.word(), parts.join(", "))
+    };
+    rules.iter().map(line).collect()
 }
 
 fn read(source: &SourceReport) -> String {

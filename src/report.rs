@@ -1,7 +1,9 @@
 //! How mistakes and failures are shown: for people through miette, for programs as JSON. Knows diagnostics and run errors; not where they come from.
 
 use crate::exit::Exit;
+use crate::progress::group;
 use flowc_core::pipeline::CheckOutcome;
+use flowc_runtime::quality::ExpectationReport;
 use flowc_runtime::{Blame, RunError};
 use flowc_syntax::{Diagnostic, FileId, RenderOptions, SourceMap, Span};
 use serde_json::{Value, json};
@@ -90,6 +92,43 @@ pub fn run_error_text(error: &RunError, sources: &SourceMap, color: bool) -> Str
         }
     }
     text
+}
+
+/// The rules that rows failed, each underlined, with a few of those rows.
+pub fn failures_text(rules: &[ExpectationReport], sources: &SourceMap, color: bool) -> String {
+    let mut text = String::new();
+    for rule in rules.iter().filter(|r| r.counts.failed + r.counts.repaired > 0) {
+        let counts = &rule.counts;
+        let all = counts.passed + counts.failed;
+        let what = if rule.judges_epoch { "epochs" } else { "rows" };
+        let became = [(counts.dropped, "dropped"), (counts.quarantined, "quarantined"), (counts.repaired, "repaired")];
+        let became: Vec<String> =
+            became.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", group(n))).collect();
+        let became = if became.is_empty() { String::new() } else { format!(": {}", became.join(", ")) };
+        let failed = format!("{} of {} {what} failed", group(counts.failed + counts.repaired), group(all));
+        let message = format!("rule `{}` of `{}`: {failed}{became}", rule.name, rule.flow);
+        let origin = rule.origin;
+        let known = origin.end > 0 && (origin.file as usize) < sources.files().count();
+        if known {
+            let span = Span { file: FileId(origin.file), start: origin.start, end: origin.end };
+            text.push_str(&diagnostics_text(&[Diagnostic::warning("R0114", span, message)], sources, color));
+        } else {
+            text.push_str(&format!("{message}\n"));
+        }
+        text.push_str(&sample_rows(&rule.samples));
+    }
+    text
+}
+
+fn sample_rows(samples: &[Vec<(String, String)>]) -> String {
+    let row = |row: &Vec<(String, String)>| {
+        let cells: Vec<String> = row.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        format!("    {}\n", cells.join(", "))
+    };
+    match samples {
+        [] => String::new(),
+        _ => format!("  for example:\n{}\n", samples.iter().map(row).collect::<String>()),
+    }
 }
 
 /// A run's error for programs.

@@ -177,6 +177,7 @@ fn conclude(
     match result {
         Ok(summary) => {
             if format == Format::Text {
+                console.err(&report::failures_text(&summary.expectations, sources, console.color_err));
                 console.err(&progress::summary_text(&program.name, &summary));
             }
             Exit::Fine

@@ -8,6 +8,7 @@ mod fmt;
 mod fuzz;
 mod joins;
 mod params;
+mod quality;
 mod recovery;
 mod rows;
 mod show;

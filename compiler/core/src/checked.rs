@@ -4,7 +4,7 @@
 pub use crate::prove::Reason;
 use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::catalog::TableInfo;
-use flowc_ir::graph::{Kind, LookupKind};
+use flowc_ir::graph::{Expect, Kind, LookupKind};
 use flowc_ir::plan::{Connector, SinkMode, SourceSpec, TableSpec};
 use flowc_ir::{Expr, Field, Origin, Program, Schema};
 use indexmap::IndexMap;
@@ -141,6 +141,8 @@ pub enum Input {
     Table(usize),
     /// The flow of this index.
     Flow(usize),
+    /// The rows that the expectations of the flow of this index have rejected.
+    Rejected(usize),
 }
 
 /// A flow.
@@ -156,8 +158,19 @@ pub struct CheckedFlow {
     pub steps: Vec<CheckedStep>,
     /// The rows that come out: those of the last step, or of the input.
     pub rows: Rows,
+    /// What its expectations reject, one for each `expect` that quarantines, in their order.
+    pub rejected: Vec<CheckedRejects>,
     /// The declaration.
     pub origin: Origin,
+}
+
+/// The rows that an `expect` rejects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedRejects {
+    /// The index of the step that judges; its output is read.
+    pub step: usize,
+    /// Keeps the rejected rows, as they were before any repair, in the columns that all rejected rows of the flow have.
+    pub program: Program,
 }
 
 /// The rows between two steps.
@@ -204,6 +217,17 @@ pub enum Operation {
         /// Over the stream's columns followed by all of the table's.
         on: Expr,
     },
+    /// `x in table.column`: adds a boolean column
+    Mark {
+        /// The table of this index.
+        table: usize,
+        /// The column of the table, by its place.
+        column: usize,
+        /// What is looked for, and the type in which both are compared.
+        value: Expr,
+    },
+    /// expect: judges by boolean columns that steps before have computed; steps behind it remove rows
+    Expect(Expect),
     /// aggregate
     Aggregate {
         /// The keys.

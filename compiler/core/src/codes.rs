@@ -1,6 +1,6 @@
 //! The codes of this crate's diagnostics: one for each kind of mistake, each with a page in `docs/errors`. Codes are never reused and never change their
 //! meaning. The first two digits tell the area: 02 names, 03 types, 04 tables and sources, 05 sinks and kinds, 06 connectors, options and params, 07 what is
-//! not supported yet, 08 quality; `W` is a warning.
+//! not supported yet, 08 data quality; `W` is a warning.
 
 /// A name is declared twice.
 pub const DUPLICATE_DECLARATION: &str = "E0201";
@@ -188,9 +188,9 @@ pub const UNSUPPORTED_STREAM_JOIN: &str = "E0702";
 pub const UNSUPPORTED_OUTER_JOIN: &str = "E0703";
 /// `as of` in a join is not supported yet.
 pub const UNSUPPORTED_AS_OF: &str = "E0704";
-/// `expect` is not supported yet.
+/// `unique` is not supported yet.
 pub const UNSUPPORTED_EXPECT: &str = "E0705";
-/// `.rejected` and `.late` are not supported yet.
+/// `.late` is not supported yet.
 pub const UNSUPPORTED_SIDE_OUTPUT: &str = "E0706";
 /// `dedup` is not supported yet.
 pub const UNSUPPORTED_DEDUP: &str = "E0707";
@@ -208,12 +208,22 @@ pub const UNSUPPORTED_PARTITION_OVERWRITE: &str = "E0712";
 pub const UNSUPPORTED_KAFKA: &str = "E0713";
 /// Some clauses of sources are not supported yet.
 pub const UNSUPPORTED_CLAUSE: &str = "E0714";
-/// `in` a table's column is not supported yet.
-pub const UNSUPPORTED_MEMBERSHIP: &str = "E0715";
 /// This kind of storage is not supported yet.
 pub const UNSUPPORTED_STORAGE: &str = "E0716";
 /// This table property is not supported yet.
 pub const UNSUPPORTED_PROPERTY: &str = "E0717";
+/// Two rules of a flow have one name.
+pub const DUPLICATE_RULE: &str = "E0801";
+/// A repair gives a column another type.
+pub const REPAIR_TYPE: &str = "E0802";
+/// The rejected rows of a flow without a rule that quarantines.
+pub const NOTHING_REJECTED: &str = "E0803";
+/// `share` where it has no meaning.
+pub const SHARE: &str = "E0804";
+/// `in` a table's column where it cannot be tested.
+pub const MEMBERSHIP: &str = "E0805";
+/// The expectations of a flow reject rows of different kinds.
+pub const REJECTS_DIFFER: &str = "E0806";
 /// Malformed rows of something that has none.
 pub const NO_MALFORMED: &str = "E0861";
 /// Malformed rows are read that are not put aside.
@@ -246,6 +256,8 @@ pub const UNREACHABLE_ARM: &str = "W0302";
 pub const NEEDLESS_DEFAULT: &str = "W0303";
 /// A comparison with null.
 pub const NULL_COMPARED: &str = "W0304";
+/// Rows are quarantined where no sink reads them.
+pub const QUARANTINE_UNREAD: &str = "W0801";
 /// Malformed rows are put aside, and go nowhere.
 pub const MALFORMED_UNREAD: &str = "W0861";
 /// Tests are not supported yet.
@@ -346,8 +358,8 @@ pub const ALL: &[(&str, &str)] = &[
     (UNSUPPORTED_STREAM_JOIN, "joins of two streams are not supported yet"),
     (UNSUPPORTED_OUTER_JOIN, "right and full joins are not supported yet"),
     (UNSUPPORTED_AS_OF, "`as of` in a join is not supported yet"),
-    (UNSUPPORTED_EXPECT, "`expect` is not supported yet"),
-    (UNSUPPORTED_SIDE_OUTPUT, "`.rejected` and `.late` are not supported yet"),
+    (UNSUPPORTED_EXPECT, "`unique` is not supported yet"),
+    (UNSUPPORTED_SIDE_OUTPUT, "`.late` is not supported yet"),
     (UNSUPPORTED_DEDUP, "`dedup` is not supported yet"),
     (UNSUPPORTED_TOP, "`top` is not supported yet"),
     (UNSUPPORTED_CHANGES, "`changes` is not supported yet"),
@@ -356,9 +368,14 @@ pub const ALL: &[(&str, &str)] = &[
     (UNSUPPORTED_PARTITION_OVERWRITE, "`mode overwrite partition` is not supported yet"),
     (UNSUPPORTED_KAFKA, "`kafka` is not supported yet"),
     (UNSUPPORTED_CLAUSE, "some clauses of sources are not supported yet"),
-    (UNSUPPORTED_MEMBERSHIP, "`in` a table's column is not supported yet"),
     (UNSUPPORTED_STORAGE, "this kind of storage is not supported yet"),
     (UNSUPPORTED_PROPERTY, "this table property is not supported yet"),
+    (DUPLICATE_RULE, "two rules of a flow have one name"),
+    (REPAIR_TYPE, "a repair gives a column another type"),
+    (NOTHING_REJECTED, "the rejected rows of a flow that quarantines nothing"),
+    (SHARE, "`share` where it has no meaning"),
+    (MEMBERSHIP, "`in` a table's column where it cannot be tested"),
+    (REJECTS_DIFFER, "the expectations of a flow reject rows of different kinds"),
     (NO_MALFORMED, "malformed rows of something that has none"),
     (MALFORMED_NOT_KEPT, "malformed rows are read that are not put aside"),
     (UNUSED_PARAM, "a param is never used"),
@@ -372,6 +389,7 @@ pub const ALL: &[(&str, &str)] = &[
     (UNREACHABLE_ARM, "an arm of a `match` is never reached"),
     (NEEDLESS_DEFAULT, "a default that is never used"),
     (NULL_COMPARED, "a comparison with null"),
+    (QUARANTINE_UNREAD, "rows are quarantined where no sink reads them"),
     (MALFORMED_UNREAD, "malformed rows are put aside, and go nowhere"),
     (UNSUPPORTED_TEST, "tests are not supported yet"),
     (REFUTED_CONSTRAINT, "no row can fulfil a constraint of a sink"),

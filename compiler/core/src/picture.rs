@@ -53,12 +53,14 @@ fn shape(plan: &Plan, node: &Node) -> Shape {
             LookupKind::Left => ("left join", "white"),
             LookupKind::Semi => ("semi join", "white"),
             LookupKind::Anti => ("anti join", "white"),
+            LookupKind::Mark => ("in", "white"),
         },
         Operator::Aggregate(_) => ("aggregate", "white"),
         Operator::Sort(_) => ("sort", "white"),
         Operator::Limit(_) => ("limit", "white"),
         Operator::Union => ("union", "white"),
         Operator::Explode { .. } => ("explode", "white"),
+        Operator::Expect(_) => ("expect", "white"),
         Operator::Sink(_) => ("sink", "lightgreen"),
     };
     let name = match &node.operator {

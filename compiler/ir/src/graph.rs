@@ -89,6 +89,8 @@ pub enum Operator {
         /// The new column.
         element: Field,
     },
+    /// Judges rows by the rules of an `expect`; rows go through unchanged.
+    Expect(Expect),
     /// Writes the rows.
     Sink(SinkId),
 }
@@ -118,9 +120,88 @@ pub enum LookupKind {
     Semi,
     /// The row if there is no match.
     Anti,
+    /// The row, once, with a further boolean: whether there is a match. Three-valued as `in [..]`: null where the row's key is, or where there is no match
+    /// and the table has a null key.
+    Mark,
 }
 
-/// A lookup in a table. What comes out: the stream's columns, then (inner, left) the table's.
+/// What happens to a row that fails a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// It goes on, counted.
+    Warn,
+    /// It is removed, counted.
+    Drop,
+    /// It goes to the rejected rows.
+    Quarantine,
+    /// It is changed and judged again; if it still fails, it goes to the rejected rows.
+    Repair,
+    /// It stops the run.
+    Fail,
+}
+
+impl Policy {
+    /// All of them.
+    pub const ALL: [Policy; 5] = [Policy::Warn, Policy::Drop, Policy::Quarantine, Policy::Repair, Policy::Fail];
+
+    /// As it is written in a program.
+    pub fn word(self) -> &'static str {
+        match self {
+            Policy::Warn => "warn",
+            Policy::Drop => "drop",
+            Policy::Quarantine => "quarantine",
+            Policy::Repair => "repair",
+            Policy::Fail => "fail",
+        }
+    }
+
+    /// Whether a row that still fails goes to the rejected rows.
+    pub fn quarantines(self) -> bool {
+        matches!(self, Policy::Quarantine | Policy::Repair)
+    }
+}
+
+/// The rules of an `expect`. They were evaluated into boolean columns before; here they are counted, a few failing rows are kept to be shown, and rows that
+/// break a `fail` rule stop the run. `Transform`s behind it remove rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Expect {
+    /// The flow that it is a step of.
+    pub flow: String,
+    /// The rules, in declared order.
+    pub rules: Vec<ExpectRule>,
+}
+
+/// A rule of an `expect`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExpectRule {
+    /// Its name.
+    pub name: String,
+    /// What happens to a row that fails.
+    pub policy: Policy,
+    /// The position of the boolean, never null, that says whether the (repaired) row passes. None: every row does, which is proved; or the rule judges the
+    /// epoch.
+    pub passes: Option<usize>,
+    /// The position of the boolean, never null, that says whether the row failed at first and was changed.
+    pub repaired: Option<usize>,
+    /// A rule that judges the whole epoch.
+    pub share: Option<ShareCondition>,
+    /// The columns that the rule reads, to be shown of failing rows.
+    pub shown: Vec<usize>,
+    /// The condition.
+    pub origin: Origin,
+}
+
+/// A condition on the shares of an epoch's rows that fail rules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShareCondition {
+    /// The rules, by their place in [`Expect::rules`].
+    pub of: Vec<usize>,
+    /// From these rules' shares (doubles from 0 to 1; 0 if there are no rows) to a boolean.
+    pub program: Program,
+}
+
+/// A lookup in a table. What comes out: the stream's columns, then (inner, left) the table's, or (mark) whether there is a match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lookup {
     /// The table.

@@ -1,6 +1,7 @@
 //! What the runtime asks of sources and sinks. Knows batches, ranges and epochs; nothing of any storage format.
 
 use crate::error::RunError;
+use crate::quality::Judgement;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use flowc_ir::Schema;
@@ -150,8 +151,8 @@ pub trait SinkEpoch: Send + Sync {
     async fn writer(&self) -> Result<Box<dyn SinkWriter>, RunError>;
 
     /// Makes all that the finished writers wrote visible, at once, together with the epoch's number. When this fails, nothing is visible, or (after a crash)
-    /// [`Sink::committed`] tells.
-    async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError>;
+    /// [`Sink::committed`] tells. `quality` is what the expectations that the rows went through came to; a target that has a place for such things keeps it.
+    async fn commit(&self, written: Vec<Written>, quality: &[Judgement]) -> Result<Committed, RunError>;
 
     /// Removes what was written, as far as that is possible; called when the epoch failed.
     async fn abort(&self, written: Vec<Written>);

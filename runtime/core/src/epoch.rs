@@ -5,12 +5,14 @@ use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, paths};
 use crate::jobs::{Inputs, World, located};
 use crate::operators::aggregate::Aggregate;
+use crate::operators::expect::Expect;
 use crate::operators::explode::Explode;
 use crate::operators::limit::Limit;
 use crate::operators::lookup::Lookup;
 use crate::operators::sort::Sort;
 use crate::operators::transform::Transform;
 use crate::operators::{Fault, RowFault, internal};
+use crate::quality::Judgement;
 use crate::report::{Observer, Progress, SinkReport, SourceProgress, SourceReport};
 use crate::resequence::Resequencer;
 use crate::run::{RunOptions, application};
@@ -100,13 +102,15 @@ struct Leaf {
 }
 
 impl EpochRun {
-    /// Runs the epoch for the sinks named in `write`; reports what was read and written.
+    /// Runs the epoch for the sinks named in `write`; reports what was read and written, and what the expectations came to. `keep` records those before the
+    /// first sink commits.
     pub(crate) async fn run(
         self,
         record: &EpochRecord,
         inputs: &[Inputs],
         write: &[String],
-    ) -> Result<(Vec<SourceReport>, Vec<SinkReport>), Halt> {
+        keep: impl FnOnce(&[Judgement]) -> Result<(), RunError>,
+    ) -> Result<(Vec<SourceReport>, Vec<SinkReport>, Vec<Judgement>), Halt> {
         let plan = &self.executable.plan;
         let needed: BTreeSet<usize> = (plan.sinks.iter().zip(inputs))
             .filter(|(spec, _)| write.contains(&spec.name))
@@ -122,20 +126,30 @@ impl EpochRun {
         let begun = self.options.clock.now();
         let meter = Arc::new(Meter { epoch: record.epoch, begun, sources: sources.collect() });
         let this = Arc::new(self);
-        if let Err(halt) = this.drive(record, &flow, &meter, context).await {
-            for (_, sink) in flow.sinks() {
-                sink.abort().await;
+        let driven = this.drive(record, &flow, &meter, context).await;
+        let judged = driven.and_then(|()| Ok(flow.judgements(&context)?));
+        let kept = judged.and_then(|judged| {
+            let all: Vec<Judgement> = judged.iter().map(|(_, judgement)| judgement.clone()).collect();
+            keep(&all)?;
+            Ok((judged, all))
+        });
+        let (judged, all) = match kept {
+            Ok(kept) => kept,
+            Err(halt) => {
+                for (_, sink) in flow.sinks() {
+                    sink.abort().await;
+                }
+                return Err(halt);
             }
-            return Err(halt);
-        }
-        let sinks = this.commit(&flow).await?;
+        };
+        let sinks = this.commit(&flow, inputs, &judged).await?;
         let read = record.sources.iter().map(|(name, range)| {
             let count = meter.sources.iter().find(|s| s.name == *name);
             let read = |pick: fn(&Count) -> &AtomicU64| count.map_or(0, |c| pick(c).load(Ordering::Relaxed));
             let (rows, malformed) = (read(|c| &c.rows), read(|c| &c.malformed));
             SourceReport { name: name.clone(), range: range.text.clone(), rows, malformed }
         });
-        Ok((read.collect(), sinks))
+        Ok((read.collect(), sinks, all))
     }
 
     /// The stations of the needed nodes. Sinks are begun last: until then nothing has to be undone.
@@ -200,6 +214,7 @@ impl EpochRun {
                 lookup.hold(held);
                 Station::Stateless(Box::new(lookup))
             }
+            Operator::Expect(spec) => Station::Expect(Expect::new(spec), context),
             Operator::Aggregate(spec) => Station::Blocking(Box::new(Aggregate::new(
                 spec,
                 (input, &node.schema),
@@ -503,6 +518,10 @@ impl EpochRun {
     fn halt(&self, fault: Fault, what: &str, context: EvalContext) -> Halt {
         match fault {
             Fault::Run(error) => Halt::Error(error),
+            Fault::Rule(error) => {
+                let help = error.help.clone().unwrap_or_default();
+                Halt::Error(Box::new(error.help(format!("the row comes from {what}\n{help}"))))
+            }
             Fault::Row(fault) => Halt::Error(Box::new(self.describe(*fault, what, context))),
         }
     }
@@ -527,7 +546,12 @@ impl EpochRun {
     }
 
     /// Ends all writers, then commits sink by sink; those that keep no account of epochs last, because they write again what is run again.
-    async fn commit(&self, flow: &Flow) -> Result<Vec<SinkReport>, Halt> {
+    async fn commit(
+        &self,
+        flow: &Flow,
+        inputs: &[Inputs],
+        judged: &[(usize, Judgement)],
+    ) -> Result<Vec<SinkReport>, Halt> {
         let plan = &self.executable.plan;
         let mut ready: Vec<(usize, &SinkStation, Vec<Written>)> = vec![];
         for (node, station) in flow.sinks() {
@@ -554,7 +578,9 @@ impl EpochRun {
                 return Err(Halt::Cancelled);
             }
             self.committing.store(true, Ordering::SeqCst);
-            match station.commit(written).await {
+            let passed = judged.iter().filter(|(node, _)| inputs[sink].nodes.contains(node));
+            let passed: Vec<Judgement> = passed.map(|(_, judgement)| judgement.clone()).collect();
+            match station.commit(written, &passed).await {
                 Ok(committed) => reports.push(SinkReport { name: spec.name.clone(), committed }),
                 Err(error) => {
                     abort(ready.collect()).await;

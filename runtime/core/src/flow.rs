@@ -4,9 +4,12 @@
 use crate::batch::{Batch, Order};
 use crate::connector::{Committed, SinkEpoch, SinkWriter, Written, has_schema};
 use crate::error::RunError;
+use crate::operators::expect::Expect;
 use crate::operators::{Blocking, Fault, Stateless};
+use crate::quality::Judgement;
 use crate::resequence::Resequencer;
 use arrow::record_batch::RecordBatch;
+use flowc_ir::eval::EvalContext;
 use flowc_ir::graph::Graph;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,6 +27,8 @@ pub(crate) enum Station {
     Union,
     /// See [`Stateless`].
     Stateless(Box<dyn Stateless>),
+    /// Rows go through it unchanged.
+    Expect(Expect, EvalContext),
     /// See [`Blocking`]; what comes out enters the next stations as from a leaf.
     Blocking(Box<dyn Blocking>),
     /// Rows leave here.
@@ -144,6 +149,12 @@ impl Flow {
                             }
                         }
                     }
+                    Station::Expect(expect, context) => {
+                        expect.check(&data, context)?;
+                        let batch = cursor.stamp(path, data);
+                        expect.observe(batch.order, &batch.data)?;
+                        self.push(cursor, reader, path, batch.data).await?;
+                    }
                     Station::Blocking(operator) => operator.push(cursor.worker, cursor.stamp(path, data))?,
                     Station::Sink(sink) => sink.push(cursor.worker, cursor.stamp(path, data)).await?,
                 }
@@ -160,6 +171,12 @@ impl Flow {
                 Station::Union => {
                     if let Some(fault) = self.probe(reader, data) {
                         return Some(fault);
+                    }
+                }
+                Station::Expect(expect, context) => {
+                    let fault = expect.check(data, context).err().or_else(|| self.probe(reader, data));
+                    if fault.is_some() {
+                        return fault;
                     }
                 }
                 Station::Stateless(operator) => {
@@ -206,6 +223,15 @@ impl Flow {
             data.schema(),
             node.map_or(String::new(), |n| n.schema.to_string()),
         );
+    }
+
+    /// What the expectations came to, by node.
+    pub(crate) fn judgements(&self, context: &EvalContext) -> Result<Vec<(usize, Judgement)>, RunError> {
+        let judged = self.stations.iter().enumerate().filter_map(|(node, station)| match station {
+            Station::Expect(expect, _) => Some(expect.finish(context).map(|judgement| (node, judgement))),
+            _ => None,
+        });
+        judged.collect()
     }
 
     pub(crate) fn sinks(&self) -> impl Iterator<Item = (usize, &SinkStation)> {
@@ -288,8 +314,8 @@ impl SinkStation {
         Ok(written)
     }
 
-    pub(crate) async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError> {
-        self.epoch.commit(written).await
+    pub(crate) async fn commit(&self, written: Vec<Written>, quality: &[Judgement]) -> Result<Committed, RunError> {
+        self.epoch.commit(written, quality).await
     }
 
     /// Gives up.

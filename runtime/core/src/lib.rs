@@ -18,6 +18,7 @@ mod jobs;
 mod keys;
 pub mod operators;
 pub mod protocol;
+pub mod quality;
 pub mod report;
 mod resequence;
 mod run;

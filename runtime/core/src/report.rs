@@ -1,6 +1,7 @@
 //! What a run tells of itself: while it goes on, after each epoch, and at its end. Plain data, written as JSON by whoever shows it.
 
 use crate::connector::{Committed, Position};
+use crate::quality::{self, ExpectationReport, FlowReport};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -46,6 +47,12 @@ pub struct EpochReport {
     pub sinks: Vec<SinkReport>,
     /// The versions of the tables.
     pub tables: IndexMap<String, Position>,
+    /// How the rows of each `expect` reconcile.
+    #[serde(default)]
+    pub expects: Vec<FlowReport>,
+    /// Every rule of every `expect` that rows went through.
+    #[serde(default)]
+    pub expectations: Vec<ExpectationReport>,
 }
 
 /// How far an epoch is.
@@ -112,6 +119,10 @@ pub struct RunSummary {
     pub lookups: IndexMap<String, Position>,
     /// Whether it was stopped from outside.
     pub cancelled: bool,
+    /// How the rows of each `expect` reconcile, over the epochs of this run.
+    pub expects: Vec<FlowReport>,
+    /// Every rule, over the epochs of this run.
+    pub expectations: Vec<ExpectationReport>,
 }
 
 impl RunSummary {
@@ -141,6 +152,8 @@ impl RunSummary {
                 total.committed.already |= wrote.committed.already;
             }
         }
+        quality::add_flows(&mut self.expects, &report.expects);
+        quality::add_rules(&mut self.expectations, &report.expectations);
         self.lookups.extend(report.tables.iter().map(|(name, version)| (name.clone(), version.clone())));
     }
 }

@@ -8,6 +8,7 @@ use crate::epoch::{EpochRun, Halt};
 use crate::error::RunError;
 use crate::jobs::{Inputs, Planner, World, advance, check_locations, inputs, located};
 use crate::protocol::{Action, Facts, Planned, SinkFacts, Stop, decide};
+use crate::quality::{self, Judgement};
 use crate::report::{EpochReport, Observer, RunSummary, SinkReport};
 use crate::state::{Checkpoint, EpochRecord, SinkState, StateDir};
 use flowc_ir::plan::{Executable, Plan};
@@ -205,10 +206,19 @@ impl Session {
             committing: Arc::clone(&committing),
         };
         let begun = self.options.clock.now();
-        let (sources, mut sinks) = if write.is_empty() {
-            (vec![], vec![])
+        let mut earlier = std::mem::take(&mut record.quality);
+        let (sources, mut sinks, judged) = if write.is_empty() {
+            (vec![], vec![], vec![])
         } else {
-            match run.run(&record, &self.inputs, write).await {
+            let keep = |judged: &[Judgement]| {
+                if judged.is_empty() && earlier.is_empty() {
+                    return Ok(());
+                }
+                // Those of sinks that have the epoch stay as they were counted: their rows are not read again.
+                earlier = quality::latest(&earlier, judged);
+                self.state.save_epoch(&EpochRecord { quality: earlier.clone(), ..record.clone() })
+            };
+            match run.run(&record, &self.inputs, write, keep).await {
                 Ok(done) => done,
                 Err(halt) => {
                     // No sink has the epoch: the next run plans it anew, from what the sources hold then, be it a corrected file.
@@ -225,7 +235,11 @@ impl Session {
             name: name.clone(),
             committed: Committed { already: true, ..Committed::default() },
         }));
+        let (expects, mut expectations) = Judgement::apart(&quality::latest(&earlier, &judged));
+        quality::place(&mut expectations, &self.executable.plan);
         advance(&mut self.checkpoint, &self.executable.plan, &self.inputs, &record);
+        quality::add_rules(&mut self.checkpoint.expectations, &expectations);
+        self.checkpoint.expectations.iter_mut().for_each(|rule| rule.samples.clear());
         self.state.save_checkpoint(&self.checkpoint)?;
         let report = EpochReport {
             epoch: record.epoch,
@@ -235,6 +249,8 @@ impl Session {
             sources,
             sinks,
             tables: record.tables.clone(),
+            expects,
+            expectations,
         };
         record.report = Some(report.clone());
         self.state.save_epoch(&record)?;

@@ -7,6 +7,7 @@
 
 use crate::connector::{Position, SourceRange};
 use crate::error::RunError;
+use crate::quality::{ExpectationReport, Judgement};
 use crate::report::EpochReport;
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
@@ -50,6 +51,9 @@ pub struct Checkpoint {
     pub sinks: IndexMap<String, SinkState>,
     /// Where each source, by name, was read from.
     pub locations: IndexMap<String, serde_json::Value>,
+    /// What the expectations came to over all finished epochs, those of earlier forms of the program too.
+    #[serde(default)]
+    pub expectations: Vec<ExpectationReport>,
 }
 
 /// What an epoch reads and writes: enough to run it again.
@@ -71,6 +75,10 @@ pub struct EpochRecord {
     pub tables: IndexMap<String, Position>,
     /// The tables whose rows are read as a stream (as opposed to looked up in).
     pub scans: Vec<String>,
+    /// What its expectations came to, written before the first sink commits: by node of the graph. A run that goes on with the epoch does not see the rows of
+    /// sinks that have it.
+    #[serde(default)]
+    pub quality: Vec<Judgement>,
     /// What became of it.
     pub report: Option<EpochReport>,
 }
@@ -110,7 +118,8 @@ impl StateDir {
         let found: Option<Checkpoint> = read(&self.root.join("checkpoint.json"))?;
         let Some(checkpoint) = found else {
             let (sinks, locations) = (IndexMap::new(), IndexMap::new());
-            return Ok(Checkpoint { format: FORMAT, pipeline: pipeline.to_string(), done: 0, sinks, locations });
+            let (pipeline, expectations) = (pipeline.to_string(), vec![]);
+            return Ok(Checkpoint { format: FORMAT, pipeline, done: 0, sinks, locations, expectations });
         };
         if checkpoint.pipeline != pipeline {
             let text = format!(
@@ -240,6 +249,7 @@ mod tests {
             sources: IndexMap::new(),
             tables: IndexMap::new(),
             scans: vec![],
+            quality: vec![],
             report: None,
         }
     }

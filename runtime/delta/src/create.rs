@@ -59,7 +59,7 @@ pub async fn write_rows(storage: &Storage, table: &NewTable, batches: &[RecordBa
         }
     }
     let written = vec![writer.finish().await?];
-    match epoch.commit(written.clone()).await {
+    match epoch.commit(written.clone(), &[]).await {
         Ok(committed) => Ok(committed),
         Err(error) => {
             epoch.abort(written).await;

@@ -49,6 +49,9 @@ impl Checker<'_> {
         filter: Option<&ast::Expr>,
         span: Span,
     ) -> Option<Expr> {
+        if name.text == "share" && !self.declarations.functions.contains_key("share") {
+            return self.share(env, args, span);
+        }
         if let Some(function) = AggregateFunction::find(&name.text) {
             return self.aggregate_call(env, function, name, args, filter, span);
         }

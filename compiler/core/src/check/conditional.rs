@@ -106,17 +106,8 @@ impl Checker<'_> {
         span: Span,
     ) -> Option<Expr> {
         let value = self.expr(env, value);
-        if self.is_table_column(env, list) {
-            self.report(
-                Diagnostic::error(
-                    codes::UNSUPPORTED_MEMBERSHIP,
-                    list.span,
-                    "`in` a table's column is not supported yet",
-                )
-                .label("a column of a table")
-                .help("use `|> semi join table on table.column == value`, or `anti join` for those that are not there"),
-            );
-            return None;
+        if let Some(column) = self.table_column(env, list) {
+            return self.in_table(env, value, column, span).map(|e| negate_if(e, negated));
         }
         let found = match &list.kind {
             ast::ExprKind::Array(items) => {
@@ -129,17 +120,6 @@ impl Checker<'_> {
             }
         };
         found.map(|e| negate_if(e, negated))
-    }
-
-    fn is_table_column(&self, env: &Env<'_>, list: &ast::Expr) -> bool {
-        let ast::ExprKind::Field(base, _) = &list.kind else { return false };
-        let ast::ExprKind::Name(table) = &base.kind else { return false };
-        let shadowed = env.rows.own(&table.text).is_some() || env.rows.has_table(&table.text);
-        let is_relation = self.declarations.relations.contains_key(&table.text);
-        if is_relation && !shadowed {
-            self.mark(super::Used::Relation, &table.text);
-        }
-        is_relation && !shadowed
     }
 
     fn in_list(&self, env: &mut Env<'_>, value: Expr, items: Vec<Expr>, span: Span) -> Option<Expr> {

@@ -1,11 +1,12 @@
 //! Sources, tables and flows by name: each checked once, flows after what they read.
 
 use crate::check::declarations::Relation;
-use crate::check::scope::Rows;
-use crate::check::{Checker, Used, list, origin};
-use crate::checked::{CheckedFlow, CheckedStep, Input, Operation};
+use crate::check::scope::{Column, Rows};
+use crate::check::{Checker, Used, article, list, origin};
+use crate::checked::{CheckedFlow, CheckedRejects, CheckedStep, Input, Operation};
 use crate::codes;
-use flowc_syntax::ast::{Flow, FlowRef, Step};
+use flowc_ir::{Expr, ExprKind, Field, Output, Program, Type, Value};
+use flowc_syntax::ast::{Flow, FlowRef, Name, Step};
 use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
 use flowc_syntax::span::Span;
 
@@ -16,6 +17,8 @@ pub(crate) struct Done {
     pub input: Input,
     /// Its rows.
     pub rows: Rows,
+    /// The rows that its expectations reject; none: it has no expectation that quarantines.
+    pub rejected: Option<Rows>,
 }
 
 /// How far a source, table or flow has come.
@@ -24,7 +27,7 @@ pub(crate) enum State {
     /// Its steps are being checked.
     Open,
     /// Checked; none: it stands in a circle.
-    Done(Option<Done>),
+    Done(Option<Box<Done>>),
 }
 
 /// A flow while its steps are checked.
@@ -34,7 +37,22 @@ pub(crate) struct FlowBuilder {
     pub name: String,
     /// The rows so far.
     pub rows: Rows,
+    /// The rules of its expectations so far.
+    pub rules: Vec<(String, Span)>,
+    /// What its expectations reject so far.
+    pub rejects: Vec<Rejects>,
     steps: Vec<CheckedStep>,
+}
+
+/// The rows that an `expect` rejects.
+#[derive(Debug)]
+pub(crate) struct Rejects {
+    /// The step that judges.
+    pub step: usize,
+    /// Keeps the rejected rows, in their columns.
+    pub program: Program,
+    /// Those columns.
+    pub rows: Rows,
 }
 
 impl FlowBuilder {
@@ -43,6 +61,11 @@ impl FlowBuilder {
         let checked = CheckedStep { operation, rows: rows.checked(), keyword, origin: origin(step.span) };
         self.steps.push(checked);
         self.rows = rows;
+    }
+
+    /// The index of the step that was added last.
+    pub fn last_step(&self) -> usize {
+        self.steps.len().saturating_sub(1)
     }
 
     /// After a step that is wrong nothing is known of the columns.
@@ -76,11 +99,30 @@ impl Checker<'_> {
         if let Some(output) = reference.output.as_ref().filter(|o| o.text == super::malformed::OUTPUT) {
             return self.malformed(relation, name, output.span);
         }
-        if let Some(output) = &reference.output {
-            self.side_output(relation.word(), &name.text, &output.text, output.span);
-            return None;
+        let done = self.relation_named(&name.text, Some(name.span));
+        match &reference.output {
+            None => done,
+            Some(output) if output.text == "rejected" => self.rejected(done?, name, output.span),
+            Some(output) => {
+                self.side_output(relation.word(), &name.text, &output.text, output.span);
+                None
+            }
         }
-        self.relation_named(&name.text, Some(name.span))
+    }
+
+    /// `flow.rejected`
+    fn rejected(&self, flow: Done, name: &Name, span: Span) -> Option<Done> {
+        if let (Input::Flow(index), Some(rows)) = (flow.input, flow.rejected) {
+            return Some(Done { input: Input::Rejected(index), rows, rejected: None });
+        }
+        if !self.declarations.broken.contains(&name.text) {
+            self.report(
+                Diagnostic::error(codes::NOTHING_REJECTED, span, format!("`{}` rejects no rows", name.text))
+                    .label("no rule of it quarantines")
+                    .help("add a rule: `|> expect { known: id is not null else quarantine }`"),
+            );
+        }
+        None
     }
 
     fn side_output(&self, word: &str, name: &str, output: &str, span: Span) {
@@ -126,7 +168,7 @@ impl Checker<'_> {
         let relation = *self.declarations.relations.get(name)?;
         let state = self.relations.borrow().get(name).cloned();
         match state {
-            Some(State::Done(done)) => return done,
+            Some(State::Done(done)) => return done.map(|done| *done),
             Some(State::Open) => {
                 let declared = relation.name().span;
                 self.report(
@@ -152,7 +194,7 @@ impl Checker<'_> {
         if let Some(done) = done.as_mut().filter(|_| self.declarations.broken.contains(name)) {
             done.rows = Rows { columns: vec![], ..Rows::unknown() };
         }
-        self.relations.borrow_mut().insert(name.to_string(), State::Done(done.clone()));
+        self.relations.borrow_mut().insert(name.to_string(), State::Done(done.clone().map(Box::new)));
         done
     }
 
@@ -160,10 +202,13 @@ impl Checker<'_> {
         let input = self.relation(&flow.input);
         let mut rows = input.as_ref().map_or_else(Rows::unknown, |i| i.rows.clone());
         rows.open |= self.declarations.broken.contains(&flow.name.text);
-        let mut builder = FlowBuilder { name: flow.name.text.clone(), rows, steps: vec![] };
+        let mut builder =
+            FlowBuilder { name: flow.name.text.clone(), rows, rules: vec![], rejects: vec![], steps: vec![] };
         for step in &flow.steps {
             self.step(&mut builder, step);
         }
+        let rejected = self.rejected_rows(&mut builder, flow);
+        let rejects = builder.rejects.into_iter().map(|r| CheckedRejects { step: r.step, program: r.program });
         let mut checked = self.checked.borrow_mut();
         checked.flows.push(CheckedFlow {
             name: flow.name.text.clone(),
@@ -171,9 +216,71 @@ impl Checker<'_> {
             input: input.map_or(Input::Source(0), |i| i.input),
             steps: builder.steps,
             rows: builder.rows.checked(),
+            rejected: rejects.collect(),
             origin: origin(flow.span),
         });
-        Done { input: Input::Flow(checked.flows.len() - 1), rows: builder.rows }
+        Done { input: Input::Flow(checked.flows.len() - 1), rows: builder.rows, rejected }
+    }
+
+    /// The rows that all expectations of a flow reject, brought into the columns of all of them: what one of them lacks is null.
+    fn rejected_rows(&self, builder: &mut FlowBuilder, flow: &Flow) -> Option<Rows> {
+        let (first, rest) = builder.rejects.split_first()?;
+        let mut rows = first.rows.clone();
+        for other in rest {
+            rows.open |= other.rows.open;
+            rows.bounded &= other.rows.bounded;
+            for column in rows.columns.iter_mut().filter(|c| other.rows.own(&c.name).is_none()) {
+                column.ty = column.ty.clone().map(|t| t.with_nullable(true));
+            }
+            for column in &other.rows.columns {
+                let Some(known) = rows.columns.iter_mut().find(|c| c.name == column.name) else {
+                    let ty = column.ty.clone().map(|t| t.with_nullable(true));
+                    rows.columns.push(Column { ty, ..column.clone() });
+                    continue;
+                };
+                let (Some(a), Some(b)) = (&known.ty, &column.ty) else { continue };
+                match a.common(b) {
+                    Some(ty) => known.ty = Some(ty),
+                    None => {
+                        self.rejects_differ(flow, &column.name, (a, b));
+                        return Some(Rows::unknown());
+                    }
+                }
+            }
+        }
+        let columns = rows.columns.clone();
+        let mut rows = rows.with_columns(columns);
+        // The columns that every rejected row has stand behind the others.
+        let behind = |c: &Column| ["_failed", "_epoch"].iter().position(|n| *n == c.name);
+        rows.columns.sort_by_key(|c| behind(c).map_or(0, |place| place + 1));
+        let columns = rows.columns.clone();
+        let rows = rows.with_columns(columns);
+        for rejects in &mut builder.rejects {
+            let made = std::mem::take(&mut rejects.program.outputs);
+            let output = |column: &Column| {
+                let ty = column.ty.clone().unwrap_or_else(Type::null);
+                let field = Field { name: column.name.clone(), ty: ty.clone(), comment: column.comment.clone() };
+                let value = match made.iter().find(|o| o.field.name == column.name) {
+                    Some(made) => self.converted(made.value.clone(), &ty.data),
+                    None => Expr::new(ExprKind::Literal(Value::Null), ty, origin(flow.span)),
+                };
+                Output { field, value }
+            };
+            rejects.program.outputs = rows.columns.iter().map(output).collect();
+        }
+        Some(rows)
+    }
+
+    fn rejects_differ(&self, flow: &Flow, column: &str, (a, b): (&Type, &Type)) {
+        self.report(
+            Diagnostic::error(
+                codes::REJECTS_DIFFER,
+                flow.name.span,
+                format!("the rejected rows of `{}` have two kinds of `{column}`", flow.name.text),
+            )
+            .label(format!("{} for one `expect`, {} for another", article(a), article(b)))
+            .help("split the flow: each part has rejected rows of its own"),
+        );
     }
 
     /// Reports something of the language that does not run yet.

@@ -76,7 +76,7 @@ impl Checker<'_> {
                     column.ty = column.ty.clone().map(|t| t.with_nullable(true));
                 }
             }
-            LookupKind::Semi | LookupKind::Anti => columns.truncate(stream),
+            LookupKind::Semi | LookupKind::Anti | LookupKind::Mark => columns.truncate(stream),
         }
         let kept = columns.len();
         let mut rows = flow.rows.with_columns(columns);

@@ -94,7 +94,7 @@ impl Checker<'_> {
             }
         }
         let Input::Source(index) = done.input else { return None };
-        Some(Done { input: Input::Malformed(index), rows: rows(&done.rows) })
+        Some(Done { input: Input::Malformed(index), rows: rows(&done.rows), rejected: None })
     }
 
     fn not_kept(&self, source: &Source, clause: Option<(&Name, Span)>, output: Span) {

@@ -9,11 +9,13 @@ mod conditional;
 mod connector;
 mod constant;
 mod declarations;
+mod expect;
 mod expr;
 mod flow;
 mod function;
 mod join;
 mod malformed;
+mod membership;
 mod names;
 mod narrow;
 mod operators;
@@ -123,6 +125,7 @@ pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog:
     checker.check_sinks();
     checker.check_tests();
     if !broken {
+        checker.warn_quarantine();
         checker.warn_unused();
         checker.warn_malformed_unread();
     }

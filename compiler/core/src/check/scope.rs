@@ -1,5 +1,6 @@
 //! What an expression sees: columns, locals and the facts known of them. Pure data; knows nothing of declarations or diagnostics.
 
+use crate::check::membership::Mark;
 use crate::check::narrow::Facts;
 use flowc_ir::graph::Kind;
 use flowc_ir::{Expr, Field, LocalId, Schema, Type};
@@ -178,6 +179,15 @@ pub(crate) struct AggregateContext {
     pub keyed: bool,
 }
 
+/// What the condition of a rule that judges the epoch sees.
+#[derive(Debug, Clone)]
+pub(crate) struct Shares {
+    /// The rules that judge rows.
+    pub rules: Vec<String>,
+    /// Those whose shares the condition asks for; each stands for the column of its place.
+    pub used: Vec<String>,
+}
+
 /// The surroundings of an expression.
 #[derive(Debug)]
 pub(crate) struct Env<'a> {
@@ -199,6 +209,10 @@ pub(crate) struct Env<'a> {
     pub place: Place,
     /// The columns that the step makes besides, which it does not see.
     pub siblings: Vec<String>,
+    /// Tests against tables found so far; none: there can be none here.
+    pub marks: Option<Vec<Mark>>,
+    /// The rules whose shares may be asked for; none: no shares here.
+    pub shares: Option<Shares>,
     /// How many functions are being inlined around this.
     pub depth: usize,
     /// How many expressions are around this, those of inlined functions too.
@@ -218,6 +232,8 @@ impl<'a> Env<'a> {
             reads: BTreeSet::new(),
             place: Place::Row,
             siblings: vec![],
+            marks: None,
+            shares: None,
             depth: 0,
             level: 0,
         }

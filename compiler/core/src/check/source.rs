@@ -73,7 +73,7 @@ impl Checker<'_> {
             });
         }
         rows.event_time = event_time;
-        Done { input, rows }
+        Done { input, rows, rejected: None }
     }
 
     /// Checks a table.
@@ -98,7 +98,7 @@ impl Checker<'_> {
                 info: opened.info,
             });
         }
-        Done { input, rows }
+        Done { input, rows, rejected: None }
     }
 
     fn promised(&self, opened: Option<&Opened>, span: Span) -> Vec<TableFact> {

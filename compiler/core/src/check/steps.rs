@@ -1,6 +1,7 @@
 //! The steps that neither join nor aggregate.
 
 use crate::check::flow::FlowBuilder;
+use crate::check::membership::{with_slots, without_marks};
 use crate::check::narrow::{Outcome, facts};
 use crate::check::scope::{Column, Env, Obstacle, Rows};
 use crate::check::types::span_of;
@@ -29,15 +30,7 @@ impl Checker<'_> {
             StepKind::Limit(count) => self.limit(flow, step, count),
             StepKind::Union(others) => self.union(flow, step, others),
             StepKind::Explode { value, column } => self.explode(flow, step, value, column.as_ref()),
-            StepKind::Expect(_) => {
-                self.unsupported(
-                    codes::UNSUPPORTED_EXPECT,
-                    step.keyword,
-                    "`expect`",
-                    "keep rows with `|> where …`, change values with `|> extend …`",
-                );
-                flow.give_up();
-            }
+            StepKind::Expect(rules) => self.expect(flow, step, rules),
             StepKind::Dedup { .. } => {
                 self.unsupported(
                     codes::UNSUPPORTED_DEDUP,
@@ -58,7 +51,9 @@ impl Checker<'_> {
     }
 
     fn where_step(&self, flow: &mut FlowBuilder, step: &Step, condition: &ast::Expr) {
-        let mut env = Env::new(&flow.rows);
+        let before = flow.rows.clone();
+        let mut env = Env::new(&before);
+        env.marks = Some(vec![]);
         let condition = self.condition(&mut env, condition, "the condition of `where`");
         self.lineage.borrow_mut().root(&env.reads);
         let Some(condition) = condition else {
@@ -66,10 +61,14 @@ impl Checker<'_> {
             flow.rows = assume_present(&flow.rows);
             return;
         };
+        let marks = env.marks.take().unwrap_or_default();
+        let known = facts(&without_marks(&condition, &marks), Outcome::True).of_slots();
+        let slots = self.push_marks(flow, step, "where", marks);
         let mut rows = flow.rows.clone();
-        rows.facts.add(facts(&condition, Outcome::True).of_slots());
+        rows.columns.truncate(before.columns.len());
+        rows.facts.add(known);
         let mut program = Program { input: flow.rows.schema(), ..Program::default() };
-        program.steps.push(ProgramStep::Filter(condition));
+        program.steps.push(ProgramStep::Filter(with_slots(condition, &slots)));
         self.transform(flow, step, "where", program, rows);
     }
 
@@ -248,7 +247,8 @@ impl Checker<'_> {
         self.transform(flow, step, "rename", program, rows);
     }
 
-    fn own_column(&self, rows: &Rows, name: &Name) -> bool {
+    /// Whether the flow has a column of its own of this name; reports it where not.
+    pub(super) fn own_column(&self, rows: &Rows, name: &Name) -> bool {
         if rows.own(&name.text).is_some() {
             return true;
         }

@@ -8,7 +8,9 @@ mod text;
 pub use guarantees::{Guarantee, guarantees, tally};
 
 use flowc_ir::eval::KernelReport;
-use flowc_ir::graph::{Aggregate, Kind, Lookup, LookupKind, Node, NodeId, Operator, SortColumn};
+use flowc_ir::graph::{
+    Aggregate, Expect, ExpectRule, Kind, Lookup, LookupKind, Node, NodeId, Operator, Policy, SortColumn,
+};
 use flowc_ir::plan::{Connector, KernelSlot, Plan, SinkMode, SinkSpec, VersionSpec};
 use flowc_ir::{Program, Schema};
 use indexmap::IndexMap;
@@ -315,6 +317,7 @@ fn step(
                 None,
             )
         }
+        Operator::Expect(expect) => ("expect", self::expect(expect, &node.schema), None),
         Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) | Operator::Sink(_) => ("", vec![], None),
     };
     let changing_by = match &node.kind {
@@ -382,6 +385,7 @@ fn lookup(lookup: &Lookup, table: &str, stream: &Schema) -> Vec<String> {
         LookupKind::Left => "a row for each match, and those without one",
         LookupKind::Semi => "rows with a match",
         LookupKind::Anti => "rows without a match",
+        LookupKind::Mark => "for each row, whether there is a match",
     };
     let prepared = lookup.prepare.output_schema();
     let keys = lookup.stream_keys.iter().zip(&lookup.table_keys);
@@ -403,6 +407,32 @@ fn lookup(lookup: &Lookup, table: &str, stream: &Schema) -> Vec<String> {
         lines.push(format!("matches only where {condition}"));
     }
     lines
+}
+
+/// What becomes of rows that fail a rule, a line for each.
+fn expect(expect: &Expect, schema: &Schema) -> Vec<String> {
+    let name = |c: usize| expression::name(&schema.fields[c].name);
+    let line = |rule: &ExpectRule| {
+        let what = match rule.policy {
+            Policy::Warn => "counts rows",
+            Policy::Drop => "drops rows",
+            Policy::Quarantine => "quarantines rows",
+            Policy::Repair => "repairs rows, and quarantines those that still fail",
+            Policy::Fail => "stops at rows",
+        };
+        let when = match (&rule.share, rule.passes) {
+            (Some(share), _) => {
+                let names = expression::slot_names(&share.program);
+                let value = share.program.outputs.first().map(|o| expression::show(&o.value, &names));
+                let verb = if rule.policy == Policy::Fail { "stops" } else { "warns" };
+                return format!("`{}` {verb} unless {} of an epoch", rule.name, value.unwrap_or_default());
+            }
+            (None, Some(column)) => format!("unless {}", name(column)),
+            (None, None) => "never: proved".to_string(),
+        };
+        format!("`{}` {what} {when}", rule.name)
+    };
+    expect.rules.iter().map(line).collect()
 }
 
 fn aggregate(aggregate: &Aggregate, input: &Schema, out: &Schema) -> Vec<String> {

@@ -138,6 +138,57 @@ pub(super) fn lower(
     l.transform(found, choose(&schema, &positions, &step.rows.schema), label, step.origin)
 }
 
+/// Adds the nodes of a test whether a value is in a table's column.
+pub(super) fn mark(
+    l: &mut Lowering<'_>,
+    before: NodeId,
+    step: &CheckedStep,
+    (table, column, value): (usize, usize, &Expr),
+    label: &str,
+    whole: bool,
+) -> NodeId {
+    let stream = l.schema(before).clone();
+    let id = l.table_id(table);
+    let columns = l.checked.tables[table].spec.schema.clone();
+    let mut widened = WithTemporaries::new(&stream);
+    let key = widened.column(value.clone());
+    let reads = match widened.is_identity() {
+        true => before,
+        false => l.transform(before, widened.finish(), label, step.origin),
+    };
+    let field = &columns.fields[column];
+    let theirs = Expr::new(ExprKind::Column(column), field.ty.clone(), value.origin);
+    let ty = Type { data: value.ty.data.clone(), nullable: field.ty.nullable };
+    let theirs = match theirs.ty.data == ty.data {
+        true => theirs,
+        false => {
+            let cast = ExprKind::Cast { value: Box::new(theirs), on_failure: CastFailure::Never };
+            Expr::new(cast, ty.clone(), value.origin)
+        }
+    };
+    let outputs = vec![Output { field: Field { ty, ..field.clone() }, value: theirs }];
+    let prepare = Program { input: columns.clone(), steps: vec![], outputs };
+    let widened = l.schema(reads).clone();
+    let mut schema = widened.clone();
+    // The checked rows end with the mark.
+    schema.fields.extend(step.rows.schema.fields.last().cloned());
+    let operator = Operator::Lookup(Lookup {
+        table: id,
+        kind: LookupKind::Mark,
+        prepare,
+        stream_keys: vec![key],
+        table_keys: vec![0],
+        residual: None,
+        output: vec![],
+    });
+    let found = l.add(node(operator, vec![reads], schema.clone(), &step.rows, whole, label, step.origin));
+    if widened.len() == stream.len() {
+        return found;
+    }
+    let positions: Vec<usize> = (0..stream.len()).chain([widened.len()]).collect();
+    l.transform(found, choose(&schema, &positions, &step.rows.schema), label, step.origin)
+}
+
 /// The program for what is left of the condition, over the stream's columns (temporary ones too) and the table's.
 fn residual(conjuncts: Vec<Expr>, stream: &Schema, widened: &Schema, table: &Schema) -> Option<Program> {
     let first = conjuncts.first()?.clone();

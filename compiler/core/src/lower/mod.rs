@@ -10,7 +10,7 @@ mod temporary;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::checked::{Checked, CheckedSink, Input, Operation, Rows};
+use crate::checked::{Checked, CheckedFlow, CheckedSink, CheckedStep, Input, Operation, Rows};
 use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId, malformed_schema};
 use flowc_ir::plan::{Plan, SinkMode, SinkSpec};
 use flowc_ir::verify::debug_verify;
@@ -52,6 +52,8 @@ struct Lowering<'a> {
     tables: BTreeMap<usize, TableId>,
     /// The node that yields an input.
     nodes: BTreeMap<Input, NodeId>,
+    /// For each flow that was lowered, the nodes of its steps.
+    steps: BTreeMap<usize, Vec<NodeId>>,
     /// What a computation of the whole reads.
     whole: BTreeSet<Input>,
 }
@@ -71,6 +73,7 @@ impl<'a> Lowering<'a> {
             sources: BTreeMap::new(),
             tables: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            steps: BTreeMap::new(),
             whole: BTreeSet::new(),
         }
     }
@@ -140,6 +143,7 @@ impl<'a> Lowering<'a> {
             Input::Malformed(index) => self.malformed(index, whole),
             Input::Table(index) => self.scan(index),
             Input::Flow(index) => self.flow(index, whole),
+            Input::Rejected(index) => self.rejected(index),
         };
         self.nodes.insert(input, node);
         node
@@ -194,11 +198,41 @@ impl<'a> Lowering<'a> {
     fn flow(&mut self, index: usize, whole: bool) -> NodeId {
         let flow = &self.checked.flows[index];
         let mut node = self.input(flow.input);
+        let mut steps = vec![];
         for step in &flow.steps {
             let label = format!("{} |> {}", flow.name, step.keyword);
             node = step::lower(self, node, step, &label, whole);
+            steps.push(node);
         }
+        self.steps.insert(index, steps);
         node
+    }
+
+    /// The rejected rows of a flow: those of each of its expectations, in their order.
+    fn rejected(&mut self, index: usize) -> NodeId {
+        self.input(Input::Flow(index));
+        let flow = &self.checked.flows[index];
+        let label = format!("{}.rejected", flow.name);
+        let mut parts = vec![];
+        for rejects in &flow.rejected {
+            let judged = self.steps[&index][rejects.step];
+            parts.push(self.transform(judged, rejects.program.clone(), &label, flow.origin));
+        }
+        if let [only] = parts.as_slice() {
+            return *only;
+        }
+        let nodes = parts.iter().map(|part| self.plan.graph.node(*part));
+        let bounded = nodes.clone().all(|node| node.bounded);
+        let node = Node {
+            operator: Operator::Union,
+            schema: self.schema(parts[0]).clone(),
+            inputs: parts.clone(),
+            kind: Kind::Append,
+            bounded,
+            label,
+            origin: flow.origin,
+        };
+        self.add(node)
     }
 
     fn sink(&mut self, sink: &CheckedSink) {
@@ -243,16 +277,29 @@ impl<'a> Lowering<'a> {
     fn needs_whole(&self, input: Input) -> bool {
         match input {
             Input::Source(_) | Input::Malformed(_) | Input::Table(_) => false,
-            Input::Flow(index) => {
+            Input::Flow(index) | Input::Rejected(index) => {
                 let flow = &self.checked.flows[index];
                 let step_needs = |operation: &Operation| match operation {
                     Operation::Aggregate { .. } | Operation::Sort(_) | Operation::Limit(_) => true,
                     Operation::Union { others, .. } => others.iter().any(|(other, _)| self.needs_whole(*other)),
-                    Operation::Transform(_) | Operation::Lookup { .. } | Operation::Explode { .. } => false,
+                    Operation::Transform(_)
+                    | Operation::Lookup { .. }
+                    | Operation::Mark { .. }
+                    | Operation::Expect(_)
+                    | Operation::Explode { .. } => false,
                 };
-                self.needs_whole(flow.input) || flow.steps.iter().any(|step| step_needs(&step.operation))
+                let before = steps_before(flow, input);
+                self.needs_whole(flow.input) || before.iter().any(|step| step_needs(&step.operation))
             }
         }
+    }
+}
+
+/// The steps that the rows of a flow, or the rejected ones among them, go through.
+fn steps_before(flow: &CheckedFlow, input: Input) -> &[CheckedStep] {
+    match (input, flow.rejected.last()) {
+        (Input::Rejected(_), Some(last)) => &flow.steps[..=last.step],
+        _ => &flow.steps,
     }
 }
 
@@ -261,10 +308,12 @@ fn mark(checked: &Checked, input: Input, marked: &mut BTreeSet<Input>) {
     if !marked.insert(input) {
         return;
     }
-    if let Input::Flow(index) = input {
+    if let Input::Flow(index) | Input::Rejected(index) = input {
+        // Its nodes are those of the flow.
+        marked.insert(Input::Flow(index));
         let flow = &checked.flows[index];
         mark(checked, flow.input, marked);
-        for step in &flow.steps {
+        for step in steps_before(flow, input) {
             if let Operation::Union { others, .. } = &step.operation {
                 others.iter().for_each(|(other, _)| mark(checked, *other, marked));
             }

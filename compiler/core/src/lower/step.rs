@@ -15,6 +15,14 @@ pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, la
             l.add(node(operator, vec![before], schema, &step.rows, whole, label, step.origin))
         }
         Operation::Lookup { table, kind, on, .. } => lookup::lower(l, before, step, (*table, *kind, on), label, whole),
+        Operation::Mark { table, column, value } => {
+            lookup::mark(l, before, step, (*table, *column, value), label, whole)
+        }
+        Operation::Expect(expect) => {
+            let schema = l.schema(before).clone();
+            let operator = Operator::Expect(expect.clone());
+            l.add(node(operator, vec![before], schema, &step.rows, whole, label, step.origin))
+        }
         Operation::Aggregate { keys, aggregates } => aggregate(l, before, step, keys, aggregates, label, whole),
         Operation::Sort(keys) => sort(l, before, step, keys, label, whole),
         Operation::Limit(count) => {

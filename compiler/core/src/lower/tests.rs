@@ -110,6 +110,7 @@ impl Builder {
             Input::Malformed(_) => flowc_ir::graph::malformed_schema(),
             Input::Table(i) => self.checked.tables[i].spec.schema.clone(),
             Input::Flow(i) => self.checked.flows[i].rows.schema.clone(),
+            Input::Rejected(i) => self.checked.flows[i].rejected[0].program.output_schema(),
         }
     }
 
@@ -120,7 +121,15 @@ impl Builder {
             .map(|(keyword, operation, schema)| CheckedStep { operation, rows: rows(&schema, false), keyword, origin })
             .collect();
         let rows = steps.last().map_or_else(|| rows(&self.schema(input), false), |s| s.rows.clone());
-        self.checked.flows.push(CheckedFlow { name: name.into(), doc: None, input, steps, rows, origin });
+        self.checked.flows.push(CheckedFlow {
+            name: name.into(),
+            doc: None,
+            input,
+            steps,
+            rows,
+            rejected: vec![],
+            origin,
+        });
         Input::Flow(self.checked.flows.len() - 1)
     }
 
@@ -158,6 +167,7 @@ fn shape(plan: &Plan) -> Vec<String> {
         Operator::Limit(_) => "limit",
         Operator::Union => "union",
         Operator::Explode { .. } => "explode",
+        Operator::Expect(_) => "expect",
         Operator::Sink(_) => "sink",
     };
     let nodes = plan.graph.nodes.iter();

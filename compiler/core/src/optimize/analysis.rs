@@ -40,7 +40,7 @@ pub(crate) fn depends_on_epoch(expr: &Expr) -> bool {
     let mut found = false;
     expr.walk(&mut |e| {
         if let ExprKind::Call { function, .. } = &e.kind {
-            found |= function.name.starts_with("current_") || matches!(function.name, "now" | "epoch");
+            found |= function.name.starts_with("current_") || function.name == "now";
         }
     });
     found

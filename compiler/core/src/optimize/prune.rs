@@ -6,7 +6,7 @@
 use super::analysis::{can_fail, columns_of};
 use super::edit::{expressions, move_columns};
 use flowc_ir::aggregates::AggregateFunction;
-use flowc_ir::graph::{Aggregate, Graph, Lookup, NodeId, Operator};
+use flowc_ir::graph::{Aggregate, ExpectRule, Graph, Lookup, LookupKind, NodeId, Operator};
 use flowc_ir::plan::{Connector, Plan};
 use flowc_ir::{Program, ProgramStep, Schema};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,11 +71,13 @@ fn also_kept(plan: &Plan, id: NodeId, kept: &[Columns]) -> Columns {
     let node = graph.node(id);
     let inputs = || node.inputs.iter().flat_map(|i| kept[i.0 as usize].clone()).collect::<Columns>();
     match &node.operator {
-        Operator::Sort(_) | Operator::Limit(_) | Operator::Union | Operator::Lookup(_) => inputs(),
-        Operator::Explode { .. } => {
+        Operator::Lookup(Lookup { kind: LookupKind::Mark, .. }) | Operator::Explode { .. } => {
             let mut columns = inputs();
             columns.insert(node.schema.len() - 1);
             columns
+        }
+        Operator::Sort(_) | Operator::Limit(_) | Operator::Union | Operator::Lookup(_) | Operator::Expect(_) => {
+            inputs()
         }
         Operator::Aggregate(aggregate) => {
             let (keys, input) = (aggregate.keys.len(), &graph.node(node.inputs[0]).schema);
@@ -140,6 +142,10 @@ fn needs(graph: &Graph, id: NodeId, outputs: &Columns) -> Vec<Columns> {
         }
         Operator::Sort(keys) => one(outputs.iter().copied().chain(keys.iter().map(|k| k.column)).collect()),
         Operator::Limit(_) => one(outputs.clone()),
+        Operator::Expect(expect) => {
+            let read = expect.rules.iter().flat_map(|r| r.passes.iter().chain(&r.repaired).chain(&r.shown));
+            one(outputs.iter().chain(read).copied().collect())
+        }
         Operator::Union => vec![outputs.clone(); node.inputs.len()],
         Operator::Explode { column, .. } => {
             let element = node.schema.len() - 1;
@@ -252,6 +258,12 @@ fn rewrite(plan: &mut Plan, old: &Graph, kept: &[Columns], tables: &[Columns], i
             }
         }
         Operator::Sort(keys) => keys.iter_mut().for_each(|key| key.column = place[&key.column]),
+        Operator::Expect(expect) => {
+            let read = |r: &mut ExpectRule, moved: &BTreeMap<usize, usize>| {
+                r.passes.iter_mut().chain(&mut r.repaired).chain(&mut r.shown).for_each(|c| *c = moved[&*c]);
+            };
+            expect.rules.iter_mut().for_each(|rule| read(rule, &place));
+        }
         Operator::Explode { column, .. } => *column = place[&*column],
         Operator::Aggregate(aggregate) => {
             let keys = aggregate.keys.len();

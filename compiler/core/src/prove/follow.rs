@@ -62,9 +62,33 @@ impl<'a> Follower<'a> {
                 }
                 known
             }
+            Input::Rejected(index) => self.rejected(index),
         };
         self.known.insert(input, known.clone());
         known
+    }
+
+    /// The rows that the expectations of a flow reject.
+    fn rejected(&mut self, index: usize) -> Knowledge {
+        let flow = &self.checked.flows[index];
+        // That an expectation rejects nothing is no mistake of the program.
+        let dead = self.dead.clone();
+        let mut branches = vec![];
+        for rejects in &flow.rejected {
+            let mut known = self.input(flow.input);
+            for step in &flow.steps[..=rejects.step] {
+                known = self.step(known, step, &flow.name);
+            }
+            let source = format!("`{}.rejected`", flow.name);
+            let speaker = Speaker { source: &source, origin: flow.steps[rejects.step].origin };
+            self.transform(&mut known, &rejects.program, speaker);
+            branches.push(known);
+        }
+        self.dead = dead;
+        match branches.len() {
+            1 => branches.swap_remove(0),
+            _ => union(branches, &flow.rejected[0].program.output_schema()),
+        }
     }
 
     fn source(&mut self, index: usize) -> Knowledge {
@@ -96,7 +120,15 @@ impl<'a> Follower<'a> {
                 self.lookup(known, *table, *kind, on, &names, speaker)
             }
             Operation::Aggregate { keys, aggregates } => self.aggregate(&known, keys, aggregates, speaker),
-            Operation::Sort(_) | Operation::Limit(_) => known,
+            Operation::Sort(_) | Operation::Limit(_) | Operation::Expect(_) => known,
+            Operation::Mark { .. } => {
+                let mark = known.unknown(&DataType::Boolean);
+                if step.rows.schema.fields.last().is_some_and(|field| !field.ty.nullable) {
+                    known.learn(&present(mark, &DataType::Boolean), true, &|_| vec![]);
+                }
+                known.columns.push(mark);
+                known
+            }
             Operation::Union { align, others } => {
                 self.transform(&mut known, align, speaker);
                 let mut branches = vec![known];

@@ -135,7 +135,9 @@ impl SinkPart<'_> {
 
     fn flow_name(&self) -> &str {
         match self.sink.input {
-            crate::checked::Input::Flow(index) => &self.checked.flows[index].name,
+            crate::checked::Input::Flow(index) | crate::checked::Input::Rejected(index) => {
+                &self.checked.flows[index].name
+            }
             crate::checked::Input::Source(index) | crate::checked::Input::Malformed(index) => {
                 &self.checked.sources[index].spec.name
             }

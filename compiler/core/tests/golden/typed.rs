@@ -72,6 +72,7 @@ pub fn verify(name: &str, checked: &Checked) {
             Malformed(_) => flowc_ir::graph::malformed_schema(),
             Table(i) => checked.tables[i].spec.schema.clone(),
             Flow(i) => checked.flows[i].rows.schema.clone(),
+            Rejected(i) => checked.flows[i].rejected[0].program.output_schema(),
         }
     };
     for source in &checked.sources {

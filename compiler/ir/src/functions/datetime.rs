@@ -193,6 +193,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |call, _| Ok(Value::Date(i32::try_from(call.context.now.div_euclid(MICROS_PER_DAY)).unwrap_or(i32::MAX))),
     ),
     of_time(
+        "current_epoch",
+        &["current_epoch() -> long"],
+        "The number of the epoch that computes the row, from 1. How the input is cut into epochs is no property of the data: use it to trace rows, not to compute.",
+        &[("current_epoch() >= 0", "true")],
+        |call, _| Ok(Value::Long(i64::try_from(call.context.epoch).unwrap_or(i64::MAX))),
+    ),
+    of_time(
         "date_format",
         &["date_format(t: timestamp, pattern: string) -> string", "date_format(t: timestamp_ntz, pattern: string) -> string"],
         "A date or timestamp as text, by a pattern of Spark's letters: `yyyy` year, `MM` month, `dd` day, `HH` hour, `mm` minute, `ss` second, `SSS` \

@@ -38,6 +38,7 @@ enum Head {
     Aggregate,
     Sort,
     Explode(usize),
+    Expect(String),
 }
 
 fn head(r: &mut Reader<'_>) -> Parsed<Head> {
@@ -52,6 +53,7 @@ fn head(r: &mut Reader<'_>) -> Parsed<Head> {
         "limit" => Head::Whole(Box::new(Operator::Limit(r.number()?))),
         "union" => Head::Whole(Box::new(Operator::Union)),
         "explode" => Head::Explode(r.number()?),
+        "expect" => Head::Expect(r.string()?),
         "sink" => Head::Whole(Box::new(Operator::Sink(SinkId(r.number()?)))),
         other => return r.fail(format!("`{other}` is no operator")),
     })
@@ -83,6 +85,7 @@ fn node(r: &mut Reader<'_>, graph: &Graph) -> Parsed<Node> {
         Head::Lookup(table) => Operator::Lookup(lookup(r, table)?),
         Head::Aggregate => Operator::Aggregate(aggregate(r)?),
         Head::Sort => Operator::Sort(sort(r)?),
+        Head::Expect(flow) => Operator::Expect(Expect { flow, rules: rules(r)? }),
         Head::Explode(column) => Operator::Explode { column, element: element(r)? },
     };
     let Some(schema) = written.or_else(|| implied_columns(&operator, &known)) else {
@@ -96,12 +99,35 @@ fn element(r: &mut Reader<'_>) -> Parsed<Field> {
     r.field()
 }
 
+fn rules(r: &mut Reader<'_>) -> Parsed<Vec<ExpectRule>> {
+    let mut rules = vec![];
+    while r.eat_word("rule") {
+        let name = r.string()?;
+        let word = r.word()?;
+        let Some(policy) = Policy::ALL.into_iter().find(|p| p.word() == word) else {
+            return r.fail(format!("`{word}` is no policy"));
+        };
+        let passes = if r.eat_word("passes") { Some(r.number()?) } else { None };
+        let repaired = if r.eat_word("repaired") { Some(r.number()?) } else { None };
+        r.expect_word("shown")?;
+        let shown = numbers(r)?;
+        let origin = r.origin()?;
+        let share = match r.eat_word("share") {
+            true => Some(ShareCondition { of: numbers(r)?, program: program(r, None)? }),
+            false => None,
+        };
+        rules.push(ExpectRule { name, policy, passes, repaired, share, shown, origin });
+    }
+    Ok(rules)
+}
+
 fn lookup(r: &mut Reader<'_>, table: TableId) -> Parsed<Lookup> {
     let kind = match r.word()? {
         "inner" => LookupKind::Inner,
         "left" => LookupKind::Left,
         "semi" => LookupKind::Semi,
         "anti" => LookupKind::Anti,
+        "mark" => LookupKind::Mark,
         other => return r.fail(format!("`{other}` is no kind of lookup")),
     };
     r.expect_word("keys")?;

@@ -3,7 +3,7 @@
 use super::name::{quote, string};
 use super::print_expr::Printer;
 use super::value;
-use crate::graph::{Aggregate, Graph, Kind, Lookup, LookupKind, Node, Operator, malformed_schema};
+use crate::graph::{Aggregate, Expect, Graph, Kind, Lookup, LookupKind, Node, Operator, malformed_schema};
 use crate::plan::{Plan, SinkMode, SinkSpec, SourceSpec, TableSpec};
 use crate::types::{DataType, Schema};
 use serde::Serialize;
@@ -17,7 +17,9 @@ pub(super) fn implied_columns(operator: &Operator, inputs: &[&Schema]) -> Option
     let input = inputs.first().copied();
     match operator {
         Operator::Transform(program) => Some(program.output_schema()),
-        Operator::Sort(_) | Operator::Limit(_) | Operator::Union | Operator::Sink(_) => input.cloned(),
+        Operator::Sort(_) | Operator::Limit(_) | Operator::Union | Operator::Expect(_) | Operator::Sink(_) => {
+            input.cloned()
+        }
         Operator::Explode { element, .. } => input.map(|input| {
             let mut columns = input.clone();
             columns.fields.push(element.clone());
@@ -59,6 +61,7 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
         Operator::Limit(count) => format!("limit {count}"),
         Operator::Union => "union".to_string(),
         Operator::Explode { column, .. } => format!("explode {column}"),
+        Operator::Expect(expect) => format!("expect {}", string(&expect.flow)),
         Operator::Sink(id) => format!("sink {}", id.0),
     });
     if !node.inputs.is_empty() {
@@ -85,6 +88,7 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
         }
         Operator::Lookup(lookup) => self::lookup(p, lookup),
         Operator::Aggregate(aggregate) => self::aggregate(p, aggregate),
+        Operator::Expect(expect) => self::expect(p, expect),
         Operator::Sort(columns) => {
             for key in columns {
                 p.line(2);
@@ -102,6 +106,22 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
     }
 }
 
+fn expect(p: &mut Printer, expect: &Expect) {
+    for rule in &expect.rules {
+        p.line(2);
+        p.push(format!("rule {} {}", string(&rule.name), rule.policy.word()));
+        p.push(rule.passes.map(|c| format!(" passes {c}")).unwrap_or_default());
+        p.push(rule.repaired.map(|c| format!(" repaired {c}")).unwrap_or_default());
+        p.push(format!(" shown {}", numbers(&rule.shown)));
+        p.origin(rule.origin, " ");
+        if let Some(share) = &rule.share {
+            p.line(3);
+            p.push(format!("share {} ", numbers(&share.of)));
+            p.program(&share.program, Some(&share.program.input), 3);
+        }
+    }
+}
+
 fn lookup(p: &mut Printer, lookup: &Lookup) {
     p.line(2);
     let kind = match lookup.kind {
@@ -109,6 +129,7 @@ fn lookup(p: &mut Printer, lookup: &Lookup) {
         LookupKind::Left => "left",
         LookupKind::Semi => "semi",
         LookupKind::Anti => "anti",
+        LookupKind::Mark => "mark",
     };
     let (ours, theirs) = (numbers(&lookup.stream_keys), numbers(&lookup.table_keys));
     p.push(format!("{kind} keys {ours} == {theirs} output {}", numbers(&lookup.output)));

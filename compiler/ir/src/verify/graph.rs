@@ -2,7 +2,7 @@
 
 use super::{Findings, Law, expr};
 use crate::expr::Program;
-use crate::graph::{Aggregate, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, malformed_schema};
+use crate::graph::{Aggregate, Expect, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, malformed_schema};
 use crate::plan::{Plan, SinkMode, SourceSpec};
 use crate::types::{DataType, Field, Schema, Type};
 
@@ -135,6 +135,10 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
         }
         Operator::Union => inputs.iter().for_each(|input| agree(f, "input", &input.schema, &node.schema)),
         Operator::Explode { column, element } => explode(f, *column, element, &inputs[0].schema, &node.schema),
+        Operator::Expect(expect) => {
+            agree(f, "columns", &node.schema, &inputs[0].schema);
+            self::expect(f, expect, &inputs[0].schema);
+        }
         Operator::Sink(sink) => match plan.sinks.get(sink.0 as usize) {
             Some(spec) => {
                 agree(f, "columns", &node.schema, &spec.schema);
@@ -189,7 +193,17 @@ fn lookup(f: &mut Findings, plan: &Plan, lookup: &Lookup, stream: &Schema, out: 
         }
     }
     let carries = matches!(lookup.kind, LookupKind::Inner | LookupKind::Left);
-    f.check(Law::SchemaAgreement, carries || lookup.output.is_empty(), || "a semi or anti lookup with columns".into());
+    f.check(Law::SchemaAgreement, carries || lookup.output.is_empty(), || {
+        "a semi, anti or mark lookup with columns of the table".into()
+    });
+    if lookup.kind == LookupKind::Mark {
+        let nullable = |schema: &Schema, keys: &[usize]| {
+            keys.iter().any(|k| schema.fields.get(*k).is_some_and(|field| field.ty.nullable))
+        };
+        let nullable = nullable(stream, &lookup.stream_keys) || nullable(&prepared, &lookup.table_keys);
+        expected.fields.push(Field::new("mark", Type::boolean().with_nullable(nullable)));
+        f.check(Law::KeyType, ours == 1 && lookup.residual.is_none(), || "a mark lookup has one key alone".into());
+    }
     // The table's columns are renamed on their way out: `device.site`.
     let agrees = expected.len() == out.len()
         && expected.fields.iter().zip(&out.fields).enumerate().all(|(i, (e, o))| {
@@ -242,6 +256,29 @@ fn sort(f: &mut Findings, columns: &[SortColumn], input: &Schema) {
         if let Some(field) = column(f, input, key.column) {
             comparable(f, &field.ty);
         }
+    }
+}
+
+fn expect(f: &mut Findings, expect: &Expect, input: &Schema) {
+    for rule in &expect.rules {
+        for index in rule.passes.iter().chain(&rule.repaired) {
+            if let Some(field) = column(f, input, *index) {
+                f.check(Law::Boolean, field.ty == Type::boolean(), || format!("rule `{}` is {field}", rule.name));
+            }
+        }
+        for index in &rule.shown {
+            column(f, input, *index);
+        }
+        let Some(share) = &rule.share else { continue };
+        f.at(&format!("rule `{}`", rule.name), |f| {
+            let known = share.of.iter().all(|i| *i < expect.rules.len());
+            f.check(Law::Position, known, || format!("there are no rules {:?}", share.of));
+            let doubles = share.program.input.fields.iter().all(|field| field.ty == Type::new(DataType::Double));
+            f.check(Law::Predicate, doubles && share.program.input.len() == share.of.len(), || {
+                format!("reads ({}), not a double for each rule", share.program.input)
+            });
+            predicate(f, &share.program, &share.program.input);
+        });
     }
 }
 

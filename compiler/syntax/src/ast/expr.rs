@@ -12,6 +12,53 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// The expressions directly inside, in the order of the text; those in the patterns of a `match` too.
+    pub fn children(&self) -> Vec<&Expr> {
+        match &self.kind {
+            ExprKind::String(parts) => {
+                let inside = parts.iter().filter_map(|part| match part {
+                    StringPart::Text(_) => None,
+                    StringPart::Expr(e) => Some(e),
+                });
+                inside.collect()
+            }
+            ExprKind::Array(items) => items.iter().collect(),
+            ExprKind::Struct(fields) => fields.iter().map(|(_, value)| value).collect(),
+            ExprKind::Field(value, _) | ExprKind::Unary(_, value) => vec![value],
+            ExprKind::IsNull { value, .. } | ExprKind::Cast { value, .. } => vec![value],
+            ExprKind::Index(a, b) => vec![a, b],
+            ExprKind::Call { args, filter, .. } => args.iter().map(|a| &a.value).chain(filter.as_deref()).collect(),
+            ExprKind::Binary { left, right, .. } => vec![left, right],
+            ExprKind::Between { value, low, high, .. } => vec![value, low, high],
+            ExprKind::In { value, list, .. } => vec![value, list],
+            ExprKind::Like { value, pattern, .. } | ExprKind::Matches { value, pattern, .. } => vec![value, pattern],
+            ExprKind::If { condition, then, otherwise } => vec![condition, then, otherwise],
+            ExprKind::Match { value, arms } => {
+                let mut inside: Vec<&Expr> = vec![value];
+                for arm in arms {
+                    inside.extend(arm.patterns.iter().flat_map(|pattern| pattern.kind.children()));
+                    inside.push(&arm.value);
+                }
+                inside
+            }
+            ExprKind::Null
+            | ExprKind::Boolean(_)
+            | ExprKind::Integer(_)
+            | ExprKind::Double(_)
+            | ExprKind::Decimal { .. }
+            | ExprKind::Percent(_)
+            | ExprKind::RawString(_)
+            | ExprKind::Date(_)
+            | ExprKind::Timestamp(_)
+            | ExprKind::TimestampNtz(_)
+            | ExprKind::Duration(_)
+            | ExprKind::Name(_)
+            | ExprKind::Error => vec![],
+        }
+    }
+}
+
 /// A piece of an interpolated string.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StringPart {
@@ -196,6 +243,18 @@ pub enum PatternKind {
     Like(Expr),
     /// `matches r"…"`
     Matches(Expr),
+}
+
+impl PatternKind {
+    /// The expressions directly inside.
+    pub fn children(&self) -> Vec<&Expr> {
+        match self {
+            PatternKind::Wildcard => vec![],
+            PatternKind::Value(e) | PatternKind::Compare(_, e) | PatternKind::In(e) => vec![e],
+            PatternKind::Like(e) | PatternKind::Matches(e) => vec![e],
+            PatternKind::Between(low, high) => vec![low, high],
+        }
+    }
 }
 
 /// Prefix operators.

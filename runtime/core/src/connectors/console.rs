@@ -3,6 +3,7 @@
 
 use crate::connector::{Committed, EpochId, Sink, SinkEpoch, SinkWriter, Written};
 use crate::error::RunError;
+use crate::quality::Judgement;
 use crate::text::console_lines;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -74,7 +75,7 @@ impl SinkEpoch for ConsoleEpoch {
         Ok(Box::new(ConsoleWriter { schema: self.schema.clone(), lines, rows: 0, text: String::new() }))
     }
 
-    async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError> {
+    async fn commit(&self, written: Vec<Written>, _quality: &[Judgement]) -> Result<Committed, RunError> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         copy(&mut lines, &mut *out).map_err(|e| failed(&e))?;

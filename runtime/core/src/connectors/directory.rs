@@ -4,6 +4,7 @@
 
 use crate::connector::{Committed, EpochId, Sink, SinkEpoch, SinkWriter, Written};
 use crate::error::RunError;
+use crate::quality::Judgement;
 use crate::state::write_atomically;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -183,7 +184,7 @@ impl SinkEpoch for DirectoryEpoch {
         Ok(Box::new(DirectoryWriter { sink, prefix, next, open: None, written: Written::default() }))
     }
 
-    async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError> {
+    async fn commit(&self, written: Vec<Written>, _quality: &[Judgement]) -> Result<Committed, RunError> {
         let application = &self.id.application;
         let done = |w: &[Written]| Committed {
             rows: w.iter().map(|w| w.rows).sum(),
@@ -314,17 +315,17 @@ mod tests {
             assert_eq!(sink.committed("p/s").await.unwrap(), None);
             let (epoch, written) = write(&sink, 1, false, &[1, 2]).await;
             assert_eq!(content(dir.path()), "");
-            let done = epoch.commit(written).await.unwrap();
+            let done = epoch.commit(written, &[]).await.unwrap();
             assert_eq!((done.rows, done.files, done.bytes), (2, 1, 16));
             // An epoch that dies before its commit.
             write(&sink, 2, false, &[7]).await;
             assert_eq!(sink.committed("p/s").await.unwrap(), Some(1));
             let (epoch, written) = write(&sink, 2, false, &[3]).await;
-            epoch.commit(written).await.unwrap();
+            epoch.commit(written, &[]).await.unwrap();
             let expected = if overwrite { r#"{"n":3} "# } else { r#"{"n":1} {"n":2} {"n":3} "# };
             assert_eq!(content(dir.path()), expected);
             let (epoch, written) = write(&sink, 3, true, &[4]).await;
-            epoch.commit(written).await.unwrap();
+            epoch.commit(written, &[]).await.unwrap();
             assert_eq!(content(dir.path()), r#"{"n":4} "#);
             assert_eq!(names(&sink.hidden()).unwrap().len(), 1, "only the manifest is left");
         }
@@ -337,7 +338,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let sink = sink(dir.path(), true);
             let (epoch, written) = write(&sink, 1, false, &[1]).await;
-            epoch.commit(written).await.unwrap();
+            epoch.commit(written, &[]).await.unwrap();
             let (_epoch, mut written) = write(&sink, 2, false, &[2]).await;
             let second = sink.begin(EpochId {
                 application: "p/other".into(),

@@ -109,7 +109,7 @@ async fn write(connector: &Connector, schema: &Schema, epoch: u64, batch: &Recor
     let mut writer = epoch.writer().await.unwrap();
     writer.write(batch).await.unwrap();
     let written = writer.finish().await.unwrap();
-    assert_eq!(epoch.commit(vec![written]).await.unwrap().rows, batch.num_rows() as u64);
+    assert_eq!(epoch.commit(vec![written], &[]).await.unwrap().rows, batch.num_rows() as u64);
 }
 
 async fn read(

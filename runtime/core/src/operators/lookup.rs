@@ -32,6 +32,8 @@ pub struct Lookup {
     output: Vec<usize>,
     /// Over the stream's columns and all of the table's: kernel, input schema.
     residual: Option<Arc<dyn Kernel>>,
+    /// Whether a row of the table has a null key.
+    null_key: bool,
     context: EvalContext,
     schema: SchemaRef,
     batch_rows: usize,
@@ -98,6 +100,7 @@ impl Lookup {
             return Err(RunError::data("R0107", text).into());
         }
         let table = concat_batches(&to_arrow_schema(&spec.prepare.output_schema()), &prepared)?;
+        let null_key = spec.table_keys.iter().any(|c| table.column(*c).logical_null_count() > 0);
         let index = (!spec.stream_keys.is_empty()).then(|| Index::build(&table, &spec.table_keys)).transpose()?;
         Ok(Lookup {
             node,
@@ -107,6 +110,7 @@ impl Lookup {
             index,
             output: spec.output.clone(),
             residual,
+            null_key,
             context,
             schema,
             batch_rows,
@@ -259,6 +263,20 @@ impl Probe<'_> {
         self.lookup.joined(&self.input, &pairs).map(Some)
     }
 
+    /// The rows, each with whether it has a match.
+    fn mark(&mut self) -> Result<RecordBatch, Fault> {
+        let keys: Vec<&ArrayRef> = self.lookup.stream_keys.iter().map(|c| self.input.column(*c)).collect();
+        let mark = |(row, head): (usize, &u32)| match *head {
+            _ if keys.iter().any(|key| key.is_null(row)) => None,
+            NONE => (!self.lookup.null_key).then_some(false),
+            _ => Some(true),
+        };
+        let marks: BooleanArray = self.next.iter().enumerate().map(mark).collect();
+        let columns = self.input.columns().iter().cloned().chain([Arc::new(marks) as ArrayRef]).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(self.input.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.lookup.schema), columns, &options)?)
+    }
+
     /// The rows that have a match (semi) or none (anti).
     fn filter(&mut self) -> Result<RecordBatch, Fault> {
         let mut found = vec![false; self.next.len()];
@@ -294,6 +312,7 @@ impl Stateless for Lookup {
         let mut probe = Probe { lookup: self, input, next, row: 0, matched: false };
         match self.kind {
             LookupKind::Semi | LookupKind::Anti => Box::new(std::iter::once_with(move || probe.filter())),
+            LookupKind::Mark => Box::new(std::iter::once_with(move || probe.mark())),
             LookupKind::Inner | LookupKind::Left => Box::new(std::iter::from_fn(move || probe.join().transpose())),
         }
     }

@@ -62,6 +62,10 @@ fn expected(kind: LookupKind, stream: &[Row], table: &[Row], equi: bool, residua
             LookupKind::Left => rows.extend(matches.iter().map(|n| (s.1, Some(*n)))),
             LookupKind::Semi => rows.extend((!matches.is_empty()).then_some((s.1, None))),
             LookupKind::Anti => rows.extend(matches.is_empty().then_some((s.1, None))),
+            LookupKind::Mark => {
+                let unknown = s.0.is_none() || matches.is_empty() && table.iter().any(|t| t.0.is_none());
+                rows.push((s.1, (!unknown).then_some(i64::from(!matches.is_empty()))));
+            }
         }
     }
     rows
@@ -90,6 +94,10 @@ fn actual(
     if joins {
         out.push(Field::new("t.n", Type::nullable(DataType::Long)));
     }
+    let marks = kind == LookupKind::Mark;
+    if marks {
+        out.push(Field::new("mark", Type::nullable(DataType::Boolean)));
+    }
     let kernels =
         (Interpreter.compile(&spec.prepare).unwrap(), spec.residual.as_ref().map(|p| Interpreter.compile(p).unwrap()));
     let tables: Vec<RecordBatch> = table.chunks(batch_rows).map(|rows| batch("t.", rows)).collect();
@@ -101,6 +109,11 @@ fn actual(
             let out = out.unwrap();
             let n = out.column(1).as_primitive::<arrow::datatypes::Int64Type>();
             for row in 0..out.num_rows() {
+                if marks {
+                    let mark = out.column(2).as_boolean();
+                    rows.push((n.value(row), mark.is_valid(row).then(|| i64::from(mark.value(row)))));
+                    continue;
+                }
                 let t = joins.then(|| out.column(2).as_primitive::<arrow::datatypes::Int64Type>());
                 rows.push((n.value(row), t.filter(|t| t.is_valid(row)).map(|t| t.value(row))));
             }
@@ -115,11 +128,14 @@ fn every_kind_of_lookup() {
         [Some(1.0), None, Some(-0.0), Some(f64::NAN), Some(9.0), Some(2.0), Some(1.0)].into_iter().zip(0..).collect();
     let table: Vec<Row> =
         [Some(1.0), Some(1.0), Some(0.0), None, Some(f64::NAN), Some(2.0), Some(1.0)].into_iter().zip(0..).collect();
-    let kinds = [LookupKind::Inner, LookupKind::Left, LookupKind::Semi, LookupKind::Anti];
+    let kinds = [LookupKind::Inner, LookupKind::Left, LookupKind::Semi, LookupKind::Anti, LookupKind::Mark];
     for kind in kinds {
         for shape in [(true, false), (true, true), (false, false), (false, true)] {
+            if kind == LookupKind::Mark && shape != (true, false) {
+                continue;
+            }
             for batch_rows in [1, 2, 3, 1024] {
-                for table in [&table[..], &[]] {
+                for table in [&table[..], &table[..3], &[]] {
                     let expected = expected(kind, &stream, table, shape.0, shape.1);
                     let actual = actual(kind, &stream, table, shape, batch_rows);
                     assert_eq!(actual, expected, "{kind:?} {shape:?} {batch_rows} {}", table.len());

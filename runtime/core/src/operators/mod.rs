@@ -1,6 +1,7 @@
 //! The operators, one a file. Each sees batches and the end of its input; none knows of sources, sinks, epochs or workers' scheduling.
 
 pub mod aggregate;
+pub mod expect;
 pub mod explode;
 pub mod limit;
 pub mod lookup;
@@ -19,6 +20,8 @@ use std::fmt;
 pub enum Fault {
     /// A row fails in a program.
     Row(Box<RowFault>),
+    /// A row breaks a rule that stops the run.
+    Rule(Box<RunError>),
     /// Anything else.
     Run(Box<RunError>),
 }

@@ -7,6 +7,7 @@ mod recovery;
 
 use crate::connector::*;
 use crate::error::RunError;
+use crate::quality::Judgement;
 use crate::run::{RunOptions, run};
 use crate::{Cancel, RunSummary, report::Unobserved};
 use arrow::array::{Array, AsArray, Float64Array, Int64Array, RecordBatch};
@@ -261,7 +262,7 @@ impl SinkEpoch for MemoryEpoch {
         Ok(Box::new(MemoryWriter(Arc::clone(&self.0.memory.faults), vec![])))
     }
 
-    async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError> {
+    async fn commit(&self, written: Vec<Written>, _quality: &[Judgement]) -> Result<Committed, RunError> {
         self.0.memory.faults.step()?;
         let rows: Vec<String> =
             written.iter().flat_map(|w| &w.detail).map(|row| row.as_str().unwrap().to_string()).collect();

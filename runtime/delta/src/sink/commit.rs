@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use deltalake::kernel::transaction::TransactionError;
 use deltalake::logstore::CommitOrBytes;
 use flowc_ir::plan::{SinkMode, SinkSpec};
+use flowc_runtime::quality::{ExpectationReport, Judgement};
 use flowc_runtime::{Committed, EpochId, RunError, SinkEpoch, SinkWriter, Written};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -62,7 +63,13 @@ impl DeltaEpoch {
     }
 
     /// The lines of the commit.
-    fn body(&self, base: Option<&Snapshot>, target: &Target, adds: &[Add], attempt: &str) -> Vec<u8> {
+    fn body(
+        &self,
+        base: Option<&Snapshot>,
+        target: &Target,
+        adds: &[Add],
+        (attempt, quality): (&str, &[Judgement]),
+    ) -> Vec<u8> {
         let now = now_millis();
         let overwrite = self.mode() == SinkMode::Overwrite;
         let removes: Vec<_> = match base {
@@ -77,7 +84,7 @@ impl DeltaEpoch {
         }
         let partition_by = serde_json::to_string(&target.partition_by).unwrap_or_default();
         let mode = if overwrite { "Overwrite" } else { "Append" };
-        let info = json!({
+        let mut info = json!({
             "timestamp": now,
             "operation": if base.is_none() { "CREATE TABLE AS SELECT" } else { "WRITE" },
             "operationParameters": {
@@ -91,6 +98,9 @@ impl DeltaEpoch {
             "engineInfo": concat!("flowc/", env!("CARGO_PKG_VERSION")),
             "txnId": attempt,
         });
+        if !quality.is_empty() {
+            info["expectations"] = expectations(quality);
+        }
         let txn = Txn { app_id: self.id.application.clone(), version: self.epoch(), last_updated: Some(now) };
         let mut lines = vec![json!({ "commitInfo": info })];
         lines.extend(target.protocol.as_ref().map(|p| json!({ "protocol": p })));
@@ -213,7 +223,7 @@ impl SinkEpoch for DeltaEpoch {
         )))
     }
 
-    async fn commit(&self, written: Vec<Written>) -> Result<Committed, RunError> {
+    async fn commit(&self, written: Vec<Written>, quality: &[Judgement]) -> Result<Committed, RunError> {
         let adds = adds(&written).map_err(|e| self.failed(StorageError::Failed(e)))?;
         let (mut base, mut target) = (self.base.clone(), self.target.clone());
         if let Some(base) = &base
@@ -225,7 +235,7 @@ impl SinkEpoch for DeltaEpoch {
         let name = attempt.to_string();
         for _ in 0..ATTEMPTS {
             let version = base.as_ref().map_or(0, |b| b.version + 1);
-            let body = self.body(base.as_deref(), &target, &adds, &name);
+            let body = self.body(base.as_deref(), &target, &adds, (&name, quality));
             if let Attempt::Won = self.attempt(version, body, attempt).await? {
                 return Ok(self.committed(version, &adds, &target, true).await);
             }
@@ -253,6 +263,17 @@ impl SinkEpoch for DeltaEpoch {
             remove(&self.storage, &adds).await;
         }
     }
+}
+
+/// What the expectations came to, as the commit keeps it: a flow with its rules. Rows stay out: a log is read by more people than a table.
+fn expectations(quality: &[Judgement]) -> Json {
+    let judgement = |j: &Judgement| {
+        let rules = j.rules.iter().map(|rule| ExpectationReport { samples: vec![], ..rule.clone() });
+        let mut flow = json!(j.flow);
+        flow["rules"] = json!(rules.collect::<Vec<_>>());
+        flow
+    };
+    quality.iter().map(judgement).collect()
 }
 
 fn adds(written: &[Written]) -> Result<Vec<Add>, String> {

@@ -85,7 +85,7 @@ pub async fn run_epoch(sink: &DeltaSink, number: u64, workers: &[Vec<RecordBatch
         }
         written.push(writer.finish().await?);
     }
-    epoch.commit(written).await
+    epoch.commit(written, &[]).await
 }
 
 /// Appends batches to a table in one epoch of another application.
@@ -97,7 +97,7 @@ pub async fn append(storage: &Storage, schema: &Schema, application: &str, batch
     for batch in batches {
         writer.write(batch).await.expect("writes");
     }
-    epoch.commit(vec![writer.finish().await.expect("finishes")]).await.expect("commits")
+    epoch.commit(vec![writer.finish().await.expect("finishes")], &[]).await.expect("commits")
 }
 
 /// The rows of a table at a version, read as a lookup table reads them.

@@ -43,7 +43,7 @@ async fn run(storage: &Storage, mode: &SinkMode) -> Result<(), RunError> {
             }
             written.push(writer.finish().await?);
         }
-        if let Err(error) = epoch.commit(written.clone()).await {
+        if let Err(error) = epoch.commit(written.clone(), &[]).await {
             epoch.abort(written).await;
             return Err(error);
         }

@@ -58,7 +58,7 @@ async fn an_append_commits_behind_the_appends_of_others() {
     let (epoch, rows) = written(&sink, 2, 5..8).await.expect("writes");
     append(&storage, &numbers_schema(), "other", &[numbers(100..101, None)]).await;
     append(&storage, &numbers_schema(), "third", &[numbers(101..102, None)]).await;
-    let done = epoch.commit(vec![rows]).await.expect("commits");
+    let done = epoch.commit(vec![rows], &[]).await.expect("commits");
     assert_eq!(done, Committed { version: Some(3), rows: 3, files: 1, bytes: done.bytes, already: false });
     let found: usize = table_rows(&storage, &numbers_schema(), None).await.iter().map(|b| b.num_rows()).sum();
     assert_eq!(found, 10);
@@ -69,11 +69,11 @@ async fn an_epoch_that_is_there_already_is_not_written_twice() {
     let (storage, sink) = with_rows(&plain()).await;
     let (first, first_rows) = written(&sink, 2, 5..8).await.expect("writes");
     let (second, second_rows) = written(&sink, 2, 5..8).await.expect("writes");
-    assert!(!first.commit(vec![first_rows]).await.expect("commits").already);
-    let again = second.commit(vec![second_rows]).await.expect("commits");
+    assert!(!first.commit(vec![first_rows], &[]).await.expect("commits").already);
+    let again = second.commit(vec![second_rows], &[]).await.expect("commits");
     assert_eq!((again.already, again.version), (true, Some(1)));
     let (third, third_rows) = written(&sink, 1, 5..8).await.expect("writes");
-    assert!(third.commit(vec![third_rows]).await.expect("commits").already);
+    assert!(third.commit(vec![third_rows], &[]).await.expect("commits").already);
     assert_eq!(snapshot(&storage).await.version, 1);
     assert_eq!(data_files(&storage).await, 2, "files that were not committed are removed");
 }
@@ -98,7 +98,7 @@ async fn a_change_of_metadata_meanwhile_is_reported() {
         Some([("delta.constraints.small".to_string(), Some("id < 6".to_string()))].into_iter().collect());
     let info = serde_json::json!({ "commitInfo": { "operation": "ADD CONSTRAINT", "timestamp": 0 } });
     other_commit(&storage, &[info, serde_json::json!({ "metaData": metadata })]).await;
-    let error = epoch.commit(vec![rows]).await.expect_err("a conflict");
+    let error = epoch.commit(vec![rows], &[]).await.expect_err("a conflict");
     assert_eq!((error.code, error.blame), ("R0325", Blame::World));
     assert!(error.message.contains("version 1 (ADD CONSTRAINT at 1970-01-01 00:00:00 UTC)"), "{}", error.message);
     // Run again, the program was not compiled against the constraint.
@@ -122,7 +122,7 @@ async fn an_overwrite_replaces_all_and_conflicts_with_rows_it_has_not_seen() {
 
     let (epoch, rows) = written(&sink, 3, 20..21).await.expect("writes");
     append(&storage, &numbers_schema(), "other", &[numbers(100..101, None)]).await;
-    let error = epoch.commit(vec![rows]).await.expect_err("a conflict");
+    let error = epoch.commit(vec![rows], &[]).await.expect_err("a conflict");
     assert_eq!((error.code, error.blame), ("R0326", Blame::World));
     assert_eq!(table_rows(&storage, &numbers_schema(), None).await.iter().map(|b| b.num_rows()).sum::<usize>(), 3);
 }
@@ -134,8 +134,8 @@ async fn two_writers_that_create_the_table_both_succeed() {
     let (epoch, rows) = written(&one, 1, 0..3).await.expect("writes");
     let id = flowc_runtime::EpochId { application: "other".into(), ..crate::common::epoch(1) };
     let other = two.begin(id).await.expect("begins");
-    other.commit(vec![]).await.expect("commits");
-    assert_eq!(epoch.commit(vec![rows]).await.expect("commits").version, Some(1));
+    other.commit(vec![], &[]).await.expect("commits");
+    assert_eq!(epoch.commit(vec![rows], &[]).await.expect("commits").version, Some(1));
     assert_eq!(table_rows(&storage, &numbers_schema(), None).await.len(), 1);
 }
 
@@ -190,7 +190,7 @@ async fn protocols_are_the_least_that_is_needed() {
     let created = async |spec: SinkSpec| {
         let storage = memory();
         let sink = DeltaSink::new(&spec, storage.clone());
-        sink.begin(epoch(1)).await?.commit(vec![]).await?;
+        sink.begin(epoch(1)).await?.commit(vec![], &[]).await?;
         Ok::<_, RunError>(snapshot(&storage).await)
     };
     let with = |key: &str, value: &str| SinkSpec {
@@ -287,7 +287,7 @@ async fn a_full_refresh_replaces_what_an_append_wrote() {
     let again = sink.begin(id).await.expect("begins");
     let mut writer = again.writer().await.expect("a writer");
     writer.write(&numbers(1..2, None)).await.expect("writes");
-    again.commit(vec![writer.finish().await.expect("finishes")]).await.expect("commits");
+    again.commit(vec![writer.finish().await.expect("finishes")], &[]).await.expect("commits");
     assert_eq!(sorted(&table_rows(&storage, &numbers_schema(), None).await), ["1 | null"]);
     run_epoch(&sink, 4, &[vec![numbers(2..3, None)]]).await.expect("commits");
     assert_eq!(sorted(&table_rows(&storage, &numbers_schema(), None).await), ["1 | null", "2 | null"]);

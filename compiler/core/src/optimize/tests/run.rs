@@ -86,7 +86,7 @@ fn operator(
             }
             rows
         }
-        Operator::Sink(_) => inputs[0].clone(),
+        Operator::Expect(_) | Operator::Sink(_) => inputs[0].clone(),
     })
 }
 
@@ -171,6 +171,12 @@ fn lookup(lookup: &Lookup, stream: &[Row], table: &[Row]) -> Result<Vec<Row>, Fa
         match lookup.kind {
             LookupKind::Left if !matched => {
                 out.push(row.iter().cloned().chain(lookup.output.iter().map(|_| Value::Null)).collect());
+            }
+            LookupKind::Mark => {
+                let null = row[lookup.stream_keys[0]].is_null();
+                let unknown = null || !matched && table.iter().any(|t| t[lookup.table_keys[0]].is_null());
+                let mark = if unknown { Value::Null } else { Value::Boolean(matched) };
+                out.push(row.iter().cloned().chain([mark]).collect());
             }
             LookupKind::Semi if matched => out.push(row.clone()),
             LookupKind::Anti if !matched => out.push(row.clone()),

@@ -234,7 +234,7 @@ fn many_groups(
     let budget = Budget::new(memory, directory.path());
     let operator = aggregate(&[0], calls.to_vec(), workers, budget.clone());
     let failed = |fault: Fault| match fault {
-        Fault::Run(error) => *error,
+        Fault::Run(error) | Fault::Rule(error) => *error,
         Fault::Row(row) => panic!("{row:?}"),
     };
     for (split, part) in values.chunks(100).enumerate() {
