@@ -50,8 +50,10 @@ pub enum Command {
     /// Make a project that runs: a program, small Delta tables, a README
     #[command(after_help = "Example:\n  flowc new weather && flowc run weather/weather.flow")]
     New(New),
-    /// Do everything but run: parse, resolve names, check types against the live tables
-    #[command(after_help = "Example:\n  flowc check examples/sensor/sensor.flow\n  flowc check --format json *.flow")]
+    /// Do everything but run: parse, resolve names, check types against the live tables; keep flow.lock up to date
+    #[command(
+        after_help = "Example:\n  flowc check examples/sensor/sensor.flow\n  flowc check --format json *.flow\n  flowc check --locked *.flow"
+    )]
     Check(Check),
     /// Make one executable of a program, with plan.json and graph.svg beside it
     #[command(after_help = "Example:\n  flowc build sensor.flow -o dist && dist/sensor --param warehouse=/data")]
@@ -130,7 +132,7 @@ pub struct Check {
     /// How to write the diagnostics
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Check against flow.lock and open no table (not supported yet)
+    /// Check against flow.lock and open no table
     #[arg(long)]
     pub locked: bool,
 }
@@ -300,6 +302,9 @@ pub struct PackagedCheck {
     /// Values for parameters.
     #[command(flatten)]
     pub params: Params,
+    /// Check against what the tables were when it was built, and open none
+    #[arg(long)]
+    pub locked: bool,
     /// How to write the diagnostics
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

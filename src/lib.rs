@@ -5,6 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod console;
 pub mod exit;
+pub mod lock;
 pub mod pages;
 pub mod payload;
 pub mod progress;

@@ -2,6 +2,7 @@
 //! the executable's bytes, the payload as JSON, its length (8 bytes, little endian), the magic. Knows nothing of what a program says.
 
 use crate::exit::Failure;
+use crate::lock::Place;
 use crate::world::{Program, parse_params};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct Payload {
     pub files: IndexMap<String, String>,
     /// Values of params given when it was built.
     pub params: IndexMap<String, String>,
+    /// The lock: what the tables were when it was built.
+    #[serde(default)]
+    pub lock: String,
 }
 
 impl Payload {
@@ -42,6 +46,7 @@ impl Payload {
             base: PathBuf::from(&self.base),
             params: all,
             files: Some(self.files.clone()),
+            lock: Place::Inside(self.lock.clone()),
         })
     }
 
@@ -128,7 +133,15 @@ mod tests {
     fn payload() -> Payload {
         let files = IndexMap::from([("a.flow".to_string(), "sink".to_string())]);
         let params = IndexMap::from([("n".to_string(), "1".to_string())]);
-        Payload { flowc: "0.1.0".into(), name: "a".into(), main: "a.flow".into(), base: "/x".into(), files, params }
+        Payload {
+            flowc: "0.1.0".into(),
+            name: "a".into(),
+            main: "a.flow".into(),
+            base: "/x".into(),
+            files,
+            params,
+            lock: String::new(),
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! programs, and gives the runtime its connectors. Says nothing to the user: that is the commands' matter.
 
 use crate::exit::{Exit, Failure};
+use crate::lock::Place;
 use flowc_core::explain::Read;
 use flowc_core::load::{FixedLoader, LoadError, Loader};
 use flowc_core::pipeline::{self, CheckOutcome};
 use flowc_delta::{DeltaCatalog, DeltaConnectors};
-use flowc_ir::catalog::TableInfo;
+use flowc_ir::catalog::{Catalog, TableInfo};
 use flowc_ir::eval::Backend;
 use flowc_ir::plan::{Executable, Plan};
 use flowc_runtime::Connectors;
@@ -30,6 +31,8 @@ pub struct Program {
     pub params: IndexMap<String, String>,
     /// The files, for a program inside an executable; none: the file system.
     pub files: Option<IndexMap<String, String>>,
+    /// What its tables were when it was last checked.
+    pub lock: Place,
 }
 
 impl Program {
@@ -47,7 +50,8 @@ impl Program {
         let absolute = std::path::absolute(file).map_err(|e| missing(e.to_string()))?;
         let base = absolute.parent().map(Path::to_path_buf).unwrap_or_default();
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Program { name, path: file.display().to_string(), base, params: parse_params(params)?, files: None })
+        let (params, lock) = (parse_params(params)?, Place::Beside(base.join(crate::lock::NAME)));
+        Ok(Program { name, path: file.display().to_string(), base, params, files: None, lock })
     }
 
     /// Where the state of its runs is kept unless the user says otherwise.
@@ -55,16 +59,29 @@ impl Program {
         self.base.join(".flow").join(&self.name)
     }
 
-    /// Parses, resolves, and checks against the live tables.
+    /// The directory that relative locations start from, as text.
+    pub fn base(&self) -> String {
+        self.base.to_string_lossy().into_owned()
+    }
+
+    /// Parses, resolves, and checks against the live tables. Mistakes that come from a change of a table since it was locked say so.
     pub fn check(&self) -> CheckOutcome {
-        let base = self.base.to_string_lossy();
+        let mut outcome = self.check_against(&catalog());
+        if outcome.checked.is_none()
+            && let Ok(crate::lock::Kept::Lock(lock, _)) = crate::lock::read(&self.lock)
+        {
+            crate::lock::show_drift(self, &mut outcome, &lock, flowc_core::lock::place::Harmless::Silent);
+        }
+        outcome
+    }
+
+    /// Parses, resolves, and checks against the tables of a catalog.
+    pub fn check_against(&self, catalog: &dyn Catalog) -> CheckOutcome {
+        let base = self.base();
         let input = pipeline::Input { name: &self.name, path: &self.path, base: &base, params: &self.params };
         match &self.files {
-            Some(files) => {
-                let loader = FixedLoader { files: files.clone() };
-                pipeline::check(&input, &loader, &catalog())
-            }
-            None => pipeline::check(&input, &FileLoader, &catalog()),
+            Some(files) => pipeline::check(&input, &FixedLoader { files: files.clone() }, catalog),
+            None => pipeline::check(&input, &FileLoader, catalog),
         }
     }
 }

@@ -93,6 +93,37 @@ impl Project {
         actions(&path)
     }
 
+    /// What a Delta table is: the newest `metaData` of its log.
+    pub fn metadata(&self, table: &str) -> Value {
+        let commits = commits(&self.path().join(table));
+        let found = commits.iter().rev().flat_map(|c| actions(c)).find_map(|a| a.get("metaData").cloned());
+        found.expect("a log has metadata")
+    }
+
+    /// Commits actions to a Delta table, as another writer would.
+    pub fn commit_by_hand(&self, table: &str, operation: &str, actions: &[Value]) {
+        let info = serde_json::json!({ "commitInfo": { "operation": operation, "timestamp": 1_767_225_600_000_i64 } });
+        let lines: Vec<String> = std::iter::once(&info).chain(actions).map(ToString::to_string).collect();
+        let version = self.version(table).map_or(0, |v| v + 1);
+        self.write(&format!("{table}/_delta_log/{version:020}.json"), &(lines.join("\n") + "\n"));
+    }
+
+    /// Changes what a Delta table is, as ALTER TABLE of another engine does.
+    pub fn alter(&self, table: &str, operation: &str, change: impl FnOnce(&mut Value)) {
+        let mut metadata = self.metadata(table);
+        change(&mut metadata);
+        self.commit_by_hand(table, operation, &[serde_json::json!({ "metaData": metadata })]);
+    }
+
+    /// Changes the columns of a Delta table.
+    pub fn alter_columns(&self, table: &str, operation: &str, change: impl FnOnce(&mut Vec<Value>)) {
+        self.alter(table, operation, |metadata| {
+            let mut schema: Value = serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
+            change(schema["fields"].as_array_mut().unwrap());
+            metadata["schemaString"] = schema.to_string().into();
+        });
+    }
+
     /// Every file below, by path, with its content: to assert that nothing changed.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut found = BTreeMap::new();

@@ -4,9 +4,10 @@ use crate::cli::{Build, Format};
 use crate::commands::{checked, later};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
+use crate::lock;
 use crate::payload::{Payload, write_atomically};
 use crate::world::{self, Program, describe};
-use flowc_syntax::SourceMap;
+use flowc_core::pipeline::CheckOutcome;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,7 @@ pub fn build(words: &Build, console: &Console) -> Result<Exit, Failure> {
     std::fs::create_dir_all(&words.out).map_err(|e| cannot(&words.out, &e))?;
     let target = words.out.join(executable_name(&program.name));
     let own = std::env::current_exe().map_err(|e| Failure::world(format!("cannot find flowc itself: {e}")))?;
-    payload(&program, &outcome.sources).write(&own, &target).map_err(|e| cannot(&target, &e))?;
+    payload(&program, &outcome).write(&own, &target).map_err(|e| cannot(&target, &e))?;
     let (json, svg) = (words.out.join("plan.json"), words.out.join("graph.svg"));
     write_atomically(&json, |file| file.write_all(&document)).map_err(|e| cannot(&json, &e))?;
     write_atomically(&svg, |file| file.write_all(picture.as_bytes())).map_err(|e| cannot(&svg, &e))?;
@@ -52,13 +53,14 @@ fn executable_name(name: &str) -> PathBuf {
 }
 
 /// The program with the texts of all its files.
-fn payload(program: &Program, sources: &SourceMap) -> Payload {
+fn payload(program: &Program, outcome: &CheckOutcome) -> Payload {
     Payload {
         flowc: env!("CARGO_PKG_VERSION").to_string(),
         name: program.name.clone(),
         main: program.path.clone(),
         base: program.base.to_string_lossy().into_owned(),
-        files: sources.files().map(|(_, file)| (file.name.clone(), file.text.to_string())).collect(),
+        files: outcome.sources.files().map(|(_, file)| (file.name.clone(), file.text.to_string())).collect(),
         params: program.params.clone(),
+        lock: lock::inside(program, outcome),
     }
 }

@@ -1,36 +1,33 @@
 //! `flowc check`: everything but running.
 
 use crate::cli::{Check, Format};
-use crate::commands::later;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
+use crate::lock::{self, Locks};
 use crate::report;
 use crate::world::Program;
 use flowc_core::explain::{guarantees, tally};
 use serde_json::{Value, json};
 
-/// Checks programs, each by itself.
+/// Checks programs, each by itself, and brings `flow.lock` up to date.
 pub fn check(words: &Check, console: &Console) -> Result<Exit, Failure> {
-    if words.locked {
-        return Err(later("`--locked`"));
-    }
     let programs = words.files.iter().map(|file| Program::open(file, &words.params.params));
     let programs = programs.collect::<Result<Vec<_>, _>>()?;
-    let mut exit = Exit::Fine;
-    let mut found = Found::default();
-    for program in &programs {
-        exit = exit.worst(one(program, words.format, &mut found, console));
-    }
-    if words.format == Format::Json {
-        write_json(found, console);
-    }
-    Ok(exit)
+    all(&programs, words.locked, words.format, console)
 }
 
 /// Checks the program inside an executable.
-pub fn program(program: &Program, format: Format, console: &Console) -> Result<Exit, Failure> {
-    let mut found = Found::default();
-    let exit = one(program, format, &mut found, console);
+pub fn program(program: &Program, locked: bool, format: Format, console: &Console) -> Result<Exit, Failure> {
+    all(std::slice::from_ref(program), locked, format, console)
+}
+
+fn all(programs: &[Program], locked: bool, format: Format, console: &Console) -> Result<Exit, Failure> {
+    let (mut exit, mut found, mut locks) = (Exit::Fine, Found::default(), Locks::default());
+    for program in programs {
+        let locks = (!locked).then_some(&mut locks);
+        exit = exit.worst(one(program, locks, format, &mut found, console)?);
+    }
+    locks.write(console);
     if format == Format::Json {
         write_json(found, console);
     }
@@ -44,8 +41,21 @@ struct Found {
     proved: Vec<Value>,
 }
 
-fn one(program: &Program, format: Format, found: &mut Found, console: &Console) -> Exit {
-    let outcome = program.check();
+fn one(
+    program: &Program,
+    locks: Option<&mut Locks>,
+    format: Format,
+    found: &mut Found,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let outcome = match locks {
+        None => lock::check_locked(program)?,
+        Some(locks) => {
+            let mut outcome = program.check_against(&crate::world::catalog());
+            locks.take(program, &mut outcome, console)?;
+            outcome
+        }
+    };
     let exit = report::check_exit(&outcome);
     for bad in &outcome.bad_params {
         console.failure(&Failure::usage(format!("--param {}: {}", bad.name, bad.message)));
@@ -64,7 +74,7 @@ fn one(program: &Program, format: Format, found: &mut Found, console: &Console) 
             console.err_line(&format!("{}: {}", program.path, parts.join(", ")));
         }
     }
-    exit
+    Ok(exit)
 }
 
 fn write_json(found: Found, console: &Console) {

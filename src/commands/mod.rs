@@ -43,7 +43,7 @@ pub fn execute_packaged(words: Packaged, payload: Payload, console: &Console) ->
     match words.command {
         None => run::program(&payload.program(&words.run.params.params)?, &words.run, console),
         Some(PackagedCommand::Check(words)) => {
-            check::program(&payload.program(&words.params.params)?, words.format, console)
+            check::program(&payload.program(&words.params.params)?, words.locked, words.format, console)
         }
         Some(PackagedCommand::Explain(words)) => {
             explain::program(&payload.program(&words.params.params)?, words.stage, words.format, console)

@@ -4,6 +4,7 @@ use crate::cli::{Format, RunFile, RunFlags};
 use crate::commands::{checked, refuse_later};
 use crate::console::{Console, Results};
 use crate::exit::{Exit, Failure};
+use crate::lock;
 use crate::progress::{self, Bars, JsonLines, Lines};
 use crate::report;
 use crate::world::{self, Program};
@@ -29,10 +30,20 @@ pub fn program(program: &Program, flags: &RunFlags, console: &Console) -> Result
         Ok(outcome) => outcome,
         Err(exit) => return Ok(exit),
     };
-    let executable = world::executable(world::plan(&outcome)?)?;
+    let plan = world::plan(&outcome)?;
+    let options = options(program, flags);
+    let state = options.state_dir.clone();
+    let baseline = lock::baseline(program, &state)?.filter(|_| !flags.full_refresh);
+    if let Some(Err(error)) = baseline.map(|lock| lock::gate(program, &outcome, &plan, &lock)) {
+        return Ok(conclude(program, flags.format, (Err(error), None), &outcome, console));
+    }
+    let executable = world::executable(plan)?;
     let watch = watch(flags.format, console);
-    let ended = run_until_signal(&executable, options(program, flags), watch.observer(), watch.out())?;
+    let ended = run_until_signal(&executable, options, watch.observer(), watch.out())?;
     watch.finish();
+    if ended.0.is_ok() {
+        lock::remember(program, &outcome, &state);
+    }
     Ok(conclude(program, flags.format, ended, &outcome, console))
 }
 

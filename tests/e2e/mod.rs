@@ -7,6 +7,7 @@ mod examples;
 mod fmt;
 mod fuzz;
 mod joins;
+mod lock;
 mod params;
 mod quality;
 mod recovery;

@@ -27,7 +27,6 @@ fn what_comes_later_is_one_clear_answer() {
         let ran = project.flowc(&["run", "sensor.flow", flag]).expect(2);
         assert!(ran.stderr.contains("not supported yet"), "{}", ran.stderr);
     }
-    project.flowc(&["check", "--locked", "sensor.flow"]).expect(2);
     project.flowc(&["build", "sensor.flow", "-o", "d", "--target", "flink"]).expect(2);
 }
 

@@ -212,6 +212,10 @@ pub const UNSUPPORTED_CLAUSE: &str = "E0714";
 pub const UNSUPPORTED_STORAGE: &str = "E0716";
 /// This table property is not supported yet.
 pub const UNSUPPORTED_PROPERTY: &str = "E0717";
+/// A table is not in `flow.lock`.
+pub const NOT_LOCKED: &str = "E0831";
+/// `flow.lock` is missing, or cannot be used.
+pub const NO_LOCK: &str = "E0832";
 /// Two rules of a flow have one name.
 pub const DUPLICATE_RULE: &str = "E0801";
 /// A repair gives a column another type.
@@ -256,6 +260,12 @@ pub const UNREACHABLE_ARM: &str = "W0302";
 pub const NEEDLESS_DEFAULT: &str = "W0303";
 /// A comparison with null.
 pub const NULL_COMPARED: &str = "W0304";
+/// A column changed since `flow.lock` was written.
+pub const COLUMN_DRIFT: &str = "W0831";
+/// A constraint or generated column changed since `flow.lock` was written.
+pub const RULE_DRIFT: &str = "W0832";
+/// How a table is kept changed since `flow.lock` was written.
+pub const STORAGE_DRIFT: &str = "W0833";
 /// Rows are quarantined where no sink reads them.
 pub const QUARANTINE_UNREAD: &str = "W0801";
 /// Malformed rows are put aside, and go nowhere.
@@ -370,6 +380,8 @@ pub const ALL: &[(&str, &str)] = &[
     (UNSUPPORTED_CLAUSE, "some clauses of sources are not supported yet"),
     (UNSUPPORTED_STORAGE, "this kind of storage is not supported yet"),
     (UNSUPPORTED_PROPERTY, "this table property is not supported yet"),
+    (NOT_LOCKED, "a table is not in flow.lock"),
+    (NO_LOCK, "flow.lock is missing, or cannot be used"),
     (DUPLICATE_RULE, "two rules of a flow have one name"),
     (REPAIR_TYPE, "a repair gives a column another type"),
     (NOTHING_REJECTED, "the rejected rows of a flow that quarantines nothing"),
@@ -389,6 +401,9 @@ pub const ALL: &[(&str, &str)] = &[
     (UNREACHABLE_ARM, "an arm of a `match` is never reached"),
     (NEEDLESS_DEFAULT, "a default that is never used"),
     (NULL_COMPARED, "a comparison with null"),
+    (COLUMN_DRIFT, "a column changed since flow.lock was written"),
+    (RULE_DRIFT, "a constraint or generated column changed since flow.lock was written"),
+    (STORAGE_DRIFT, "how a table is kept changed since flow.lock was written"),
     (QUARANTINE_UNREAD, "rows are quarantined where no sink reads them"),
     (MALFORMED_UNREAD, "malformed rows are put aside, and go nowhere"),
     (UNSUPPORTED_TEST, "tests are not supported yet"),

@@ -8,6 +8,7 @@ pub mod checked;
 pub mod codes;
 pub mod explain;
 pub mod load;
+pub mod lock;
 pub mod lower;
 pub mod optimize;
 pub mod picture;

@@ -11,10 +11,12 @@ use crate::checked::Checked;
 use crate::load::{self, Loader};
 use crate::prove;
 use flowc_ir::Origin;
-use flowc_ir::catalog::Catalog;
+use flowc_ir::catalog::{Answer, Catalog, Recorder};
+use flowc_ir::plan::{Connector, VersionSpec};
 use flowc_syntax::diagnostic::{Diagnostic, Severity};
 use flowc_syntax::span::{FileId, SourceMap, Span};
 use indexmap::IndexMap;
+use std::collections::BTreeMap;
 
 /// What is compiled.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +40,21 @@ pub struct BadParam {
     pub message: String,
 }
 
+/// A source, table or sink, and what was asked of the catalog for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    /// `source`, `table` or `sink`.
+    pub role: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What was asked for.
+    pub connector: Connector,
+    /// At which version; none: as it is now.
+    pub version: Option<VersionSpec>,
+    /// Where the connector is written.
+    pub span: Span,
+}
+
 /// What checking found.
 #[derive(Debug, Clone, Default)]
 pub struct CheckOutcome {
@@ -51,13 +68,20 @@ pub struct CheckOutcome {
     pub world_failed: bool,
     /// Parameters of the command line that do not fit (exit status 2).
     pub bad_params: Vec<BadParam>,
+    /// Locations that are written relative to the program's directory: the absolute one, and as it is written.
+    pub relative: BTreeMap<String, String>,
+    /// What was asked of the catalog, and for whom.
+    pub declared: Vec<Declared>,
+    /// What the catalog answered.
+    pub answers: Vec<Answer>,
 }
 
 /// Text → checked program: reads the files, resolves names, settles types against the catalog's tables.
 pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> CheckOutcome {
     let loaded = load::load(input.path, loader);
     let broken = loaded.diagnostics.iter().any(Diagnostic::is_error);
-    let mut result = check::check(input, &loaded.trees, broken, catalog);
+    let recorder = Recorder::new(catalog);
+    let mut result = check::check(input, &loaded.trees, broken, &recorder);
     let mut diagnostics = loaded.diagnostics;
     // What is said of the very place of a syntax error only follows from it.
     let follows = |d: &Diagnostic| diagnostics.iter().any(|syntax| syntax.is_error() && overlap(d.span, syntax.span));
@@ -86,6 +110,9 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
         diagnostics,
         world_failed: result.world_failed,
         bad_params: result.bad_params,
+        relative: result.relative,
+        declared: result.declared,
+        answers: recorder.answers(),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::plan::{Connector, VersionSpec};
 use crate::types::{DataType, Field, Schema, Type};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 
 /// What a table, or a set of files, is made of.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct TableInfo {
     pub unreadable: Vec<String>,
     /// Features without which the table cannot be written correctly, that flowc does not have.
     pub unwritable: Vec<String>,
+    /// The ids of columns, where the table maps its columns: a column that is renamed keeps its own.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub column_ids: IndexMap<String, i64>,
     /// Whether the property `delta.appendOnly` is set.
     pub append_only: bool,
     /// The table's description.
@@ -58,6 +62,8 @@ pub enum CatalogError {
     UnknownType(String, String),
     /// The world failed: storage cannot be reached, or the log is damaged. (Exit status 3.)
     Unreachable(String),
+    /// Nothing may be opened, and what was recorded beforehand does not have it: why.
+    NotLocked(String),
 }
 
 /// What the compiler asks of the world. Answers must stay the same during one compilation.
@@ -72,7 +78,83 @@ pub trait Catalog {
     }
 }
 
-/// A catalog of tables given beforehand, by location or glob: for tests, and for `check --locked`.
+/// A question to a catalog, with its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What was asked for.
+    pub connector: Connector,
+    /// At which version; none: as it is now.
+    pub version: Option<VersionSpec>,
+    /// What there is.
+    pub found: Result<TableInfo, CatalogError>,
+}
+
+/// Asks another catalog, and remembers the answers in the order of the first questions.
+pub struct Recorder<'a> {
+    inner: &'a dyn Catalog,
+    answers: RefCell<Vec<Answer>>,
+}
+
+impl std::fmt::Debug for Recorder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("answers", &self.answers).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Recorder<'a> {
+    /// Asks `inner`.
+    pub fn new(inner: &'a dyn Catalog) -> Self {
+        Recorder { inner, answers: RefCell::default() }
+    }
+
+    /// All answers, each question once.
+    pub fn answers(self) -> Vec<Answer> {
+        self.answers.into_inner()
+    }
+}
+
+impl Catalog for Recorder<'_> {
+    fn table(&self, connector: &Connector, version: Option<VersionSpec>) -> Result<TableInfo, CatalogError> {
+        let known = |a: &&Answer| a.connector == *connector && a.version == version;
+        if let Some(answer) = self.answers.borrow().iter().find(known) {
+            return answer.found.clone();
+        }
+        let found = self.inner.table(connector, version);
+        self.answers.borrow_mut().push(Answer { connector: connector.clone(), version, found: found.clone() });
+        found
+    }
+
+    fn neighbours(&self, connector: &Connector) -> Vec<String> {
+        self.inner.neighbours(connector)
+    }
+}
+
+/// Answers given beforehand; whatever else is asked is passed on.
+pub struct Replay<'a> {
+    /// The answers.
+    pub answers: Vec<Answer>,
+    /// Answers the rest.
+    pub rest: &'a dyn Catalog,
+}
+
+impl std::fmt::Debug for Replay<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay").field("answers", &self.answers).finish_non_exhaustive()
+    }
+}
+
+impl Catalog for Replay<'_> {
+    fn table(&self, connector: &Connector, version: Option<VersionSpec>) -> Result<TableInfo, CatalogError> {
+        let known = self.answers.iter().find(|a| a.connector == *connector && a.version == version);
+        known.map_or_else(|| self.rest.table(connector, version), |a| a.found.clone())
+    }
+
+    fn neighbours(&self, connector: &Connector) -> Vec<String> {
+        self.rest.neighbours(connector)
+    }
+}
+
+/// A catalog of tables given beforehand, by location or glob, each the same at every version: for tests and editors.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FixedCatalog {
     /// The tables.

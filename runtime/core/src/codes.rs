@@ -1,6 +1,9 @@
 //! The codes of the errors of this crate's runs: each with a title, and a page in `docs/errors`. Codes are never reused and never change their meaning.
 //! Rows have `R01..`, sources `R02..`, sinks `R03..`, the state `R04..`, storage `R05..`. Connectors of other crates have lists of their own.
 
+/// A source or table is not what the program was last checked against. Reported by whoever compiles the program, before a run begins.
+pub const CHANGED_SINCE_CHECKED: &str = "R0231";
+
 /// All codes with their titles.
 pub const ALL: &[(&str, &str)] = &[
     ("R0101", "a result does not fit its type"),
@@ -26,6 +29,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0207", "a file lacks a column"),
     ("R0208", "a pattern of file names is wrong"),
     ("R0209", "a CSV option is not an ASCII character"),
+    (CHANGED_SINCE_CHECKED, "a table is not what the program was last checked against"),
     ("R0301", "files have no partition columns"),
     ("R0302", "a sink needs a directory"),
     ("R0401", "a target has epochs that the state does not know"),

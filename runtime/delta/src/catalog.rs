@@ -37,7 +37,7 @@ impl DeltaCatalog {
 }
 
 /// Runs a future to its end on a thread of its own, so that a caller inside a runtime is no problem.
-fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
+pub(crate) fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let runtime =
@@ -120,6 +120,7 @@ pub fn table_info(snapshot: &Snapshot) -> Result<TableInfo, CatalogError> {
         features: features.all,
         unreadable: features.unreadable,
         unwritable: features.unwritable,
+        column_ids: fields.iter().filter_map(|f| Some((f.name.clone(), f.id()?))).collect(),
         append_only: metadata.enabled("delta.appendOnly"),
         description: metadata.description.clone(),
         files: Some((snapshot.files.len() as u64, bytes)),

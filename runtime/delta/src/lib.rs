@@ -12,6 +12,7 @@ pub mod convert;
 pub mod create;
 pub mod facts;
 pub mod file_reader;
+pub mod history;
 pub mod log;
 pub mod lookup;
 pub mod partition;

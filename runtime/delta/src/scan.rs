@@ -9,7 +9,7 @@ use crate::log::features::Features;
 use crate::log::{Add, Snapshot, actions::DeletionVector, deletion};
 use crate::partition;
 use crate::prune::may_match;
-use crate::schema;
+use crate::schema::{self, DeltaField};
 use crate::storage::{Storage, StorageError, one_line};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType as A, Field as AField, FieldRef, Schema as ASchema, SchemaRef, TimeUnit};
@@ -74,25 +74,19 @@ impl Scan {
         if !features.unreadable.is_empty() {
             return Err(unreadable(what, &features.unreadable));
         }
+        let wrong = differences(&fields, wanted);
+        if !wrong.is_empty() {
+            return Err(changed(what, snapshot.version, &wrong.join("; ")));
+        }
         let column = |field: &flowc_ir::Field| {
-            let found = fields.iter().find(|f| f.name == field.name);
-            let table = found
-                .cloned()
-                .ok_or_else(|| changed(what, snapshot.version, &format!("it has no column `{}`", field.name)))?;
-            let declared = table
-                .to_flowc()
-                .map_err(|e| changed(what, snapshot.version, &format!("`{}` has the type {}", e.column, e.ty)))?;
-            if !fits(&declared.ty, &field.ty) {
-                let why = format!("`{}` is {} there, {} in the program", field.name, declared.ty, field.ty);
-                return Err(changed(what, snapshot.version, &why));
-            }
+            let table = fields.iter().find(|f| f.name == field.name).cloned()?;
             let partition = metadata.partition_columns.contains(&field.name);
-            Ok(Column { field: field.clone(), table, partition })
+            Some(Column { field: field.clone(), table, partition })
         };
         Ok(Scan {
             storage: storage.clone(),
             what: what.to_string(),
-            columns: Arc::new(wanted.fields.iter().map(column).collect::<Result<_, _>>()?),
+            columns: Arc::new(wanted.fields.iter().filter_map(column).collect()),
             schema: to_arrow_schema(wanted),
             predicate: predicate.cloned().map(Arc::new),
             by_id: metadata.property("delta.columnMapping.mode") == Some("id"),
@@ -286,6 +280,22 @@ impl Shape {
         RecordBatch::try_new_with_options(self.scan.schema.clone(), columns, &options)
             .map_err(|e| self.scan.bad(path, &e.to_string()))
     }
+}
+
+/// What keeps a table from being read as the program wants it, column by column.
+pub fn differences(table: &[DeltaField], wanted: &Schema) -> Vec<String> {
+    let difference = |field: &flowc_ir::Field| {
+        let Some(found) = table.iter().find(|f| f.name == field.name) else {
+            return Some(format!("it has no column `{}`", field.name));
+        };
+        let declared = match found.to_flowc() {
+            Ok(declared) => declared,
+            Err(unknown) => return Some(format!("`{}` has the type {}", unknown.column, unknown.ty)),
+        };
+        (!fits(&declared.ty, &field.ty))
+            .then(|| format!("`{}` is {} there, {} in the program", field.name, declared.ty, field.ty))
+    };
+    wanted.fields.iter().filter_map(difference).collect()
 }
 
 /// Whether a column of the table can be read as the program wants it. Structs may have got further fields.

@@ -4,9 +4,10 @@
 use crate::catalog;
 use crate::codes;
 use crate::log::commits::{Listing, commit_path, read_commit};
+use crate::log::features::Features;
 use crate::log::{Add, Commit, Snapshot};
-use crate::scan::{Scan, changed};
-use crate::schema;
+use crate::scan::{Scan, changed, differences, unreadable};
+use crate::schema::{self, DeltaField};
 use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
@@ -176,24 +177,53 @@ impl DeltaSource {
         if commit.metadata.is_none() && commit.protocol.is_none() {
             return Ok(());
         }
-        let at = |error: RunError| error.at(self.spec.origin);
-        let why =
-            |text: &str| at(changed(&self.what(), commit.version, &format!("{text} since {}", commit.describe())));
+        let why = |text: &str| self.changed_by(commit, text);
         if metadata.id != self.table {
             return Err(why("it is another table"));
         }
-        let mut then = self.opened.clone();
-        (then.version, then.metadata, then.protocol) = (commit.version, metadata.clone(), protocol.clone());
-        // Columns that came later than this commit are null in its files.
-        let fields = schema::parse(&then.metadata.schema_string).map_err(|e| self.failed(e))?;
-        let mut wanted = self.spec.schema.clone();
-        wanted.fields.retain(|f| fields.iter().any(|t| t.name == f.name) || !f.ty.nullable);
-        Scan::new(&self.storage, &self.what(), &then, &wanted, None).map_err(at)?;
-        let partitioned = |m: &crate::log::Metadata| m.partition_columns.clone();
-        if partitioned(&self.opened.metadata) != partitioned(metadata) {
-            return Err(why("it is partitioned by other columns"));
+        let fields = schema::parse(&metadata.schema_string).map_err(|e| self.failed(e))?;
+        let features = Features::of(protocol, metadata, &fields);
+        if !features.unreadable.is_empty() {
+            let what = format!("{}, since {}", self.what(), commit.describe());
+            return Err(unreadable(&what, &features.unreadable).at(self.spec.origin));
         }
-        Ok(())
+        let mut wanted = self.spec.schema.clone();
+        if commit.version <= self.opened.version {
+            // Columns that came later than this commit are null in its files.
+            wanted.fields.retain(|f| fields.iter().any(|t| t.name == f.name) || !f.ty.nullable);
+        }
+        let mut wrong = differences(&fields, &wanted);
+        if self.opened.metadata.partition_columns != metadata.partition_columns {
+            wrong.push("it is partitioned by other columns".into());
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(why(&self.renamed(&fields, wrong).join("; "))) }
+    }
+
+    /// Says of columns that are gone what they are called now, where the table maps its columns.
+    fn renamed(&self, fields: &[DeltaField], wrong: Vec<String>) -> Vec<String> {
+        let before = schema::parse(&self.opened.metadata.schema_string).unwrap_or_default();
+        let now = |gone: &DeltaField| fields.iter().find(|f| f.id().is_some() && f.id() == gone.id()).map(|f| &f.name);
+        let say = |text: String| {
+            let gone = before.iter().find(|f| text == format!("it has no column `{}`", f.name));
+            match gone.and_then(now) {
+                Some(name) => format!("{text}: it was renamed to `{name}`"),
+                None => text,
+            }
+        };
+        wrong.into_iter().map(say).collect()
+    }
+
+    /// Why a run stops at a commit that changed what the program reads.
+    fn changed_by(&self, commit: &Commit, text: &str) -> RunError {
+        let error = changed(&self.what(), commit.version, &format!("{text}; since {}", commit.describe()));
+        let help = if commit.version > self.opened.version {
+            "nothing of this commit, and of those after it, was read or written: check the program against the table as it is now (`flowc check`), \
+             correct it, and run it again; it goes on where it stopped"
+        } else {
+            "the table is right again by now, but what was added in between may not be what the program reads: declare the columns in the source's `schema` \
+             as they were (`value: double?` where they may have been null); or compute everything again from the table as it is now: --full-refresh"
+        };
+        error.help(help).at(self.spec.origin)
     }
 
     /// What to say when the version after the last one read is not there: nothing is new, or the log was cleaned.

@@ -279,7 +279,11 @@ impl Checker<'_> {
 
     fn supported_location(&self, path: &str, span: Span) -> Option<String> {
         let Some((scheme, _)) = path.split_once("://") else {
-            return Some(load::join(self.program.base, path));
+            let location = load::join(self.program.base, path);
+            if !path.starts_with('/') {
+                self.relative.borrow_mut().insert(location.clone(), load::join("", path));
+            }
+            return Some(location);
         };
         if matches!(scheme, "file" | "memory") {
             return Some(path.to_string());

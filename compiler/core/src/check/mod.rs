@@ -30,10 +30,11 @@ mod types;
 mod unused;
 
 use crate::checked::Checked;
-use crate::pipeline::{BadParam, Input as Program};
+use crate::pipeline::{BadParam, Declared, Input as Program};
 use declarations::Declarations;
 use flowc_ir::Origin;
 use flowc_ir::catalog::Catalog;
+use flowc_ir::plan::{Connector, VersionSpec};
 use flowc_syntax::ast::Ast;
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
@@ -52,6 +53,10 @@ pub(crate) struct Findings {
     pub world_failed: bool,
     /// Parameters of the command line that do not fit.
     pub bad_params: Vec<BadParam>,
+    /// Locations that are written relative to the program's directory: the absolute one, and as it is written.
+    pub relative: BTreeMap<String, String>,
+    /// What was asked of the catalog, and for whom.
+    pub declared: Vec<Declared>,
 }
 
 /// The kinds of declarations that can be left unused.
@@ -72,6 +77,8 @@ pub(crate) struct Checker<'a> {
     muted: Cell<u32>,
     world_failed: Cell<bool>,
     bad_params: RefCell<Vec<BadParam>>,
+    relative: RefCell<BTreeMap<String, String>>,
+    declared: RefCell<Vec<Declared>>,
     params: RefCell<BTreeMap<String, params::State>>,
     functions: RefCell<BTreeMap<String, function::State>>,
     /// Function bodies put in place of calls so far.
@@ -102,6 +109,8 @@ pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog:
         muted: Cell::new(0),
         world_failed: Cell::new(false),
         bad_params: RefCell::default(),
+        relative: RefCell::default(),
+        declared: RefCell::default(),
         params: RefCell::default(),
         functions: RefCell::default(),
         inlined: Cell::new(0),
@@ -139,6 +148,8 @@ pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog:
         diagnostics: checker.diagnostics.into_inner(),
         world_failed: checker.world_failed.get(),
         bad_params: checker.bad_params.into_inner(),
+        relative: checker.relative.into_inner(),
+        declared: checker.declared.into_inner(),
     }
 }
 
@@ -148,6 +159,12 @@ impl Checker<'_> {
         if self.muted.get() == 0 {
             self.diagnostics.borrow_mut().push(diagnostic);
         }
+    }
+
+    /// Remembers what is asked of the catalog.
+    fn declare(&self, role: &'static str, name: &str, connector: &Connector, version: Option<VersionSpec>, span: Span) {
+        let declared = Declared { role, name: name.to_string(), connector: connector.clone(), version, span };
+        self.declared.borrow_mut().push(declared);
     }
 
     /// Does something again that was checked before: nothing is reported.

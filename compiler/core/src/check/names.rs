@@ -64,8 +64,10 @@ impl Checker<'_> {
 
     /// Reports `flow.column` for a column that the rows themselves have, or that a table joined under another name has; whether it is one.
     fn not_prefixed(&self, env: &Env<'_>, table: &Name, field: &Name) -> bool {
-        let known =
-            env.closed || env.rows.own(&table.text).is_some() || env.locals.iter().any(|l| l.name == table.text);
+        let known = env.closed
+            || env.rows.open
+            || env.rows.own(&table.text).is_some()
+            || env.locals.iter().any(|l| l.name == table.text);
         let declared = self.declarations.params.contains_key(&table.text);
         if known || declared || !self.declarations.relations.contains_key(&table.text) {
             return false;

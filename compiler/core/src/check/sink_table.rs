@@ -73,6 +73,7 @@ impl Checker<'_> {
         clauses: &Clauses<'_>,
         rows: &Rows,
     ) -> Option<()> {
+        self.declare("sink", &checked.name, &checked.connector, None, sink.connector.span);
         let existing = match self.catalog.table(&checked.connector, None) {
             Ok(info) => Some(info),
             Err(CatalogError::NotFound) => None,

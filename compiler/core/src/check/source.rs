@@ -255,6 +255,8 @@ impl Checker<'_> {
             self.check_version(&connector, version, span)?;
         }
         let at = clauses.version.map(|v| v.0).filter(|_| role == Role::Table);
+        let word = if role == Role::Source { "source" } else { "table" };
+        self.declare(word, &name.text, &connector, at, written.span);
         let columns = clauses.schema.map(|(columns, _)| columns).unwrap_or_default();
         let mut wrong = BTreeSet::new();
         for (field, column) in declared.iter().flatten().zip(columns) {
@@ -329,8 +331,13 @@ impl Checker<'_> {
             );
             return None;
         }
-        let Err(CatalogError::NoSuchVersion { oldest, newest }) = self.catalog.table(connector, Some(version)) else {
-            return Some(());
+        let (oldest, newest) = match self.catalog.table(connector, Some(version)) {
+            Err(CatalogError::NoSuchVersion { oldest, newest }) => (oldest, newest),
+            Err(error @ CatalogError::NotLocked(_)) => {
+                self.not_opened_at(connector, span, error);
+                return None;
+            }
+            _ => return Some(()),
         };
         self.report(
             Diagnostic::error(codes::NO_SUCH_VERSION, span, "the table has no such version")
@@ -394,6 +401,11 @@ impl Checker<'_> {
                 Diagnostic::error(codes::UNREACHABLE, span, format!("`{place}` cannot be reached"))
                     .label(why)
                     .help("try again, or look at the storage")
+            }
+            CatalogError::NotLocked(why) => {
+                Diagnostic::error(codes::NOT_LOCKED, span, format!("`{place}` is not in flow.lock"))
+                    .label(why)
+                    .help("run `flowc check` where the table can be read: it writes flow.lock")
             }
             CatalogError::Inferred(_) => return,
         };

@@ -1,8 +1,10 @@
 //! A world of fixed tables, the reader of golden cases, and the text form of diagnostics.
 
 use flowc_core::load::FixedLoader;
+use flowc_core::lock::drift::{Drift, Moment, When, changes};
+use flowc_core::lock::place::{Harmless, place};
 use flowc_core::pipeline::{CheckOutcome, Input, check};
-use flowc_ir::catalog::{Catalog, CatalogError, TableInfo, generated_table, location};
+use flowc_ir::catalog::{Answer, Catalog, CatalogError, TableInfo, generated_table, location};
 use flowc_ir::plan::{Connector, VersionSpec};
 use flowc_ir::{DataType, Field, Schema, Type};
 use flowc_syntax::{Diagnostic, SourceMap};
@@ -86,6 +88,7 @@ fn named(name: &str) -> Result<TableInfo, CatalogError> {
         "mapped" => TableInfo { unreadable: vec!["columnMapping".into()], ..table(sensor) },
         "tracked" => TableInfo { unwritable: vec!["rowTracking".into()], ..table(&["id: integer", "value: double?"]) },
         "log" => TableInfo { append_only: true, ..table(&["id: integer", "value: double?"]) },
+        "new_sites" => return Err(CatalogError::NotLocked("no table is opened, and there is no entry for it".into())),
         "variant" => return Err(CatalogError::UnknownType("payload".into(), "variant".into())),
         "far" => return Err(CatalogError::Unreachable("connection refused".into())),
         "garbage" => return Err(CatalogError::Malformed("`/w/garbage`, line 1: it is not JSON".into())),
@@ -119,12 +122,17 @@ impl Catalog for World {
 pub struct Case {
     pub files: IndexMap<String, String>,
     pub params: IndexMap<String, String>,
+    /// What flow.lock has of tables that it has not as they are.
+    pub locked: Vec<(String, String)>,
+    /// Whether it is checked against a flow.lock that does not exist.
+    pub unlocked: bool,
 }
 
 /// Takes a case apart.
 pub fn case(text: &str) -> Case {
     let mut files = IndexMap::from([("/w/main.flow".to_string(), String::new())]);
     let mut params = IndexMap::new();
+    let (mut locked, mut unlocked) = (vec![], false);
     let mut current = "/w/main.flow".to_string();
     for line in text.split_inclusive('\n') {
         if let Some(name) = line.strip_prefix("#@ file ") {
@@ -135,16 +143,51 @@ pub fn case(text: &str) -> Case {
         if let Some((name, value)) = line.strip_prefix("#@ param ").and_then(|p| p.split_once('=')) {
             params.insert(name.trim().to_string(), value.trim().to_string());
         }
+        if let Some((name, what)) = line.strip_prefix("#@ flow.lock has ").and_then(|l| l.split_once(' ')) {
+            locked.push((name.to_string(), what.trim().to_string()));
+        }
+        unlocked |= line.starts_with("#@ flow.lock is missing");
         files.get_mut(&current).expect("inserted before").push_str(line);
     }
-    Case { files, params }
+    Case { files, params, locked, unlocked }
 }
 
 /// Checks a case.
 pub fn run(case: &Case) -> CheckOutcome {
     let loader = FixedLoader { files: case.files.clone() };
     let input = Input { name: "main", path: "/w/main.flow", base: "/w", params: &case.params };
-    check(&input, &loader, &World)
+    let mut outcome = check(&input, &loader, &World);
+    if case.unlocked {
+        outcome = CheckOutcome { checked: None, diagnostics: vec![flowc_core::lock::missing("flow.lock")], ..outcome };
+    }
+    if !case.locked.is_empty() {
+        let drifts: Vec<Drift> = outcome.answers.iter().filter_map(|answer| drift(case, answer)).collect();
+        place(&mut outcome, &drifts, &|catalog| check(&input, &loader, catalog), Harmless::Warned);
+    }
+    outcome
+}
+
+/// How a table differs from what the case says that flow.lock has.
+fn drift(case: &Case, answer: &Answer) -> Option<Drift> {
+    let is = answer.found.as_ref().ok()?;
+    let name = location(&answer.connector)?.strip_prefix("/w/")?;
+    let mut was = is.clone();
+    for (_, what) in case.locked.iter().filter(|(table, _)| table == name) {
+        if let Some(columns) = what.strip_prefix("with ") {
+            was.schema = flowc_ir::text::parse_program(&format!("program ({columns}) {{ }}")).ok()?.input;
+        } else if let Some(column) = what.strip_prefix("partitioned by ") {
+            was.partition_by = vec![column.to_string()];
+        } else if let Some((name, text)) = what.strip_prefix("constraint ").and_then(|c| c.split_once(": ")) {
+            was.constraints.retain(|(n, _)| n != name);
+            was.constraints.push((name.to_string(), text.to_string()));
+            was.constraints.sort();
+        }
+    }
+    let changes = changes(&was, is).into_iter().map(|c| (c, None)).collect();
+    let mut drift = Drift { answer: answer.clone(), was, changes };
+    let when = When { version: 3, after: None, what: "ALTER TABLE".into() };
+    drift.date(&[Moment { when, info: is.clone() }]);
+    (!drift.changes.is_empty()).then_some(drift)
 }
 
 /// Checks a program.

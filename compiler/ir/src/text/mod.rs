@@ -107,6 +107,21 @@ pub fn parse_plan(text: &str) -> Result<Plan, TextError> {
     Ok(plan)
 }
 
+/// The text of a type: `array<struct<a: long?>>?`. Comments of fields are kept.
+pub fn print_type(ty: &Type) -> String {
+    let mut printer = print_expr::Printer::new(Origins::Omitted);
+    printer.ty(ty);
+    printer.finish()
+}
+
+/// The type of a text.
+pub fn parse_type(text: &str) -> Result<Type, TextError> {
+    let mut reader = reader::Reader::new(text);
+    let ty = reader.ty()?;
+    reader.end()?;
+    Ok(ty)
+}
+
 /// What an expression may refer to, with the types that follow from it.
 struct Scope {
     columns: Schema,

@@ -323,9 +323,14 @@ impl Commit {
 
     /// For messages: `version 4 (DELETE at 2026-01-01 10:00:00 UTC)`.
     pub fn describe(&self) -> String {
+        format!("version {} ({})", self.version, self.label())
+    }
+
+    /// What it was, and when: `DELETE at 2026-01-01 10:00:00 UTC`.
+    pub fn label(&self) -> String {
         let time = self.timestamp().and_then(chrono::DateTime::from_timestamp_millis);
         let time = time.map(|t| format!(" at {}", t.format("%Y-%m-%d %H:%M:%S UTC"))).unwrap_or_default();
-        format!("version {} ({}{time})", self.version, self.operation())
+        format!("{}{time}", self.operation())
     }
 }
 
