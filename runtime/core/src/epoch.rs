@@ -1,6 +1,6 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
-use crate::connector::{EpochId, LookupTable, Part, Source, Split, Written};
+use crate::connector::{EpochId, LookupTable, Part, Source, SourceRange, Split, Written};
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, paths};
 use crate::jobs::{Inputs, World, located};
@@ -102,14 +102,14 @@ struct Leaf {
 }
 
 impl EpochRun {
-    /// Runs the epoch for the sinks named in `write`; reports what was read and written, and what the expectations came to. `keep` records those before the
-    /// first sink commits.
+    /// Runs the epoch for the sinks named in `write`; reports what was read and written, and what the expectations came to. `keep` records what was read and
+    /// judged before the first sink commits.
     pub(crate) async fn run(
         self,
         record: &EpochRecord,
         inputs: &[Inputs],
         write: &[String],
-        keep: impl FnOnce(&[Judgement]) -> Result<(), RunError>,
+        keep: impl FnOnce(&[SourceReport], &[Judgement]) -> Result<(), RunError>,
     ) -> Result<(Vec<SourceReport>, Vec<SinkReport>, Vec<Judgement>), Halt> {
         let plan = &self.executable.plan;
         let needed: BTreeSet<usize> = (plan.sinks.iter().zip(inputs))
@@ -130,10 +130,11 @@ impl EpochRun {
         let judged = driven.and_then(|()| Ok(flow.judgements(&context)?));
         let kept = judged.and_then(|judged| {
             let all: Vec<Judgement> = judged.iter().map(|(_, judgement)| judgement.clone()).collect();
-            keep(&all)?;
-            Ok((judged, all))
+            let read = meter.read(record);
+            keep(&read, &all)?;
+            Ok((read, judged, all))
         });
-        let (judged, all) = match kept {
+        let (read, judged, all) = match kept {
             Ok(kept) => kept,
             Err(halt) => {
                 for (_, sink) in flow.sinks() {
@@ -143,13 +144,7 @@ impl EpochRun {
             }
         };
         let sinks = this.commit(&flow, inputs, &judged).await?;
-        let read = record.sources.iter().map(|(name, range)| {
-            let count = meter.sources.iter().find(|s| s.name == *name);
-            let read = |pick: fn(&Count) -> &AtomicU64| count.map_or(0, |c| pick(c).load(Ordering::Relaxed));
-            let (rows, malformed) = (read(|c| &c.rows), read(|c| &c.malformed));
-            SourceReport { name: name.clone(), range: range.text.clone(), rows, malformed }
-        });
-        Ok((read.collect(), sinks, all))
+        Ok((read, sinks, all))
     }
 
     /// The stations of the needed nodes. Sinks are begun last: until then nothing has to be undone.
@@ -631,6 +626,17 @@ impl Leaf {
 }
 
 impl Meter {
+    /// What was read of the sources that have something new.
+    fn read(&self, record: &EpochRecord) -> Vec<SourceReport> {
+        let report = |(name, range): (&String, &SourceRange)| {
+            let count = self.sources.iter().find(|s| s.name == *name);
+            let read = |pick: fn(&Count) -> &AtomicU64| count.map_or(0, |c| pick(c).load(Ordering::Relaxed));
+            let (rows, malformed) = (read(|c| &c.rows), read(|c| &c.malformed));
+            SourceReport { name: name.clone(), range: range.text.clone(), rows, malformed }
+        };
+        record.sources.iter().map(report).collect()
+    }
+
     fn progress(&self, now: i64) -> Progress {
         let sources = self.sources.iter().map(|count| SourceProgress {
             name: count.name.clone(),

@@ -204,6 +204,7 @@ impl Planner<'_> {
             sources: sources.map(|(i, range)| (plan.sources[i].name.clone(), range)).collect(),
             tables: tables.map(|(i, pin)| (plan.tables[*i].name.clone(), pin.clone())).collect(),
             scans: scanned.map(|(i, _)| plan.tables[*i].name.clone()).collect(),
+            read: vec![],
             quality: vec![],
             report: None,
         }

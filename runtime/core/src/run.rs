@@ -9,7 +9,7 @@ use crate::error::RunError;
 use crate::jobs::{Inputs, Planner, World, advance, check_locations, inputs, located};
 use crate::protocol::{Action, Facts, Planned, SinkFacts, Stop, decide};
 use crate::quality::{self, Judgement};
-use crate::report::{EpochReport, Observer, RunSummary, SinkReport};
+use crate::report::{EpochReport, Observer, RunSummary, SinkReport, SourceReport};
 use crate::state::{Checkpoint, EpochRecord, SinkState, StateDir};
 use flowc_ir::plan::{Executable, Plan};
 use std::collections::BTreeSet;
@@ -207,16 +207,19 @@ impl Session {
         };
         let begun = self.options.clock.now();
         let mut earlier = std::mem::take(&mut record.quality);
+        let mut read = std::mem::take(&mut record.read);
+        let aside = self.executable.plan.sources.iter().any(|s| s.quarantine.is_some());
         let (sources, mut sinks, judged) = if write.is_empty() {
-            (vec![], vec![], vec![])
+            (std::mem::take(&mut read), vec![], vec![])
         } else {
-            let keep = |judged: &[Judgement]| {
-                if judged.is_empty() && earlier.is_empty() {
+            let keep = |now: &[SourceReport], judged: &[Judgement]| {
+                if judged.is_empty() && earlier.is_empty() && !aside {
                     return Ok(());
                 }
                 // Those of sinks that have the epoch stay as they were counted: their rows are not read again.
                 earlier = quality::latest(&earlier, judged);
-                self.state.save_epoch(&EpochRecord { quality: earlier.clone(), ..record.clone() })
+                let (quality, read) = (earlier.clone(), read_in_all(&read, now));
+                self.state.save_epoch(&EpochRecord { read, quality, ..record.clone() })
             };
             match run.run(&record, &self.inputs, write, keep).await {
                 Ok(done) => done,
@@ -246,7 +249,7 @@ impl Session {
             started: record.started,
             duration: self.options.clock.now() - begun,
             resumed,
-            sources,
+            sources: read_in_all(&read, &sources),
             sinks,
             tables: record.tables.clone(),
             expects,
@@ -259,6 +262,15 @@ impl Session {
         self.observer.epoch(&report);
         Ok(())
     }
+}
+
+/// What an epoch read: what this run did not read again, an earlier one has counted.
+fn read_in_all(earlier: &[SourceReport], now: &[SourceReport]) -> Vec<SourceReport> {
+    let more = |now: &SourceReport| {
+        let known = earlier.iter().find(|known| known.name == now.name);
+        known.filter(|known| (known.rows, known.malformed) > (now.rows, now.malformed)).unwrap_or(now).clone()
+    };
+    now.iter().map(more).collect()
 }
 
 fn stopped(stop: &Stop) -> RunError {

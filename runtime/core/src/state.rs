@@ -8,7 +8,7 @@
 use crate::connector::{Position, SourceRange};
 use crate::error::RunError;
 use crate::quality::{ExpectationReport, Judgement};
-use crate::report::EpochReport;
+use crate::report::{EpochReport, SourceReport};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,10 @@ pub struct EpochRecord {
     pub tables: IndexMap<String, Position>,
     /// The tables whose rows are read as a stream (as opposed to looked up in).
     pub scans: Vec<String>,
+    /// What was read of its sources, written before the first sink commits where records may be malformed or rows rejected: a run that goes on with the epoch
+    /// may have nothing to read any more.
+    #[serde(default)]
+    pub read: Vec<SourceReport>,
     /// What its expectations came to, written before the first sink commits: by node of the graph. A run that goes on with the epoch does not see the rows of
     /// sinks that have it.
     #[serde(default)]
@@ -249,6 +253,7 @@ mod tests {
             sources: IndexMap::new(),
             tables: IndexMap::new(),
             scans: vec![],
+            read: vec![],
             quality: vec![],
             report: None,
         }

@@ -106,6 +106,10 @@ async fn killed_at_any_operation_each_arrives_once() {
         let last = Memory { faults: Faults::none(), ..memory };
         plan.run(&last, options(state.path(), 2, 1, Some(6))).await.unwrap();
         check(&outside, &[6, 10]);
+        // The counts are those of the whole epoch, however much of it the last run had to read.
+        let history = crate::state::StateDir::open(state.path()).unwrap().history().unwrap();
+        let read = history.iter().flat_map(|record| &record.report.as_ref().unwrap().sources);
+        assert_eq!(read.map(|s| (s.rows, s.malformed)).collect::<Vec<_>>(), [(3, 3), (2, 2)], "kill after {kill}");
         if completed {
             break;
         }
