@@ -63,9 +63,11 @@ pub enum Command {
         after_help = "Example:\n  flowc run examples/sensor/sensor.flow\n  flowc run sensor.flow --param warehouse=/data/warehouse"
     )]
     Run(RunFile),
-    /// Run a program's test blocks (not supported yet)
-    #[command(after_help = "Example:\n  flowc test sensor.flow --filter severity")]
-    Test(Later),
+    /// Run a program's test blocks
+    #[command(
+        after_help = "Example:\n  flowc test sensor.flow --filter severity\n  flowc test *.flow --junit results.xml\n  flowc test sensor.flow --record clean --from \"version 812\" --limit 20"
+    )]
+    Test(Test),
     /// Show a program's plan or one of its stages, or an error's page
     #[command(after_help = "Example:\n  flowc explain sensor.flow --stage graph\n  flowc explain E0204")]
     Explain(Explain),
@@ -135,6 +137,53 @@ pub struct Check {
     /// Check against flow.lock and open no table
     #[arg(long)]
     pub locked: bool,
+}
+
+/// `flowc test`
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The programs
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Run only the tests whose names contain this text
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Values for parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// How to write the results
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TestFormat,
+    /// Instead of running tests, write one: rows of the program's sources, and what becomes of them in this flow or sink
+    #[arg(long, value_name = "FLOW", conflicts_with_all = ["filter", "junit", "coverage", "format"])]
+    pub record: Option<String>,
+    /// With --record: the sources' rows at this version, for example "version 812" or "as of @2026-11-22T10:00:00Z" [default: now]
+    #[arg(long, value_name = "VERSION", requires = "record")]
+    pub from: Option<String>,
+    /// With --record: the most rows of each source
+    #[arg(long, value_name = "N", requires = "record", default_value_t = 20)]
+    pub limit: u32,
+    /// With --record: add the test to the program's file instead of printing it
+    #[arg(long, requires = "record")]
+    pub write: bool,
+    /// Tell what no test reached: flows, sinks, branches
+    #[arg(long)]
+    pub coverage: bool,
+    /// Write the results as JUnit XML to this file, too
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+/// How the results of tests are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum TestFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+    /// For CI systems
+    Junit,
 }
 
 /// `flowc build`

@@ -209,6 +209,7 @@ fn area_title(area: &str) -> &'static str {
         "R03" => "sinks",
         "R04" => "state",
         "R05" => "storage",
+        "R06" => "tests",
         _ => "warnings",
     }
 }
@@ -216,7 +217,7 @@ fn area_title(area: &str) -> &'static str {
 /// Every code that stands in the sources of the compiler and the runtime, in quotes.
 fn codes_in_sources() -> std::collections::BTreeSet<String> {
     let mut found = std::collections::BTreeSet::new();
-    for dir in ["compiler", "runtime"] {
+    for dir in ["compiler", "runtime", "src/suite"] {
         codes_below(&root().join(dir), &mut found);
     }
     found

@@ -8,6 +8,7 @@ pub mod fmt;
 pub mod new;
 pub mod run;
 pub mod show;
+pub mod test;
 
 use crate::cli::{Cli, Command, Format, Packaged, PackagedCommand, RunFlags};
 use crate::console::Console;
@@ -28,8 +29,8 @@ pub fn execute(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Explain(words) => explain::explain(&words, console),
         Command::Fmt(words) => fmt::fmt(&words, console),
         Command::Show(words) => show::show(&words, console),
+        Command::Test(words) => test::test(&words, console),
         Command::Completions(words) => completions::completions(&words, console),
-        Command::Test(_) => Err(later("`flowc test`")),
         Command::Status(_) => Err(later("`flowc status`")),
         Command::Lineage(_) => Err(later("`flowc lineage`")),
         Command::Lsp(_) => Err(later("`flowc lsp`")),
@@ -59,7 +60,13 @@ pub fn later(what: &str) -> Failure {
 
 /// Checks a program and tells what is wrong with it on standard error; ends the command if anything is, with a document where documents are asked for.
 pub fn checked(program: &Program, format: Format, console: &Console) -> Result<CheckOutcome, Exit> {
-    let outcome = program.check();
+    let mut outcome = program.check();
+    // What is wrong with tests is no matter here, as long as the rest is right.
+    if outcome.checked.is_some() {
+        let tests = std::mem::take(&mut outcome.tests);
+        let of_tests = CheckOutcome { tests, ..CheckOutcome::default() };
+        outcome.diagnostics.retain(|d| !of_tests.is_of_test(d));
+    }
     console.err(&report::diagnostics_text(&outcome.diagnostics, &outcome.sources, console.color_err));
     for bad in &outcome.bad_params {
         console.failure(&Failure::usage(format!("--param {}: {}", bad.name, bad.message)));

@@ -14,4 +14,5 @@ mod recovery;
 mod rows;
 mod show;
 mod sinks;
+mod testing;
 mod words;

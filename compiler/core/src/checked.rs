@@ -6,7 +6,7 @@ use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::catalog::TableInfo;
 use flowc_ir::graph::{Expect, Kind, LookupKind};
 use flowc_ir::plan::{Connector, SinkMode, SourceSpec, TableSpec};
-use flowc_ir::{Expr, Field, Origin, Program, Schema};
+use flowc_ir::{Expr, ExprKind, Field, Origin, Program, ProgramStep, Schema};
 use indexmap::IndexMap;
 
 /// A whole program, without errors. Vectors are in the order of declaration (of files, then of text); indices refer to them.
@@ -26,6 +26,10 @@ pub struct Checked {
     pub sinks: Vec<CheckedSink>,
     /// What has to hold, and what became of it: in the order of the sinks.
     pub obligations: Vec<Obligation>,
+    /// The tests that are without mistakes, in the order of the text.
+    pub tests: Vec<CheckedTest>,
+    /// The program before anything was proved, if it has tests: they may give rows that no table holds.
+    pub unproved: Option<Box<Checked>>,
 }
 
 /// Something that has to hold of every row, and that not the types alone decide.
@@ -96,6 +100,63 @@ pub struct Tested {
     pub step: usize,
     /// Where it stands, or the sink's connector.
     pub origin: Origin,
+}
+
+/// A `test` block: its rows are values of the columns' types.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedTest {
+    /// Its name; no other test of the program has it.
+    pub name: String,
+    /// Its documentation.
+    pub doc: Option<String>,
+    /// The program as this test's `given param` clauses make it; none: the program as it is. The clauses' indices refer to it.
+    pub variant: Option<Box<Checked>>,
+    /// The clauses but `given param`, in the order in which they happen.
+    pub clauses: Vec<CheckedClause>,
+    /// Where the name stands.
+    pub origin: Origin,
+}
+
+/// A clause of a test.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedClause {
+    /// What happens, or is expected.
+    pub kind: ClauseKind,
+    /// The clause.
+    pub origin: Origin,
+}
+
+/// The clauses of a test.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClauseKind {
+    /// Rows of a source or a table, each with all columns of its specification.
+    Given(Input, Vec<Vec<flowc_ir::Value>>),
+    /// What time it is: microseconds since 1970-01-01T00:00:00Z.
+    At(i64),
+    /// All sources have reached this event time, whatever their rows say.
+    AdvanceWatermark(i64),
+    /// The rows that have come out so far.
+    Then(Observed, Expected),
+    /// The run stops with this code.
+    ThenError(String),
+}
+
+/// What a test looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Observed {
+    /// The rows of a flow, or of a side output.
+    Rows(Input),
+    /// What the sink of this index would write.
+    Sink(usize),
+}
+
+/// The rows that a test expects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// All columns of what is looked at.
+    pub schema: Schema,
+    /// For each row its place, and for each column the value; none: the row does not name the column.
+    pub rows: Vec<(Origin, Vec<Option<flowc_ir::Value>>)>,
 }
 
 /// A source.
@@ -318,4 +379,153 @@ pub struct CheckedSink {
     pub existing: Option<TableInfo>,
     /// The declaration.
     pub origin: Origin,
+}
+
+impl Checked {
+    /// The columns of what a test looks at: those that a sink would write, those of a flow without the columns of joined tables.
+    pub fn observed_schema(&self, observed: Observed) -> Schema {
+        match observed {
+            Observed::Rows(Input::Source(index)) => self.sources[index].schema.clone(),
+            Observed::Rows(Input::Malformed(_)) => flowc_ir::graph::malformed_schema(),
+            Observed::Rows(Input::Table(index)) => self.tables[index].spec.schema.clone(),
+            Observed::Rows(Input::Flow(index)) => self.flows[index].rows.own(),
+            Observed::Rows(Input::Rejected(index)) => {
+                let rejects = self.flows[index].rejected.first();
+                rejects.map(|r| r.program.output_schema()).unwrap_or_default()
+            }
+            Observed::Sink(index) => self.sinks[index].program.output_schema(),
+        }
+    }
+}
+
+impl Checked {
+    /// Calls `f` for every expression that these depend on, and every one inside them.
+    pub fn walk(&self, observed: impl IntoIterator<Item = Observed>, f: &mut impl FnMut(&Expr)) {
+        let mut open = vec![];
+        for observed in observed {
+            match observed {
+                Observed::Rows(input) => open.push(input),
+                Observed::Sink(index) => {
+                    let sink = &self.sinks[index];
+                    program_exprs(&sink.program, f);
+                    open.push(sink.input);
+                }
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(input) = open.pop() {
+            if !seen.insert(input) {
+                continue;
+            }
+            match input {
+                Input::Source(index) => {
+                    self.sources[index].derive.iter().for_each(|program| program_exprs(program, f));
+                }
+                Input::Malformed(_) | Input::Table(_) => {}
+                Input::Flow(index) | Input::Rejected(index) => {
+                    let flow = &self.flows[index];
+                    if let Input::Rejected(_) = input {
+                        flow.rejected.iter().for_each(|rejects| program_exprs(&rejects.program, f));
+                    }
+                    open.push(flow.input);
+                    flow.steps.iter().for_each(|step| step.operation.exprs(f));
+                    open.extend(flow.steps.iter().flat_map(|step| step.operation.inputs()));
+                }
+            }
+        }
+    }
+
+    /// Everything that a flow's rows come from, the flow included.
+    pub fn sources_of(&self, input: Input) -> std::collections::BTreeSet<Input> {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut open = vec![input];
+        while let Some(input) = open.pop() {
+            if seen.insert(input)
+                && let Input::Flow(index) | Input::Rejected(index) = input
+            {
+                open.push(self.flows[index].input);
+                open.extend(self.flows[index].steps.iter().flat_map(|step| step.operation.inputs()));
+            }
+        }
+        seen
+    }
+}
+
+/// Whether an expression, apart from those inside, is the time of the epoch.
+pub fn reads_clock(e: &Expr) -> bool {
+    let clock = |name: &str| name == "now" || name.starts_with("current_") && name != "current_epoch";
+    matches!(&e.kind, ExprKind::Call { function, .. } if clock(function.name))
+}
+
+impl Checked {
+    /// Whether rows depend on which others are of their epoch: rules judge the share of an epoch's rows, or something reads the epoch's number (the rejected
+    /// rows' `_epoch` aside).
+    pub fn depends_on_epochs(&self, observed: &[Observed]) -> bool {
+        let inputs = observed.iter().map(|observed| match observed {
+            Observed::Rows(input) => *input,
+            Observed::Sink(index) => self.sinks[*index].input,
+        });
+        let mut found = false;
+        for input in inputs.flat_map(|input| self.sources_of(input)) {
+            let (Input::Flow(index) | Input::Rejected(index)) = input else { continue };
+            for step in &self.flows[index].steps {
+                found |= matches!(&step.operation, Operation::Expect(e) if e.rules.iter().any(|r| r.share.is_some()));
+                step.operation.exprs(&mut |e| {
+                    found |= matches!(&e.kind, ExprKind::Call { function, .. } if function.name == "current_epoch");
+                });
+            }
+        }
+        found
+    }
+}
+
+fn program_exprs(program: &Program, f: &mut impl FnMut(&Expr)) {
+    for step in &program.steps {
+        match step {
+            ProgramStep::Let(e) | ProgramStep::Filter(e) | ProgramStep::Assert { condition: e, .. } => e.walk(f),
+        }
+    }
+    program.outputs.iter().for_each(|output| output.value.walk(f));
+}
+
+impl Operation {
+    /// Calls `f` for every expression, and every one inside them.
+    pub fn exprs(&self, f: &mut impl FnMut(&Expr)) {
+        match self {
+            Operation::Transform(program) => program_exprs(program, f),
+            Operation::Lookup { on, .. } => on.walk(f),
+            Operation::Mark { value, .. } => value.walk(f),
+            Operation::Aggregate { keys, aggregates } => {
+                keys.iter().for_each(|(_, key)| key.walk(f));
+                aggregates.iter().flat_map(|a| a.args.iter().chain(&a.filter)).for_each(|e| e.walk(f));
+            }
+            Operation::Sort(keys) => keys.iter().for_each(|key| key.value.walk(f)),
+            Operation::Limit(_) => {}
+            Operation::Expect(expect) => {
+                expect.rules.iter().filter_map(|rule| rule.share.as_ref()).for_each(|s| program_exprs(&s.program, f));
+            }
+            Operation::Union { align, others } => {
+                program_exprs(align, f);
+                others.iter().for_each(|(_, program)| program_exprs(program, f));
+            }
+            Operation::Explode { array, .. } => array.walk(f),
+        }
+    }
+
+    /// What the step reads besides the rows before it: the other sides of a union, the table of a join.
+    pub fn inputs(&self) -> Vec<Input> {
+        match self {
+            Operation::Union { others, .. } => others.iter().map(|(input, _)| *input).collect(),
+            Operation::Lookup { table, .. } | Operation::Mark { table, .. } => vec![Input::Table(*table)],
+            _ => vec![],
+        }
+    }
+}
+
+impl Rows {
+    /// The columns without those of joined tables.
+    pub fn own(&self) -> Schema {
+        let own = self.schema.fields.iter().zip(&self.joined).filter(|(_, joined)| !**joined);
+        Schema::new(own.map(|(field, _)| field.clone()).collect())
+    }
 }

@@ -270,8 +270,24 @@ pub const STORAGE_DRIFT: &str = "W0833";
 pub const QUARANTINE_UNREAD: &str = "W0801";
 /// Malformed rows are put aside, and go nowhere.
 pub const MALFORMED_UNREAD: &str = "W0861";
-/// Tests are not supported yet.
-pub const UNSUPPORTED_TEST: &str = "W0701";
+/// A test gives or expects something that it cannot.
+pub const TEST_SUBJECT: &str = "E0841";
+/// A row of a test is not written as one.
+pub const TEST_ROW: &str = "E0842";
+/// A value of a test does not fit its column.
+pub const TEST_VALUE: &str = "E0843";
+/// A given row lacks a column that must not be null.
+pub const TEST_COLUMN_LACKING: &str = "E0844";
+/// A clause of a test where it has no meaning.
+pub const TEST_CLAUSE: &str = "E0845";
+/// `then error` with a code that no run stops with.
+pub const TEST_ERROR_CODE: &str = "E0846";
+/// With the params of a test the program is wrong.
+pub const TEST_PARAMS: &str = "E0847";
+/// A test expects nothing.
+pub const TEST_EXPECTS_NOTHING: &str = "W0841";
+/// What is tested reads the clock, and the test does not say what time it is.
+pub const TEST_CLOCK: &str = "W0842";
 
 /// All codes of this crate, each with one line that says what the mistake is.
 pub const ALL: &[(&str, &str)] = &[
@@ -406,8 +422,16 @@ pub const ALL: &[(&str, &str)] = &[
     (STORAGE_DRIFT, "how a table is kept changed since flow.lock was written"),
     (QUARANTINE_UNREAD, "rows are quarantined where no sink reads them"),
     (MALFORMED_UNREAD, "malformed rows are put aside, and go nowhere"),
-    (UNSUPPORTED_TEST, "tests are not supported yet"),
     (REFUTED_CONSTRAINT, "no row can fulfil a constraint of a sink"),
     (OPEN_CONSTRAINT, "nothing guarantees a constraint of a sink"),
     (DEAD_FILTER, "no row can pass a `where`"),
+    (TEST_SUBJECT, "a test gives or expects something that it cannot"),
+    (TEST_ROW, "a row of a test is not written as one"),
+    (TEST_VALUE, "a value of a test does not fit its column"),
+    (TEST_COLUMN_LACKING, "a given row lacks a column that must not be null"),
+    (TEST_CLAUSE, "a clause of a test where it has no meaning"),
+    (TEST_ERROR_CODE, "`then error` with a code that no run stops with"),
+    (TEST_PARAMS, "with the params of a test the program is wrong"),
+    (TEST_EXPECTS_NOTHING, "a test expects nothing"),
+    (TEST_CLOCK, "a test does not say what time it is"),
 ];

@@ -13,6 +13,7 @@ use crate::prove;
 use flowc_ir::Origin;
 use flowc_ir::catalog::{Answer, Catalog, Recorder};
 use flowc_ir::plan::{Connector, VersionSpec};
+use flowc_syntax::ast::Item;
 use flowc_syntax::diagnostic::{Diagnostic, Severity};
 use flowc_syntax::span::{FileId, SourceMap, Span};
 use indexmap::IndexMap;
@@ -60,7 +61,7 @@ pub struct Declared {
 pub struct CheckOutcome {
     /// The texts that the diagnostics refer to.
     pub sources: SourceMap,
-    /// The program; none if there is an error.
+    /// The program; none if there is an error outside of its tests.
     pub checked: Option<Checked>,
     /// By file and place; warnings too.
     pub diagnostics: Vec<Diagnostic>,
@@ -74,6 +75,15 @@ pub struct CheckOutcome {
     pub declared: Vec<Declared>,
     /// What the catalog answered.
     pub answers: Vec<Answer>,
+    /// The places of the `test` blocks: what is wrong there keeps tests from running, and nothing else.
+    pub tests: Vec<Span>,
+}
+
+impl CheckOutcome {
+    /// Whether a diagnostic is about a test only.
+    pub fn is_of_test(&self, diagnostic: &Diagnostic) -> bool {
+        is_within(diagnostic.span, &self.tests)
+    }
 }
 
 /// Text → checked program: reads the files, resolves names, settles types against the catalog's tables.
@@ -92,14 +102,22 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
     diagnostics.append(&mut result.diagnostics);
     diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
     diagnostics.dedup();
-    let is_sound = |found: &[Diagnostic]| found.iter().all(|d| d.severity == Severity::Warning);
+    let items = loaded.trees.first().map(|tree| tree.items.as_slice()).unwrap_or_default();
+    let tests = items.iter().filter_map(|item| if let Item::Test(test) = item { Some(test.span) } else { None });
+    let tests: Vec<Span> = tests.collect();
+    // Tests are no part of what runs. A syntax error is one anywhere: where a broken test ends is not known.
+    let is_sound = |found: &[Diagnostic]| {
+        found.iter().all(|d| d.severity == Severity::Warning || !broken && is_within(d.span, &tests))
+    };
     let mut checked = result.checked.filter(|_| is_sound(&diagnostics) && result.bad_params.is_empty());
     if let Some(checked) = &mut checked {
+        let before = (!checked.tests.is_empty()).then(|| Box::new(checked.clone()));
         let mut decided = prove::decide(checked, &|at| written(&loaded.sources, at));
         // A condition that something else was said of already needs no second remark.
         let said =
             |d: &Diagnostic| d.code == crate::codes::DEAD_FILTER && diagnostics.iter().any(|s| overlap(s.span, d.span));
         decided.retain(|d| !said(d));
+        checked.unproved = before;
         diagnostics.append(&mut decided);
         diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
     }
@@ -113,7 +131,13 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
         relative: result.relative,
         declared: result.declared,
         answers: recorder.answers(),
+        tests,
     }
+}
+
+/// Whether a place lies in one of these.
+fn is_within(place: Span, blocks: &[Span]) -> bool {
+    blocks.iter().any(|block| block.file == place.file && block.start <= place.start && place.end <= block.end)
 }
 
 /// The text at a place, if it is short and on one line.

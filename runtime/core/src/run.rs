@@ -32,6 +32,10 @@ pub struct RunOptions {
     pub limits: EpochLimits,
     /// Whether everything starts again: targets are replaced.
     pub full_refresh: bool,
+    /// Whether what is written to the state directory is forced to the disk: it must be, unless the directory is thrown away with the process.
+    pub durable: bool,
+    /// The event time that every source is known to have reached, whatever its rows say.
+    pub watermark: Option<i64>,
     /// Stops the run.
     pub cancel: Cancel,
     /// Tells the time.
@@ -48,6 +52,8 @@ impl RunOptions {
             memory: 512 << 20,
             limits: EpochLimits::NONE,
             full_refresh: false,
+            durable: true,
+            watermark: None,
             cancel: Cancel::new(),
             clock: Arc::new(crate::clock::SystemClock),
         }
@@ -67,7 +73,7 @@ pub async fn run(
     observer: Arc<dyn Observer>,
 ) -> Result<RunSummary, RunError> {
     let plan = &executable.plan;
-    let state = StateDir::open(&options.state_dir)?;
+    let state = StateDir::open(&options.state_dir)?.durable(options.durable);
     let world = Arc::new(open(plan, &*connectors).await?);
     let inputs = inputs(plan);
     let mut session = Session {

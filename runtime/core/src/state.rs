@@ -91,6 +91,7 @@ pub struct EpochRecord {
 #[derive(Debug)]
 pub struct StateDir {
     root: PathBuf,
+    durable: bool,
     // Held for its lock.
     _lock: File,
 }
@@ -108,13 +109,18 @@ impl StateDir {
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|e| storage("open", &path, &e))?;
         match lock.try_lock() {
-            Ok(()) => Ok(StateDir { root: root.to_path_buf(), _lock: lock }),
+            Ok(()) => Ok(StateDir { root: root.to_path_buf(), durable: true, _lock: lock }),
             Err(TryLockError::WouldBlock) => {
                 let text = format!("another run uses the state directory `{}`", root.display());
                 Err(RunError::data("R0404", text).help("wait until it ends, or give this one a directory with --state"))
             }
             Err(TryLockError::Error(e)) => Err(storage("lock", &path, &e)),
         }
+    }
+
+    /// Whether what is written is forced to the disk.
+    pub(crate) fn durable(self, durable: bool) -> StateDir {
+        StateDir { durable, ..self }
     }
 
     /// The checkpoint; an empty one if nothing has finished yet.
@@ -138,7 +144,7 @@ impl StateDir {
 
     /// Moves the checkpoint.
     pub fn save_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), RunError> {
-        write(&self.root.join("checkpoint.json"), checkpoint)
+        write(&self.root.join("checkpoint.json"), checkpoint, self.durable)
     }
 
     /// The record with the greatest number.
@@ -151,7 +157,7 @@ impl StateDir {
 
     /// Writes an epoch's record.
     pub fn save_epoch(&self, record: &EpochRecord) -> Result<(), RunError> {
-        write(&self.epoch_path(record.epoch), record)
+        write(&self.epoch_path(record.epoch), record, self.durable)
     }
 
     /// Removes the records that are no longer needed once `done` has finished.
@@ -221,22 +227,28 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunError> {
 
 /// Writes a file whole or not at all: into a temporary file beside it, synced, renamed, and the directory synced.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write_whole(path, bytes, true)
+}
+
+/// As [`write_atomically`]; synced only if it is to outlive the machine's next failure.
+fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> std::io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent)?;
     file.write_all(bytes)?;
     // Unit tests do not lose power, and they write thousands of such files.
-    if !cfg!(test) {
+    let durable = durable && !cfg!(test);
+    if durable {
         file.as_file().sync_all()?;
     }
     file.persist(path).map_err(|e| e.error)?;
-    if cfg!(test) { Ok(()) } else { File::open(parent)?.sync_all() }
+    if durable { File::open(parent)?.sync_all() } else { Ok(()) }
 }
 
-fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), RunError> {
+fn write<T: Serialize>(path: &Path, value: &T, durable: bool) -> Result<(), RunError> {
     let text = serde_json::to_vec_pretty(value).map_err(|e| {
         RunError::world("R0501", format!("the state directory: cannot write `{}`: {e}", path.display()))
     })?;
-    write_atomically(path, &text).map_err(|e| storage("write", path, &e))
+    write_whole(path, &text, durable).map_err(|e| storage("write", path, &e))
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ mod sink_table;
 mod source;
 mod steps;
 mod table_facts;
+mod test;
+mod test_rows;
 mod types;
 mod unused;
 
@@ -35,7 +37,7 @@ use declarations::Declarations;
 use flowc_ir::Origin;
 use flowc_ir::catalog::Catalog;
 use flowc_ir::plan::{Connector, VersionSpec};
-use flowc_syntax::ast::Ast;
+use flowc_syntax::ast::{Ast, Item, Test};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
 use indexmap::IndexMap;
@@ -72,6 +74,8 @@ pub(crate) struct Checker<'a> {
     program: &'a Program<'a>,
     catalog: &'a dyn Catalog,
     declarations: Declarations<'a>,
+    /// The test whose params are in force.
+    scenario: Option<&'a Test>,
     diagnostics: RefCell<Vec<Diagnostic>>,
     /// While above 0 nothing is reported: what is checked was checked before.
     muted: Cell<u32>,
@@ -99,12 +103,30 @@ impl std::fmt::Debug for Checker<'_> {
 
 /// Checks the trees of a program: the main file first. `broken`: they have syntax errors, so that parts may be missing.
 pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog: &dyn Catalog) -> Findings {
+    let mut findings = check_as(program, trees, broken, catalog, None);
+    let tests = trees.first().map(|tree| tree.items.as_slice()).unwrap_or_default();
+    let tests = tests.iter().filter_map(|item| if let Item::Test(test) = item { Some(test) } else { None });
+    for test in tests.filter(|test| test::gives_params(test)) {
+        test::add_variant(&mut findings, check_as(program, trees, broken, catalog, Some(test)), test);
+    }
+    findings
+}
+
+/// Checks a program: all of it, or as the params of one of its tests make it, and this test alone.
+fn check_as(
+    program: &Program<'_>,
+    trees: &[Ast],
+    broken: bool,
+    catalog: &dyn Catalog,
+    scenario: Option<&Test>,
+) -> Findings {
     let mut found = vec![];
     let declarations = Declarations::collect(trees, &mut found);
     let checker = Checker {
         program,
         catalog,
         declarations,
+        scenario,
         diagnostics: RefCell::new(found),
         muted: Cell::new(0),
         world_failed: Cell::new(false),
@@ -126,6 +148,8 @@ pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog:
             flows: vec![],
             sinks: vec![],
             obligations: vec![],
+            tests: vec![],
+            unproved: None,
         }),
     };
     checker.check_params();

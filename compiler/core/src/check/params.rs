@@ -81,6 +81,9 @@ impl Checker<'_> {
             );
             return None;
         }
+        if let Some(given) = self.value_given(declared, &ty) {
+            return given;
+        }
         let default = declared.default.as_ref().map(|d| self.default_value(declared, d, &ty));
         if let Some(text) = self.program.params.get(&declared.name.text) {
             return match constant::parse(text, &ty.data) {

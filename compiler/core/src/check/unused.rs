@@ -4,7 +4,7 @@
 use crate::check::declarations::{Declarations, Relation};
 use crate::check::{Checker, Used};
 use crate::codes;
-use flowc_syntax::ast::{FlowRef, JoinKind, StepKind, TestClauseKind};
+use flowc_syntax::ast::{FlowRef, JoinKind, StepKind};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
 use std::collections::BTreeSet;
@@ -60,26 +60,6 @@ impl Checker<'_> {
     /// Whether the rows of this flow reach a sink.
     pub(super) fn has_sinks(&self, name: &str) -> bool {
         self.declarations.reaching_sinks.iter().any(|(reached, _)| reached == name)
-    }
-
-    /// `test` blocks do not run yet; what they name counts as used.
-    pub(super) fn check_tests(&self) {
-        for test in &self.declarations.tests {
-            self.report(
-                Diagnostic::warning(codes::UNSUPPORTED_TEST, test.name_span, "tests are not supported yet")
-                    .label("neither checked nor run")
-                    .help("it can stay: it has no effect on `check` and `run`"),
-            );
-            for clause in &test.clauses {
-                match &clause.kind {
-                    TestClauseKind::Given(name, _) | TestClauseKind::Then(name, _) => {
-                        self.mark(Used::Relation, &name.name.text)
-                    }
-                    TestClauseKind::GivenParam(name, _) => self.mark(Used::Param, &name.text),
-                    _ => {}
-                }
-            }
-        }
     }
 
     /// The warnings.

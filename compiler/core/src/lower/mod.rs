@@ -10,11 +10,12 @@ mod temporary;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::checked::{Checked, CheckedFlow, CheckedSink, CheckedStep, Input, Operation, Rows};
+use crate::checked::{Checked, CheckedFlow, CheckedSink, CheckedStep, Input, Observed, Operation, Rows};
 use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId, malformed_schema};
-use flowc_ir::plan::{Plan, SinkMode, SinkSpec};
+use flowc_ir::plan::{Connector, Plan, SinkMode, SinkSpec};
 use flowc_ir::verify::debug_verify;
 use flowc_ir::{Origin, Program, Schema};
+use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A program as a graph, not yet optimized.
@@ -26,9 +27,71 @@ pub struct Lowered {
 impl Checked {
     /// The next stage: the dataflow graph.
     pub fn lower(&self) -> Lowered {
-        let plan = Lowering::new(self).run();
+        let all: Vec<Observed> = (0..self.sinks.len()).map(Observed::Sink).collect();
+        self.lower_for_test(&all)
+    }
+
+    /// The graph of nothing but what a test looks at. The plan's sinks are in the order of `observed`; a flow has one that takes its rows as they are,
+    /// instead of those that the program may have for it.
+    pub fn lower_for_test(&self, observed: &[Observed]) -> Lowered {
+        let captures: Vec<CheckedSink> = observed.iter().map(|observed| self.capture(*observed)).collect();
+        let plan = Lowering::new(self).run(&captures);
         debug_verify(&plan, "lowering");
         Lowered { plan }
+    }
+
+    fn capture(&self, observed: Observed) -> CheckedSink {
+        let input = match observed {
+            Observed::Sink(index) => return self.sinks[index].clone(),
+            Observed::Rows(input) => input,
+        };
+        let (rows, name, origin) = match input {
+            Input::Source(index) => {
+                let source = &self.sources[index];
+                (source.schema.clone(), &source.spec.name, source.spec.origin)
+            }
+            Input::Malformed(index) => {
+                let source = &self.sources[index];
+                (malformed_schema(), &source.spec.name, source.spec.origin)
+            }
+            Input::Table(index) => {
+                let spec = &self.tables[index].spec;
+                (spec.schema.clone(), &spec.name, spec.origin)
+            }
+            Input::Flow(index) => {
+                let flow = &self.flows[index];
+                (flow.rows.schema.clone(), &flow.name, flow.origin)
+            }
+            Input::Rejected(index) => {
+                let flow = &self.flows[index];
+                (self.observed_schema(observed), &flow.name, flow.origin)
+            }
+        };
+        let output = match input {
+            Input::Malformed(_) => ".malformed",
+            Input::Rejected(_) => ".rejected",
+            _ => "",
+        };
+        let own = self.observed_schema(observed);
+        let kept: Vec<usize> = own.fields.iter().filter_map(|field| rows.index_of(&field.name)).collect();
+        CheckedSink {
+            // No sink has a name with a space that was not written in backticks.
+            name: format!("the rows of {name}{output}"),
+            connector: Connector::Console,
+            mode: if needs_whole(self, input) { SinkMode::Overwrite } else { SinkMode::Append },
+            input,
+            program: temporary::choose(&rows, &kept, &own),
+            tested: vec![],
+            partition_by: vec![],
+            generated: vec![],
+            constraints: vec![],
+            enforced: vec![],
+            properties: IndexMap::new(),
+            description: None,
+            evolve: false,
+            existing: None,
+            origin,
+        }
     }
 }
 
@@ -78,14 +141,14 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn run(mut self) -> Plan {
+    fn run(mut self, sinks: &[CheckedSink]) -> Plan {
         let checked = self.checked;
-        for sink in &checked.sinks {
+        for sink in sinks {
             if self.is_whole(sink) {
                 mark(checked, sink.input, &mut self.whole);
             }
         }
-        for sink in &checked.sinks {
+        for sink in sinks {
             self.sink(sink);
         }
         self.plan
@@ -270,27 +333,27 @@ impl<'a> Lowering<'a> {
     }
 
     fn is_whole(&self, sink: &CheckedSink) -> bool {
-        sink.mode == SinkMode::Overwrite || self.needs_whole(sink.input)
+        sink.mode == SinkMode::Overwrite || needs_whole(self.checked, sink.input)
     }
+}
 
-    /// Whether the rows do not follow from what is new alone: a blocking step looks at all of its input.
-    fn needs_whole(&self, input: Input) -> bool {
-        match input {
-            Input::Source(_) | Input::Malformed(_) | Input::Table(_) => false,
-            Input::Flow(index) | Input::Rejected(index) => {
-                let flow = &self.checked.flows[index];
-                let step_needs = |operation: &Operation| match operation {
-                    Operation::Aggregate { .. } | Operation::Sort(_) | Operation::Limit(_) => true,
-                    Operation::Union { others, .. } => others.iter().any(|(other, _)| self.needs_whole(*other)),
-                    Operation::Transform(_)
-                    | Operation::Lookup { .. }
-                    | Operation::Mark { .. }
-                    | Operation::Expect(_)
-                    | Operation::Explode { .. } => false,
-                };
-                let before = steps_before(flow, input);
-                self.needs_whole(flow.input) || before.iter().any(|step| step_needs(&step.operation))
-            }
+/// Whether the rows do not follow from what is new alone: a blocking step looks at all of its input.
+fn needs_whole(checked: &Checked, input: Input) -> bool {
+    match input {
+        Input::Source(_) | Input::Malformed(_) | Input::Table(_) => false,
+        Input::Flow(index) | Input::Rejected(index) => {
+            let flow = &checked.flows[index];
+            let step_needs = |operation: &Operation| match operation {
+                Operation::Aggregate { .. } | Operation::Sort(_) | Operation::Limit(_) => true,
+                Operation::Union { others, .. } => others.iter().any(|(other, _)| needs_whole(checked, *other)),
+                Operation::Transform(_)
+                | Operation::Lookup { .. }
+                | Operation::Mark { .. }
+                | Operation::Expect(_)
+                | Operation::Explode { .. } => false,
+            };
+            let before = steps_before(flow, input);
+            needs_whole(checked, flow.input) || before.iter().any(|step| step_needs(&step.operation))
         }
     }
 }

@@ -100,6 +100,8 @@ impl Builder {
             flows: vec![],
             sinks: vec![],
             obligations: vec![],
+            tests: vec![],
+            unproved: None,
         };
         Builder { checked }
     }

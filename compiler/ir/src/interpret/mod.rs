@@ -3,7 +3,7 @@
 
 mod program;
 
-pub use program::Interpreter;
+pub use program::{Interpreter, Recording};
 
 use crate::cast::cast_value;
 use crate::eval::{EvalContext, Failure};
@@ -24,14 +24,37 @@ struct Scope<'a> {
     result: RefCell<Option<Result<Value, Failed>>>,
 }
 
+/// Is told which way evaluation goes.
+pub trait Recorder: Send + Sync + std::fmt::Debug {
+    /// Of the branches of an `if`, a `match` or a `??`, given by its place, the one at another place gave the value. The arms of a `match` are branches of one
+    /// expression.
+    fn branch(&self, whole: Origin, taken: Origin);
+}
+
 /// Evaluates an expression for one row, given by the values of its columns.
 pub fn eval(expr: &Expr, row: &[Value], context: &EvalContext) -> Result<Value, Failed> {
-    Evaluator { row, context }.eval(expr, None)
+    Evaluator { row, context, recorder: None }.eval(expr, None)
+}
+
+/// As [`eval`], and tells which branches were taken.
+pub fn eval_recorded(
+    expr: &Expr,
+    row: &[Value],
+    context: &EvalContext,
+    recorder: Option<&dyn Recorder>,
+) -> Result<Value, Failed> {
+    Evaluator { row, context, recorder }.eval(expr, None)
+}
+
+/// Whether this is a later arm of the `match` that `expr` is an arm of: its conditions are a chain of `if`s at one place.
+pub fn continues(expr: &Expr, otherwise: &Expr) -> bool {
+    matches!(otherwise.kind, ExprKind::If { .. }) && otherwise.origin == expr.origin
 }
 
 struct Evaluator<'a> {
     row: &'a [Value],
     context: &'a EvalContext,
+    recorder: Option<&'a dyn Recorder>,
 }
 
 impl Evaluator<'_> {
@@ -60,11 +83,18 @@ impl Evaluator<'_> {
             ExprKind::IsNull(x) => Ok(Value::Boolean(self.eval(x, scope)?.is_null())),
             ExprKind::If { condition, then, otherwise } => {
                 let taken = if self.eval(condition, scope)? == Value::Boolean(true) { then } else { otherwise };
+                if let Some(recorder) = self.recorder.filter(|_| !continues(expr, taken)) {
+                    recorder.branch(expr.origin, taken.origin);
+                }
                 self.eval(taken, scope)
             }
             ExprKind::Coalesce(xs) => {
-                for x in xs {
+                for (i, x) in xs.iter().enumerate() {
                     let value = self.eval(x, scope)?;
+                    let settled = !value.is_null() || i + 1 == xs.len();
+                    if let Some(recorder) = self.recorder.filter(|_| settled) {
+                        recorder.branch(expr.origin, x.origin);
+                    }
                     if !value.is_null() {
                         return Ok(value);
                     }

@@ -1,10 +1,10 @@
 //! Programs, run row by row: the reference for compiled kernels, and a backend of its own.
 
-use super::eval;
+use super::{Recorder, eval_recorded};
 use crate::arrow_types::to_arrow_schema;
 use crate::arrow_values::{build_array, value_at};
 use crate::eval::{Backend, EvalContext, Failure, FailureCode, Kernel, KernelReport, RowFailure};
-use crate::expr::{Program, ProgramStep};
+use crate::expr::{Expr, Program, ProgramStep};
 use crate::value::Value;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::sync::Arc;
@@ -15,19 +15,33 @@ pub struct Interpreter;
 
 impl Backend for Interpreter {
     fn compile(&self, program: &Program) -> Result<Arc<dyn Kernel>, String> {
-        Ok(Arc::new(Interpreted { program: program.clone() }))
+        Ok(Arc::new(Interpreted { program: program.clone(), recorder: None }))
+    }
+}
+
+/// The backend that interprets and tells a recorder which branches are taken.
+#[derive(Debug, Clone)]
+pub struct Recording(pub Arc<dyn Recorder>);
+
+impl Backend for Recording {
+    fn compile(&self, program: &Program) -> Result<Arc<dyn Kernel>, String> {
+        Ok(Arc::new(Interpreted { program: program.clone(), recorder: Some(Arc::clone(&self.0)) }))
     }
 }
 
 #[derive(Debug)]
 struct Interpreted {
     program: Program,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl Interpreted {
     /// The values that go out for one row; none if a filter removes it.
     fn row(&self, context: &EvalContext, mut slots: Vec<Value>, row: usize) -> Result<Option<Vec<Value>>, RowFailure> {
         let failed = |(failure, origin)| RowFailure { row, failure, origin };
+        let eval = |expr: &Expr, slots: &[Value], context: &EvalContext| {
+            eval_recorded(expr, slots, context, self.recorder.as_deref())
+        };
         for step in &self.program.steps {
             match step {
                 ProgramStep::Let(expr) => {

@@ -9,6 +9,7 @@ mod directory;
 pub mod files;
 pub mod generate;
 mod json;
+pub mod memory;
 mod parquet;
 mod prune;
 mod records;

@@ -1,0 +1,329 @@
+//! Sources, tables and sinks in memory: the world of a program's tests. Rows are given by name, whatever connector the program declares; what a sink
+//! would write is kept. Everything else (ranges, splits, accounts of epochs) is as with real ones, and outlives runs, as real ones do.
+
+use crate::connector::*;
+use crate::error::RunError;
+use crate::quality::Judgement;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
+use async_trait::async_trait;
+use flowc_ir::Schema;
+use flowc_ir::arrow_types::to_arrow_schema;
+use flowc_ir::plan::{SinkMode, SinkSpec, SourceSpec, TableSpec};
+use futures::StreamExt;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What there is.
+#[derive(Default)]
+struct World {
+    /// The rows of each source so far.
+    sources: BTreeMap<String, RecordBatch>,
+    /// The versions of each table, counted from 1: version 0 is empty.
+    tables: BTreeMap<String, Vec<RecordBatch>>,
+    /// What each sink has written.
+    targets: BTreeMap<String, Target>,
+}
+
+/// What a sink writes to.
+#[derive(Default)]
+struct Target {
+    committed: Option<u64>,
+    rows: Vec<RecordBatch>,
+}
+
+/// Makes sources, tables and sinks over rows in memory; its clones share them.
+#[derive(Clone)]
+pub struct MemoryConnectors {
+    world: Arc<Mutex<World>>,
+    split_rows: usize,
+}
+
+impl fmt::Debug for MemoryConnectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryConnectors")
+    }
+}
+
+impl MemoryConnectors {
+    /// Without any rows. A split has `split_rows` rows.
+    pub fn new(split_rows: usize) -> Self {
+        MemoryConnectors { world: Arc::default(), split_rows: split_rows.max(1) }
+    }
+
+    /// Adds rows to a source. All that are added to one source have the same columns, at least those that the program reads.
+    pub fn add_rows(&self, source: &str, rows: RecordBatch) -> Result<(), RunError> {
+        let mut world = self.world();
+        let rows = match world.sources.get(source) {
+            Some(before) => concat_batches(&before.schema(), [before, &rows]).map_err(broken)?,
+            None => rows,
+        };
+        world.sources.insert(source.to_string(), rows);
+        Ok(())
+    }
+
+    /// A new version of a table: these rows, and no others.
+    pub fn set_table(&self, table: &str, rows: RecordBatch) {
+        self.world().tables.entry(table.to_string()).or_default().push(rows);
+    }
+
+    /// All rows that a sink holds.
+    pub fn written(&self, sink: &str) -> Vec<RecordBatch> {
+        self.world().targets.get(sink).map(|target| target.rows.clone()).unwrap_or_default()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cut(&self, name: &str, from: u64, to: u64) -> Vec<Split> {
+        let step = self.split_rows as u64;
+        let split = |at: u64| {
+            let end = to.min(at + step);
+            let place = if end == at + 1 { format!("row {end}") } else { format!("rows {} to {end}", at + 1) };
+            Split { detail: json!([at, end]), text: format!("{place} of `{name}`"), rows: Some(end - at) }
+        };
+        (from..to).step_by(self.split_rows).map(split).collect()
+    }
+}
+
+fn broken(error: impl fmt::Display) -> RunError {
+    crate::operators::internal(format!("rows in memory: {error}"))
+}
+
+/// The batches of a split of these rows, with the columns of the schema.
+fn stream(rows: &RecordBatch, schema: &Schema, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+    let bound = |i: usize| split.detail[i].as_u64().unwrap_or(0) as usize;
+    let (from, to) = (bound(0), bound(1).min(rows.num_rows()));
+    let column = |name: &str| rows.column_by_name(name).cloned().ok_or_else(|| broken(format!("no column `{name}`")));
+    let columns: Vec<ArrayRef> = schema.fields.iter().map(|f| column(&f.name)).collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    let rows = RecordBatch::try_new_with_options(to_arrow_schema(schema), columns, &options).map_err(broken)?;
+    let batch_rows = batch_rows.max(1);
+    let cut = (from..to).step_by(batch_rows).map(move |at| Ok(rows.slice(at, batch_rows.min(to - at))));
+    Ok(futures::stream::iter(cut.collect::<Vec<_>>()).boxed())
+}
+
+#[async_trait]
+impl Connectors for MemoryConnectors {
+    async fn source(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, RunError> {
+        let memory = self.clone();
+        Ok(Arc::new(MemorySource { memory, name: spec.name.clone(), schema: spec.schema.clone() }))
+    }
+
+    async fn table(&self, spec: &TableSpec) -> Result<Arc<dyn LookupTable>, RunError> {
+        let memory = self.clone();
+        Ok(Arc::new(MemoryTable { memory, name: spec.name.clone(), schema: spec.schema.clone() }))
+    }
+
+    async fn sink(&self, spec: &SinkSpec) -> Result<Arc<dyn Sink>, RunError> {
+        let replaces = spec.mode == SinkMode::Overwrite;
+        Ok(Arc::new(MemorySink { memory: self.clone(), name: spec.name.clone(), replaces }))
+    }
+}
+
+/// A source: its position is the number of rows read.
+#[derive(Debug)]
+struct MemorySource {
+    memory: MemoryConnectors,
+    name: String,
+    schema: Schema,
+}
+
+fn read_so_far(position: Option<&Position>) -> u64 {
+    position.and_then(|p| p.0.as_u64()).unwrap_or(0)
+}
+
+#[async_trait]
+impl Source for MemorySource {
+    async fn next_range(&self, from: Option<&Position>, limits: EpochLimits) -> Result<Option<SourceRange>, RunError> {
+        let first = read_so_far(from);
+        let there = self.memory.world().sources.get(&self.name).map_or(0, |rows| rows.num_rows() as u64);
+        let end = there.min(first.saturating_add(limits.rows.unwrap_or(u64::MAX).max(1)));
+        Ok((end > first).then(|| SourceRange {
+            from: from.cloned(),
+            to: Position(json!(end)),
+            text: format!("rows {} to {end}", first + 1),
+            rows: Some(end - first),
+            bytes: None,
+        }))
+    }
+
+    async fn splits(&self, range: &SourceRange) -> Result<Vec<Split>, RunError> {
+        Ok(self.memory.cut(&self.name, read_so_far(range.from.as_ref()), read_so_far(Some(&range.to))))
+    }
+
+    async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+        let rows = self.memory.world().sources.get(&self.name).cloned();
+        let rows = rows.ok_or_else(|| broken(format!("no rows of `{}`", self.name)))?;
+        stream(&rows, &self.schema, split, batch_rows)
+    }
+}
+
+/// A table: its position is the number of a version.
+#[derive(Debug)]
+struct MemoryTable {
+    memory: MemoryConnectors,
+    name: String,
+    schema: Schema,
+}
+
+impl MemoryTable {
+    fn version(&self, version: &Position) -> Option<RecordBatch> {
+        let index = read_so_far(Some(version)).checked_sub(1)? as usize;
+        self.memory.world().tables.get(&self.name)?.get(index).cloned()
+    }
+}
+
+#[async_trait]
+impl LookupTable for MemoryTable {
+    async fn pin(&self) -> Result<Position, RunError> {
+        Ok(Position(json!(self.memory.world().tables.get(&self.name).map_or(0, Vec::len))))
+    }
+
+    async fn splits(&self, version: &Position) -> Result<Vec<Split>, RunError> {
+        let rows = self.version(version).map_or(0, |rows| rows.num_rows() as u64);
+        let mut splits = self.memory.cut(&self.name, 0, rows);
+        // Which version is part of what is read.
+        splits.iter_mut().for_each(|split| split.detail = json!([split.detail[0], split.detail[1], version]));
+        Ok(splits)
+    }
+
+    async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+        let rows = self.version(&Position(split.detail[2].clone()));
+        let rows = rows.ok_or_else(|| broken(format!("no such version of `{}`", self.name)))?;
+        stream(&rows, &self.schema, split, batch_rows)
+    }
+}
+
+/// A sink that keeps its rows, and account of its epochs.
+#[derive(Debug, Clone)]
+struct MemorySink {
+    memory: MemoryConnectors,
+    name: String,
+    replaces: bool,
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    async fn committed(&self, _application: &str) -> Result<Option<u64>, RunError> {
+        Ok(self.memory.world().targets.get(&self.name).and_then(|target| target.committed))
+    }
+
+    async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError> {
+        Ok(Box::new(MemoryEpoch { sink: self.clone(), id, staged: Arc::default() }))
+    }
+}
+
+/// Batches of finished writers, by the number that [`Written::detail`] holds.
+type Staged = Arc<Mutex<Vec<Vec<RecordBatch>>>>;
+
+struct MemoryEpoch {
+    sink: MemorySink,
+    id: EpochId,
+    staged: Staged,
+}
+
+#[async_trait]
+impl SinkEpoch for MemoryEpoch {
+    async fn writer(&self) -> Result<Box<dyn SinkWriter>, RunError> {
+        Ok(Box::new(MemoryWriter { staged: Arc::clone(&self.staged), rows: vec![] }))
+    }
+
+    async fn commit(&self, written: Vec<Written>, _quality: &[Judgement]) -> Result<Committed, RunError> {
+        let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = self.sink.memory.world();
+        let target = world.targets.entry(self.sink.name.clone()).or_default();
+        if self.sink.replaces || self.id.replace {
+            target.rows.clear();
+        }
+        for number in written.iter().flat_map(|w| &w.detail).filter_map(serde_json::Value::as_u64) {
+            target.rows.append(&mut staged[number as usize]);
+        }
+        target.committed = Some(self.id.epoch);
+        Ok(Committed { rows: written.iter().map(|w| w.rows).sum(), ..Committed::default() })
+    }
+
+    async fn abort(&self, _written: Vec<Written>) {}
+}
+
+struct MemoryWriter {
+    staged: Staged,
+    rows: Vec<RecordBatch>,
+}
+
+#[async_trait]
+impl SinkWriter for MemoryWriter {
+    async fn write(&mut self, batch: &RecordBatch) -> Result<(), RunError> {
+        self.rows.push(batch.clone());
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Written, RunError> {
+        let rows = self.rows.iter().map(|batch| batch.num_rows() as u64).sum();
+        let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+        staged.push(self.rows);
+        Ok(Written { detail: vec![json!(staged.len() - 1)], rows, ..Written::default() })
+    }
+
+    async fn abort(self: Box<Self>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Unobserved;
+    use crate::run;
+    use crate::testing::{Planned, Row, batch_of, options, texts};
+
+    fn rows(memory: &MemoryConnectors, sink: &str) -> Vec<String> {
+        let mut all: Vec<String> = memory.written(sink).iter().flat_map(texts).collect();
+        all.sort();
+        all
+    }
+
+    #[tokio::test]
+    async fn runs_go_on_where_the_last_one_ended() {
+        let given: Vec<Row> = (0..7).map(|i| (i, Some(i as f64))).collect();
+        for (limit, workers) in [(None, 1), (Some(1), 1), (Some(2), 2)] {
+            let memory = MemoryConnectors::new(2);
+            let mut planned = Planned::new();
+            let source = planned.source("in");
+            planned.sink("out", source, false);
+            planned.sink("whole", source, true);
+            let state = tempfile::tempdir().unwrap();
+            for part in given.chunks(4) {
+                memory.add_rows("in", batch_of(part)).unwrap();
+                let options = options(state.path(), workers, 3, limit);
+                run(&planned.executable(), Arc::new(memory.clone()), options, Arc::new(Unobserved)).await.unwrap();
+            }
+            assert_eq!(rows(&memory, "out"), texts(&batch_of(&given)), "each row once");
+            assert_eq!(rows(&memory, "whole"), texts(&batch_of(&given)), "the whole, not twice");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_table_is_what_it_was_pinned_to() {
+        let memory = MemoryConnectors::new(2);
+        let schema = crate::testing::row_schema();
+        let table = MemoryTable { memory: memory.clone(), name: "t".into(), schema };
+        let empty = table.pin().await.unwrap();
+        memory.set_table("t", batch_of(&[(1, None), (2, None), (3, None)]));
+        let first = table.pin().await.unwrap();
+        memory.set_table("t", batch_of(&[(9, None)]));
+        let mut found = vec![];
+        for version in [empty, first, table.pin().await.unwrap()] {
+            let mut ids = vec![];
+            for split in table.splits(&version).await.unwrap() {
+                let mut batches = table.read(&split, 10).await.unwrap();
+                while let Some(batch) = batches.next().await {
+                    ids.extend(texts(&batch.unwrap()));
+                }
+            }
+            found.push(ids.join(", "));
+        }
+        assert_eq!(found, ["", "1 null, 2 null, 3 null", "9 null"]);
+    }
+}

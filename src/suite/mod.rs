@@ -1,0 +1,258 @@
+//! Running `test` blocks: each as a scenario of phases, over rows in memory, in many executions that must agree. Knows the compiler and the runtime; nothing
+//! of how results are shown.
+
+pub mod compare;
+pub mod coverage;
+pub mod execution;
+pub mod junit;
+pub mod literal;
+pub mod record;
+pub mod scenario;
+pub mod show;
+
+use crate::exit::Failure;
+use crate::world;
+use compare::{Difference, Row};
+use coverage::Coverage;
+use execution::{Code, Ended, Execution};
+use flowc_core::checked::{Checked, CheckedTest, ClauseKind, Observed};
+use flowc_ir::interpret::{Interpreter, Recording};
+use flowc_ir::plan::Executable;
+use flowc_ir::{Origin, Schema};
+use flowc_runtime::RunError;
+use flowc_syntax::{Diagnostic, FileId, Span};
+use scenario::Scenario;
+use std::time::{Duration, Instant};
+
+/// The rows are not those that the test expects.
+pub const ROWS_DIFFER: &str = "R0601";
+/// Another execution gives other rows.
+pub const EXECUTIONS_DIFFER: &str = "R0602";
+/// The run stopped, and the test does not expect it.
+pub const STOPPED: &str = "R0603";
+/// The run did not stop as the test expects.
+pub const NOT_STOPPED: &str = "R0604";
+
+/// What became of a test.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Its name.
+    pub name: String,
+    /// Where its name stands.
+    pub place: Span,
+    /// Why it failed; empty: it passed.
+    pub failures: Vec<Mismatch>,
+    /// How many executions there were.
+    pub executions: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Outcome {
+    /// Whether everything was as expected.
+    pub fn passed(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+/// One thing that is not as expected.
+#[derive(Debug, Clone)]
+pub struct Mismatch {
+    /// What, and where in the program.
+    pub diagnostic: Diagnostic,
+    /// The rows.
+    pub rows: Option<Difference>,
+    /// Why the run stopped.
+    pub stopped: Option<Box<RunError>>,
+}
+
+/// A place of the typed program as a place of the text.
+pub fn span(origin: Origin) -> Span {
+    Span { file: FileId(origin.file), start: origin.start, end: origin.end }
+}
+
+/// A test with its program compiled in each way in which it runs.
+struct Trial<'a> {
+    program: &'a Checked,
+    test: &'a CheckedTest,
+    scenario: Scenario,
+    observed: Vec<Observed>,
+    schemas: Vec<Schema>,
+    compiled: Vec<(Code, Executable)>,
+}
+
+/// Runs one test in all executions; in one more if it is to be told what the test reaches.
+pub fn run(
+    program: &Checked,
+    test: &CheckedTest,
+    threads: &tokio::runtime::Runtime,
+    coverage: Option<&mut Coverage>,
+) -> Result<Outcome, Failure> {
+    let begun = Instant::now();
+    let program = test.variant.as_deref().or(program.unproved.as_deref()).unwrap_or(program);
+    let mut trial = Trial::new(program, test);
+    if let Some(coverage) = coverage {
+        coverage.add(program, test, &trial.observed);
+        let plan = program.lower_for_test(&trial.observed).plan().clone();
+        let executable = world::compile(plan, &Recording(coverage.recorder()))?;
+        let ended = execution::run(&executable, &trial.scenario, &trial.schemas, execution::all()[0], threads)?;
+        coverage.judged(&ended);
+    }
+    let executions = execution::all();
+    let mut failures = vec![];
+    let first = trial.execute(executions[0], threads)?;
+    trial.judge(&first, &mut failures);
+    let mut ran = 1;
+    let bound = program.depends_on_epochs(&trial.observed);
+    for execution in executions[1..].iter().filter(|e| !(bound && e.cuts_epochs())) {
+        let other = trial.execute(*execution, threads)?;
+        ran += 1;
+        if let Some(mismatch) = trial.agree(&first, &other, *execution) {
+            failures.push(mismatch);
+            break;
+        }
+    }
+    Ok(Outcome { name: test.name.clone(), place: span(test.origin), failures, executions: ran, took: begun.elapsed() })
+}
+
+impl<'a> Trial<'a> {
+    fn new(program: &'a Checked, test: &'a CheckedTest) -> Self {
+        let observed = scenario::observed(program, test);
+        let schemas = observed.iter().map(|o| program.observed_schema(*o)).collect();
+        let scenario = Scenario::new(program, test);
+        Trial { program, test, scenario, observed, schemas, compiled: vec![] }
+    }
+
+    /// The program compiled in this way.
+    fn executable(&mut self, code: Code) -> Result<Executable, Failure> {
+        if let Some((_, found)) = self.compiled.iter().find(|(c, _)| *c == code) {
+            return Ok(found.clone());
+        }
+        let lowered = self.program.lower_for_test(&self.observed);
+        let executable = match code {
+            Code::Machine => world::executable(lowered.optimize())?,
+            Code::Interpreted => world::compile(lowered.optimize(), &Interpreter)?,
+            Code::Literal => world::compile(lowered.plan().clone(), &Interpreter)?,
+        };
+        self.compiled.push((code, executable.clone()));
+        Ok(executable)
+    }
+
+    fn execute(&mut self, execution: Execution, threads: &tokio::runtime::Runtime) -> Result<Ended, Failure> {
+        let executable = self.executable(execution.code)?;
+        execution::run(&executable, &self.scenario, &self.schemas, execution, threads)
+    }
+
+    /// Compares what came out with what the test expects.
+    fn judge(&self, ended: &Ended, failures: &mut Vec<Mismatch>) {
+        let mut expected_error = None;
+        for (phase, look) in self.scenario.looks() {
+            let clause = &self.test.clauses[look];
+            match &clause.kind {
+                ClauseKind::Then(observed, expected) => {
+                    let index = self.observed.iter().position(|o| o == observed).unwrap_or(0);
+                    let found = ended.rows_after(phase, index);
+                    // Of a run that stopped unexpectedly, that is what there is to say.
+                    let stopped = ended.error.as_ref().is_some_and(|(at, _)| *at <= phase) && !self.expects_error();
+                    if let (Some(difference), false) = (compare::compare(expected, found), stopped) {
+                        failures.push(self.rows_differ(*observed, clause.origin, difference));
+                    }
+                }
+                ClauseKind::ThenError(code) => expected_error = Some((code, clause.origin, phase)),
+                _ => {}
+            }
+        }
+        match (&ended.error, expected_error) {
+            (Some((_, error)), None) => failures.push(self.stopped(error)),
+            (error, Some((code, origin, _))) => {
+                if error.as_ref().is_none_or(|(_, error)| error.code != code) {
+                    failures.push(not_stopped(code, origin, error.as_ref().map(|(_, error)| error)));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn expects_error(&self) -> bool {
+        self.test.clauses.iter().any(|c| matches!(c.kind, ClauseKind::ThenError(_)))
+    }
+
+    fn rows_differ(&self, observed: Observed, origin: Origin, difference: Difference) -> Mismatch {
+        let name = scenario::name_of(self.program, observed);
+        let message = format!("{} other rows than expected", comes_out(&name));
+        let label = difference.summary();
+        let diagnostic = Diagnostic::error(ROWS_DIFFER, span(origin), message).label(label);
+        Mismatch { diagnostic, rows: Some(difference), stopped: None }
+    }
+
+    fn stopped(&self, error: &RunError) -> Mismatch {
+        let message = format!("the run stopped with {}", error.code);
+        let diagnostic = Diagnostic::error(STOPPED, span(self.test.origin), message)
+            .label("expected to run to its end")
+            .help(format!("if it should stop, say so: `then error {}`", error.code));
+        Mismatch { diagnostic, rows: None, stopped: Some(Box::new(error.clone())) }
+    }
+
+    /// What differs between two executions.
+    fn agree(&self, first: &Ended, other: &Ended, execution: Execution) -> Option<Mismatch> {
+        let says = |error: &Option<(usize, RunError)>| match error {
+            Some((_, error)) => format!("stops with {}: {}", error.code, error.message),
+            None => "runs to its end".to_string(),
+        };
+        let diagnostic = |message: String| {
+            Diagnostic::error(EXECUTIONS_DIFFER, span(self.test.origin), message)
+                .label(format!("executed with {execution}"))
+                .help("how rows are cut into epochs and batches, and who computes them, must not change the result: does it depend on the order of rows?")
+        };
+        match (&first.error, &other.error) {
+            (None, None) => {}
+            // Where other rows meet in an epoch, another one may be the first to fail.
+            (Some((_, a)), Some((_, b))) if a.code == b.code || execution.cuts_epochs() => return None,
+            (a, b) => {
+                let message = format!("the run {}, but in another execution it {}", says(a), says(b));
+                let stopped = b.as_ref().or(a.as_ref()).map(|(_, error)| Box::new(error.clone()));
+                return Some(Mismatch { diagnostic: diagnostic(message), rows: None, stopped });
+            }
+        }
+        for phase in 0..first.phases() {
+            for (index, observed) in self.observed.iter().enumerate() {
+                let (a, b) = (first.rows_after(phase, index), other.rows_after(phase, index));
+                let schema = &self.schemas[index];
+                let kept: Vec<usize> = (0..schema.len()).filter(|i| !depends_on_epochs(schema, *i)).collect();
+                let pick = |rows: &[Row]| -> Vec<Row> {
+                    rows.iter().map(|row| kept.iter().map(|i| row[*i].clone()).collect()).collect()
+                };
+                let schema = Schema::new(kept.iter().map(|i| schema.fields[*i].clone()).collect());
+                let found = compare::compare(&compare::exactly(&schema, &pick(a)), &pick(b));
+                if let Some(difference) = found {
+                    let name = scenario::name_of(self.program, *observed);
+                    let message = format!("{} other rows in another execution", comes_out(&name));
+                    return Some(Mismatch { diagnostic: diagnostic(message), rows: Some(difference), stopped: None });
+                }
+            }
+        }
+        None
+    }
+}
+
+fn comes_out(name: &str) -> String {
+    format!("`{name}` gives")
+}
+
+/// Whether a column says in which epoch a row was seen.
+fn depends_on_epochs(schema: &Schema, column: usize) -> bool {
+    schema.fields[column].name == "_epoch"
+}
+
+fn not_stopped(code: &str, origin: Origin, error: Option<&RunError>) -> Mismatch {
+    let message = match error {
+        Some(error) => format!("the run stopped with {}, not with {code}", error.code),
+        None => format!("the run did not stop with {code}"),
+    };
+    let label = if error.is_some() { "another code was expected" } else { "it ran to its end" };
+    let mut diagnostic = Diagnostic::error(NOT_STOPPED, span(origin), message).label(label);
+    if !crate::pages::PAGES.iter().any(|(known, _)| *known == code) {
+        diagnostic.help = Some(format!("no run stops with {code}: docs/errors/index.md lists the codes"));
+    }
+    Mismatch { diagnostic, rows: None, stopped: error.map(|e| Box::new(e.clone())) }
+}
