@@ -79,9 +79,9 @@ pub enum Command {
         after_help = "Example:\n  flowc show examples/sensor/warehouse/sensor --rows 5\n  flowc show warehouse/sensor --changes 3..5"
     )]
     Show(Show),
-    /// Show how far a program's sources have been read (not supported yet)
-    #[command(after_help = "Example:\n  flowc status sensor.flow")]
-    Status(Later),
+    /// Show how far a program has come: positions of its sources, its last epochs, counts of its expectations
+    #[command(after_help = "Example:\n  flowc status sensor.flow\n  flowc status sensor.flow --format json")]
+    Status(StatusFile),
     /// Show which columns come from which (not supported yet)
     #[command(after_help = "Example:\n  flowc lineage sensor.flow --format dot")]
     Lineage(Later),
@@ -280,6 +280,28 @@ pub enum Stage {
     Asm,
 }
 
+/// `flowc status`
+#[derive(Debug, Args)]
+pub struct StatusFile {
+    /// The program
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What to show.
+    #[command(flatten)]
+    pub flags: StatusFlags,
+}
+
+/// The flags of `flowc status`, and of built executables' `status`.
+#[derive(Debug, Clone, Args)]
+pub struct StatusFlags {
+    /// Where the runs' state is kept [default: .flow/NAME beside the program]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
 /// `flowc fmt`
 #[derive(Debug, Args)]
 pub struct Fmt {
@@ -341,8 +363,8 @@ pub enum PackagedCommand {
     Check(PackagedCheck),
     /// Show the plan of the program inside, or one of its stages
     Explain(PackagedExplain),
-    /// Show how far the sources have been read (not supported yet)
-    Status(Later),
+    /// Show how far it has come: positions of its sources, its last epochs, counts of its expectations
+    Status(StatusFlags),
 }
 
 /// `NAME check`

@@ -194,7 +194,7 @@ fn reconciled(flow: &FlowReport) -> String {
 }
 
 /// A line a rule.
-fn rule_lines(rules: &[&ExpectationReport]) -> String {
+pub fn rule_lines(rules: &[&ExpectationReport]) -> String {
     let width = rules.iter().map(|r| r.name.chars().count()).max().unwrap_or(0);
     let line = |rule: &&ExpectationReport| {
         let (what, counts) = (if rule.judges_epoch { " epochs" } else { "" }, &rule.counts);
@@ -216,14 +216,15 @@ fn read(source: &SourceReport) -> String {
 }
 
 /// The rows, and what is none beside them.
-fn taken(source: &SourceReport) -> String {
+pub fn taken(source: &SourceReport) -> String {
     match source.malformed {
         0 => rows(source.rows),
         malformed => format!("{}, {} malformed", rows(source.rows), group(malformed)),
     }
 }
 
-fn wrote(sink: &SinkReport) -> String {
+/// What a sink got.
+pub fn wrote(sink: &SinkReport) -> String {
     let done = &sink.committed;
     let mut parts = vec![rows(done.rows)];
     if done.files > 0 {

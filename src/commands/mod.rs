@@ -8,6 +8,7 @@ pub mod fmt;
 pub mod new;
 pub mod run;
 pub mod show;
+pub mod status;
 pub mod test;
 
 use crate::cli::{Cli, Command, Format, Packaged, PackagedCommand, RunFlags};
@@ -31,7 +32,7 @@ pub fn execute(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Show(words) => show::show(&words, console),
         Command::Test(words) => test::test(&words, console),
         Command::Completions(words) => completions::completions(&words, console),
-        Command::Status(_) => Err(later("`flowc status`")),
+        Command::Status(words) => status::program(&Program::open(&words.file, &[])?, &words.flags, console),
         Command::Lineage(_) => Err(later("`flowc lineage`")),
         Command::Lsp(_) => Err(later("`flowc lsp`")),
         Command::Replay(_) => Err(later("`flowc replay`")),
@@ -49,7 +50,7 @@ pub fn execute_packaged(words: Packaged, payload: Payload, console: &Console) ->
         Some(PackagedCommand::Explain(words)) => {
             explain::program(&payload.program(&words.params.params)?, words.stage, words.format, console)
         }
-        Some(PackagedCommand::Status(_)) => Err(later("`status`")),
+        Some(PackagedCommand::Status(words)) => status::program(&payload.program(&[])?, &words, console),
     }
 }
 

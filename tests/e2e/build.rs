@@ -33,6 +33,7 @@ fn an_executable_checks_and_explains() {
     sensor(&project, &["check"]).expect(0);
     let explained = sensor(&project, &["explain"]).expect(0);
     assert!(explained.stdout.contains("sensor_result"), "{}", explained.stdout);
+    assert!(sensor(&project, &["status"]).expect(0).stdout.contains("has not run yet"));
     assert!(sensor(&project, &["--help"]).expect(0).stdout.contains("--param"));
     sensor(&project, &["--no-such-flag"]).expect(2);
     sensor(&project, &["--param", "nothing=1"]).expect(2);

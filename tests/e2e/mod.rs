@@ -14,5 +14,6 @@ mod recovery;
 mod rows;
 mod show;
 mod sinks;
+mod status;
 mod testing;
 mod words;

@@ -125,21 +125,15 @@ impl StateDir {
 
     /// The checkpoint; an empty one if nothing has finished yet.
     pub fn checkpoint(&self, pipeline: &str) -> Result<Checkpoint, RunError> {
-        let found: Option<Checkpoint> = read(&self.root.join("checkpoint.json"))?;
-        let Some(checkpoint) = found else {
-            let (sinks, locations) = (IndexMap::new(), IndexMap::new());
-            let (pipeline, expectations) = (pipeline.to_string(), vec![]);
-            return Ok(Checkpoint { format: FORMAT, pipeline, done: 0, sinks, locations, expectations });
+        let nothing = || Checkpoint {
+            format: FORMAT,
+            pipeline: pipeline.to_string(),
+            done: 0,
+            sinks: IndexMap::new(),
+            locations: IndexMap::new(),
+            expectations: vec![],
         };
-        if checkpoint.pipeline != pipeline {
-            let text = format!(
-                "the state directory `{}` belongs to the pipeline `{}`, not to `{pipeline}`",
-                self.root.display(),
-                checkpoint.pipeline
-            );
-            return Err(RunError::data("R0403", text).help("give this pipeline a directory of its own with --state"));
-        }
-        Ok(checkpoint)
+        Ok(checkpoint_in(&self.root, pipeline)?.unwrap_or_else(nothing))
     }
 
     /// Moves the checkpoint.
@@ -149,7 +143,7 @@ impl StateDir {
 
     /// The record with the greatest number.
     pub fn last_epoch(&self) -> Result<Option<EpochRecord>, RunError> {
-        match self.epochs()?.last() {
+        match epochs_in(&self.root)?.last() {
             Some(epoch) => read(&self.epoch_path(*epoch)),
             None => Ok(None),
         }
@@ -162,7 +156,7 @@ impl StateDir {
 
     /// Removes the records that are no longer needed once `done` has finished.
     pub fn compact(&self, done: u64) -> Result<(), RunError> {
-        for epoch in self.epochs()?.into_iter().filter(|e| e + KEPT <= done) {
+        for epoch in epochs_in(&self.root)?.into_iter().filter(|e| e + KEPT <= done) {
             let path = self.epoch_path(epoch);
             fs::remove_file(&path).map_err(|e| storage("remove", &path, &e))?;
         }
@@ -178,10 +172,9 @@ impl StateDir {
         }
     }
 
-    /// The records of the last epochs, oldest first; for `flowc status`.
+    /// The records of the last epochs, oldest first.
     pub fn history(&self) -> Result<Vec<EpochRecord>, RunError> {
-        let records = self.epochs()?.into_iter().map(|epoch| read(&self.epoch_path(epoch)));
-        Ok(records.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        history_in(&self.root)
     }
 
     /// Where operators and ordered sinks may put what memory does not hold.
@@ -190,20 +183,64 @@ impl StateDir {
     }
 
     fn epoch_path(&self, epoch: u64) -> PathBuf {
-        self.root.join("epochs").join(format!("{epoch}.json"))
+        epoch_path(&self.root, epoch)
     }
+}
 
-    fn epochs(&self) -> Result<Vec<u64>, RunError> {
-        let directory = self.root.join("epochs");
-        let entries = fs::read_dir(&directory).map_err(|e| storage("list", &directory, &e))?;
-        let mut numbers = vec![];
-        for entry in entries {
-            let name = entry.map_err(|e| storage("list", &directory, &e))?.file_name();
-            numbers.extend(name.to_str().and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse::<u64>().ok()));
-        }
-        numbers.sort_unstable();
-        Ok(numbers)
+/// What a state directory holds, for those who only look: nothing is created or locked, so a run may use it meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The checkpoint; none if no epoch has finished yet.
+    pub checkpoint: Option<Checkpoint>,
+    /// The records of the last epochs, oldest first.
+    pub epochs: Vec<EpochRecord>,
+}
+
+/// Looks at a state directory; none if nothing has run yet.
+pub fn look(root: &Path, pipeline: &str) -> Result<Option<Seen>, RunError> {
+    if !root.join("epochs").is_dir() {
+        return Ok(None);
     }
+    // The records first: what a run finishes in between is then in the checkpoint at least.
+    let epochs = history_in(root)?;
+    let checkpoint = checkpoint_in(root, pipeline)?;
+    Ok(Some(Seen { checkpoint, epochs }))
+}
+
+fn epoch_path(root: &Path, epoch: u64) -> PathBuf {
+    root.join("epochs").join(format!("{epoch}.json"))
+}
+
+fn checkpoint_in(root: &Path, pipeline: &str) -> Result<Option<Checkpoint>, RunError> {
+    let found: Option<Checkpoint> = read(&root.join("checkpoint.json"))?;
+    match found {
+        Some(checkpoint) if checkpoint.pipeline != pipeline => {
+            let text = format!(
+                "the state directory `{}` belongs to the pipeline `{}`, not to `{pipeline}`",
+                root.display(),
+                checkpoint.pipeline
+            );
+            Err(RunError::data("R0403", text).help("give this pipeline a directory of its own with --state"))
+        }
+        found => Ok(found),
+    }
+}
+
+fn history_in(root: &Path) -> Result<Vec<EpochRecord>, RunError> {
+    let records = epochs_in(root)?.into_iter().map(|epoch| read(&epoch_path(root, epoch)));
+    Ok(records.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+fn epochs_in(root: &Path) -> Result<Vec<u64>, RunError> {
+    let directory = root.join("epochs");
+    let entries = fs::read_dir(&directory).map_err(|e| storage("list", &directory, &e))?;
+    let mut numbers = vec![];
+    for entry in entries {
+        let name = entry.map_err(|e| storage("list", &directory, &e))?.file_name();
+        numbers.extend(name.to_str().and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse::<u64>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunError> {
@@ -292,6 +329,21 @@ mod tests {
         state.compact(40).unwrap();
         let left: Vec<u64> = state.history().unwrap().iter().map(|r| r.epoch).collect();
         assert_eq!(left, [9, 10, 40]);
+    }
+
+    #[test]
+    fn looking_needs_no_lock_and_creates_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(look(dir.path(), "p").unwrap(), None);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let state = StateDir::open(dir.path()).unwrap();
+        assert_eq!(look(dir.path(), "p").unwrap(), Some(Seen { checkpoint: None, epochs: vec![] }));
+        state.save_epoch(&record(1)).unwrap();
+        let checkpoint = state.checkpoint("p").unwrap();
+        state.save_checkpoint(&checkpoint).unwrap();
+        let seen = Seen { checkpoint: Some(checkpoint), epochs: vec![record(1)] };
+        assert_eq!(look(dir.path(), "p").unwrap(), Some(seen));
+        assert_eq!(look(dir.path(), "q").unwrap_err().code, "R0403");
     }
 
     #[test]

@@ -148,6 +148,113 @@ async fn added_columns_are_fine_and_changed_ones_are_not() {
     assert!(error.message.contains("`id` is string there, long in the program"), "{}", error.message);
 }
 
+/// The newest metadata with another schema text.
+async fn with_schema(storage: &Storage, change: impl Fn(&mut serde_json::Value)) -> String {
+    let mut metadata = Snapshot::load(storage, None).await.expect("loads").metadata;
+    let mut schema = serde_json::from_str(&metadata.schema_string).expect("JSON");
+    change(&mut schema);
+    metadata.schema_string = schema.to_string();
+    let info = r#"{"commitInfo":{"operation":"ALTER TABLE","timestamp":1767225600000}}"#;
+    format!("{info}\n{}", serde_json::json!({ "metaData": metadata }))
+}
+
+#[tokio::test]
+async fn what_changes_under_a_run_is_told_column_by_column() {
+    type Change = fn(&mut serde_json::Value);
+    let cases: [(Change, &str); 4] = [
+        (|s| drop(s["fields"].as_array_mut().expect("fields").remove(1)), "it has no column `part`"),
+        (
+            |s| {
+                s["fields"][0]["type"] = "integer".into();
+                s["fields"][1]["type"] = "binary".into();
+            },
+            "`part` is binary? there, string? in the program",
+        ),
+        (|s| s["fields"][0]["nullable"] = true.into(), "`id` is long? there, long in the program"),
+        (|s| s["fields"][1]["type"] = "variant".into(), "`part` has the type variant"),
+    ];
+    for (change, why) in cases {
+        let storage = memory();
+        let schema = numbers_schema();
+        append(&storage, &schema, "a", &[numbers(0..3, Some("a"))]).await;
+        let source = DeltaSource::open(&source_spec(schema.clone()), storage.clone()).await.expect("opens");
+        let first = next(&source, None).await.expect("reads").expect("rows");
+        put(&storage, 1, &with_schema(&storage, change).await).await;
+        let error = next(&source, Some(&first.to)).await.expect_err(why);
+        assert_eq!(error.code, "R0225");
+        let told = error.message.contains(why) && error.message.contains("since version 1 (ALTER TABLE at 2026-01-01");
+        assert!(told && error.message.contains("source `in`"), "{}", error.message);
+        assert!(error.help.expect("help").contains("flowc check"));
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_column_is_told_by_its_new_name() {
+    let storage = memory();
+    add(&storage, 0..3, "a").await;
+    let id = |s: &mut serde_json::Value| s["fields"][1]["metadata"]["delta.columnMapping.id"] = 2.into();
+    put(&storage, 1, &with_schema(&storage, id).await).await;
+    let source = open(&storage).await;
+    let first = next(&source, None).await.expect("reads").expect("rows");
+    put(&storage, 2, &with_schema(&storage, |s| s["fields"][1]["name"] = "section".into()).await).await;
+    let error = next(&source, Some(&first.to)).await.expect_err("it has another name");
+    assert!(error.message.contains("no column `part`: it was renamed to `section`"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_feature_that_cannot_be_read_stops_it_and_others_do_not() {
+    let storage = memory();
+    add(&storage, 0..3, "a").await;
+    let source = open(&storage).await;
+    let first = next(&source, None).await.expect("reads").expect("rows");
+    let protocol = |feature: &str| {
+        let features = [feature];
+        serde_json::json!({ "protocol": { "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features } })
+    };
+    put(&storage, 1, &protocol("deletionVectors").to_string()).await;
+    assert_eq!(next(&source, Some(&first.to)).await.expect("reads"), None);
+    put(&storage, 2, &protocol("variantType").to_string()).await;
+    let error = next(&source, Some(&first.to)).await.expect_err("cannot be read");
+    assert_eq!(error.code, "R0226");
+    assert!(error.message.contains("since version 2") && error.message.contains("variantType"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_commit_in_between_that_does_not_fit_says_how_to_go_on() {
+    let storage = memory();
+    let schema = numbers_schema();
+    append(&storage, &schema, "a", &[numbers(0..3, Some("a"))]).await;
+    let first =
+        next(&DeltaSource::open(&source_spec(schema.clone()), storage.clone()).await.expect("opens"), None).await;
+    let first = first.expect("reads").expect("rows");
+    put(&storage, 1, &with_schema(&storage, |s| s["fields"][0]["nullable"] = true.into()).await).await;
+    put(&storage, 2, &with_schema(&storage, |s| s["fields"][0]["nullable"] = false.into()).await).await;
+    let source = DeltaSource::open(&source_spec(schema.clone()), storage.clone()).await.expect("opens");
+    let error = next(&source, Some(&first.to)).await.expect_err("it may have been null");
+    assert!(error.help.expect("help").contains("`schema`"));
+    let nullable = Schema::new(vec![column("id", DataType::Long), column("part", DataType::String)]);
+    let source = DeltaSource::open(&source_spec(nullable), storage.clone()).await.expect("opens");
+    assert_eq!(next(&source, Some(&first.to)).await.expect("reads"), None);
+}
+
+#[tokio::test]
+async fn the_versions_that_changed_a_table_are_found_in_its_log() {
+    let storage = memory();
+    add(&storage, 0..3, "a").await;
+    put(&storage, 1, &with_schema(&storage, |s| s["fields"][1]["nullable"] = false.into()).await).await;
+    let strict = Schema::new(vec![required("id", DataType::Long), required("part", DataType::String)]);
+    let rows = numbers(3..4, Some("b")).columns().to_vec();
+    let rows = arrow::array::RecordBatch::try_new(flowc_ir::arrow_types::to_arrow_schema(&strict), rows);
+    append(&storage, &strict, "b", &[rows.expect("a batch")]).await;
+    put(&storage, 3, &with_schema(&storage, |s| s["fields"][1]["nullable"] = true.into()).await).await;
+    let turns = flowc_delta::history::since(&storage, 0).await.expect("reads");
+    let found: Vec<_> =
+        turns.iter().map(|t| (t.version, t.after, t.what.as_str(), t.info.schema.fields[1].ty.nullable)).collect();
+    let what = "ALTER TABLE at 2026-01-01 00:00:00 UTC";
+    assert_eq!(found, [(1, None, what, false), (3, None, what, true)]);
+    assert_eq!(flowc_delta::history::since(&storage, 3).await.expect("reads"), []);
+}
+
 #[tokio::test]
 async fn versions_that_are_gone_and_tables_that_were_replaced() {
     let storage = memory();
