@@ -134,3 +134,31 @@ fn a_share_that_is_too_great_stops_before_anything_is_written() {
     project.run("s.flow");
     assert_eq!(project.rows("out").len(), 24);
 }
+
+#[test]
+fn a_unique_row_is_remembered_across_runs() {
+    let project = Project::new();
+    let schema = "id: integer, ms: long";
+    project.table("readings", schema, &[r#"{"id":1,"ms":0}"#, r#"{"id":2,"ms":1000}"#, r#"{"id":1,"ms":2000}"#]);
+    project.write(
+        "u.flow",
+        "source readings = delta(\"readings\") {\n    event_time at = timestamp_millis(ms)\n    watermark 1s\n}\n\
+         flow once = readings |> expect { once: unique (id) within 10s else quarantine } |> drop at\n\
+         sink out = once -> delta(\"out\")\nsink again = once.rejected -> delta(\"again\")\n",
+    );
+    project.run("u.flow");
+    assert_eq!(project.rows("out"), [json!({ "id": 1, "ms": 0 }), json!({ "id": 2, "ms": 1000 })]);
+    project.table("readings", schema, &[r#"{"id":2,"ms":11000}"#, r#"{"id":1,"ms":10001}"#]);
+    project.run("u.flow");
+    let kept: Vec<_> = project.rows("out").iter().map(|r| (r["id"].clone(), r["ms"].clone())).collect();
+    assert_eq!(kept, [(json!(1), json!(0)), (json!(1), json!(10001)), (json!(2), json!(1000))]);
+    assert_eq!(project.rows("again").len(), 2);
+    // A damaged memory stops the run before it writes.
+    let operators = project.path().join(".flow/u/operators");
+    let file = std::fs::read_dir(&operators).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&file, b"damaged").unwrap();
+    project.table("readings", schema, &[r#"{"id":3,"ms":12000}"#]);
+    let ran = project.flowc(&["run", "u.flow"]).expect(3);
+    assert!(ran.stderr.contains("R0405"), "{}", ran.stderr);
+    assert_eq!(project.rows("out").len(), 3);
+}

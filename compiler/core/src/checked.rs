@@ -287,6 +287,21 @@ pub enum Operation {
         /// What is looked for, and the type in which both are compared.
         value: Expr,
     },
+    /// `unique (…) within …`: adds a boolean column
+    Unique {
+        /// The flow.
+        flow: String,
+        /// The rule.
+        rule: String,
+        /// The key.
+        keys: Vec<Expr>,
+        /// The duration in microseconds.
+        within: Option<i64>,
+        /// The event time's position, where there is a duration.
+        time: Option<usize>,
+        /// The watermark's delay in microseconds.
+        delay: Option<i64>,
+    },
     /// expect: judges by boolean columns that steps before have computed; steps behind it remove rows
     Expect(Expect),
     /// aggregate
@@ -495,6 +510,7 @@ impl Operation {
             Operation::Transform(program) => program_exprs(program, f),
             Operation::Lookup { on, .. } => on.walk(f),
             Operation::Mark { value, .. } => value.walk(f),
+            Operation::Unique { keys, .. } => keys.iter().for_each(|key| key.walk(f)),
             Operation::Aggregate { keys, aggregates } => {
                 keys.iter().for_each(|(_, key)| key.walk(f));
                 aggregates.iter().flat_map(|a| a.args.iter().chain(&a.filter)).for_each(|e| e.walk(f));

@@ -188,8 +188,6 @@ pub const UNSUPPORTED_STREAM_JOIN: &str = "E0702";
 pub const UNSUPPORTED_OUTER_JOIN: &str = "E0703";
 /// `as of` in a join is not supported yet.
 pub const UNSUPPORTED_AS_OF: &str = "E0704";
-/// `unique` is not supported yet.
-pub const UNSUPPORTED_EXPECT: &str = "E0705";
 /// `.late` is not supported yet.
 pub const UNSUPPORTED_SIDE_OUTPUT: &str = "E0706";
 /// `dedup` is not supported yet.
@@ -232,6 +230,8 @@ pub const REJECTS_DIFFER: &str = "E0806";
 pub const NO_MALFORMED: &str = "E0861";
 /// Malformed rows are read that are not put aside.
 pub const MALFORMED_NOT_KEPT: &str = "E0862";
+/// `unique` over rows that do not end, or without the event time that it needs.
+pub const UNIQUE: &str = "E0807";
 /// A param is never used.
 pub const UNUSED_PARAM: &str = "W0201";
 /// A function is never used.
@@ -384,7 +384,6 @@ pub const ALL: &[(&str, &str)] = &[
     (UNSUPPORTED_STREAM_JOIN, "joins of two streams are not supported yet"),
     (UNSUPPORTED_OUTER_JOIN, "right and full joins are not supported yet"),
     (UNSUPPORTED_AS_OF, "`as of` in a join is not supported yet"),
-    (UNSUPPORTED_EXPECT, "`unique` is not supported yet"),
     (UNSUPPORTED_SIDE_OUTPUT, "`.late` is not supported yet"),
     (UNSUPPORTED_DEDUP, "`dedup` is not supported yet"),
     (UNSUPPORTED_TOP, "`top` is not supported yet"),
@@ -404,6 +403,7 @@ pub const ALL: &[(&str, &str)] = &[
     (SHARE, "`share` where it has no meaning"),
     (MEMBERSHIP, "`in` a table's column where it cannot be tested"),
     (REJECTS_DIFFER, "the expectations of a flow reject rows of different kinds"),
+    (UNIQUE, "`unique` over rows that do not end, or without an event time"),
     (NO_MALFORMED, "malformed rows of something that has none"),
     (MALFORMED_NOT_KEPT, "malformed rows are read that are not put aside"),
     (UNUSED_PARAM, "a param is never used"),

@@ -60,6 +60,7 @@ fn shape(plan: &Plan, node: &Node) -> Shape {
         Operator::Limit(_) => ("limit", "white"),
         Operator::Union => ("union", "white"),
         Operator::Explode { .. } => ("explode", "white"),
+        Operator::Unique(_) => ("unique", "white"),
         Operator::Expect(_) => ("expect", "white"),
         Operator::Sink(_) => ("sink", "lightgreen"),
     };

@@ -89,6 +89,8 @@ pub enum Operator {
         /// The new column.
         element: Field,
     },
+    /// Tells of each row whether it is the first of its key.
+    Unique(Unique),
     /// Judges rows by the rules of an `expect`; rows go through unchanged.
     Expect(Expect),
     /// Writes the rows.
@@ -160,6 +162,24 @@ impl Policy {
     pub fn quarantines(self) -> bool {
         matches!(self, Policy::Quarantine | Policy::Repair)
     }
+}
+
+/// The condition `unique (…) within …`. What comes out: the input's columns, then a boolean, never null: whether no row that passed before it, in the order of
+/// the input, has the same key (null is a key like any other) and lies within the duration, before or behind. It remembers the rows that passed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unique {
+    /// The flow, which with the rule names what is remembered.
+    pub flow: String,
+    /// The rule.
+    pub rule: String,
+    /// The positions of the key.
+    pub keys: Vec<usize>,
+    /// The position of the event time, where there is a duration. A row without a time does not pass.
+    pub time: Option<usize>,
+    /// The duration in microseconds; none: as long as there are rows.
+    pub within: Option<i64>,
+    /// The watermark's delay in microseconds: rows that lie further back than delay and duration are forgotten; none: no row is.
+    pub delay: Option<i64>,
 }
 
 /// The rules of an `expect`. They were evaluated into boolean columns before; here they are counted, a few failing rows are kept to be shown, and rows that

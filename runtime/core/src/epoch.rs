@@ -2,7 +2,7 @@
 
 use crate::connector::{EpochId, LookupTable, Part, Source, SourceRange, Split, Written};
 use crate::error::{Blame, RunError};
-use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, paths};
+use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
 use crate::jobs::{Inputs, World, located};
 use crate::operators::aggregate::Aggregate;
 use crate::operators::expect::Expect;
@@ -11,6 +11,7 @@ use crate::operators::limit::Limit;
 use crate::operators::lookup::Lookup;
 use crate::operators::sort::Sort;
 use crate::operators::transform::Transform;
+use crate::operators::unique::Unique;
 use crate::operators::{Fault, RowFault, internal};
 use crate::quality::Judgement;
 use crate::report::{Observer, Progress, SinkReport, SourceProgress, SourceReport};
@@ -25,7 +26,7 @@ use flowc_ir::eval::EvalContext;
 use flowc_ir::graph::{Operator, TableId, malformed_schema};
 use flowc_ir::plan::{Executable, KernelSlot};
 use futures::StreamExt;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,6 +58,19 @@ pub(crate) struct EpochRun {
     pub(crate) resumed: bool,
     /// Set before the first sink commits.
     pub(crate) committing: Arc<AtomicBool>,
+    /// What operators remember of earlier epochs, by their names.
+    pub(crate) remembered: BTreeMap<String, RecordBatch>,
+}
+
+/// What is known of an epoch when all of its rows are through, and before the first sink commits.
+#[derive(Debug)]
+pub(crate) struct Through {
+    /// What was read.
+    pub(crate) read: Vec<SourceReport>,
+    /// What the expectations came to.
+    pub(crate) judged: Vec<Judgement>,
+    /// What operators remember for the next epoch, by their names.
+    pub(crate) snapshots: Vec<(String, RecordBatch)>,
 }
 
 /// Counts what is read.
@@ -102,14 +116,14 @@ struct Leaf {
 }
 
 impl EpochRun {
-    /// Runs the epoch for the sinks named in `write`; reports what was read and written, and what the expectations came to. `keep` records what was read and
-    /// judged before the first sink commits.
+    /// Runs the epoch for the sinks named in `write`; reports what was read and written, and what the expectations came to. `keep` records what is
+    /// known before the first sink commits.
     pub(crate) async fn run(
         self,
         record: &EpochRecord,
         inputs: &[Inputs],
         write: &[String],
-        keep: impl FnOnce(&[SourceReport], &[Judgement]) -> Result<(), RunError>,
+        keep: impl FnOnce(&Through) -> Result<(), RunError>,
     ) -> Result<(Vec<SourceReport>, Vec<SinkReport>, Vec<Judgement>), Halt> {
         let plan = &self.executable.plan;
         let needed: BTreeSet<usize> = (plan.sinks.iter().zip(inputs))
@@ -127,12 +141,12 @@ impl EpochRun {
         let meter = Arc::new(Meter { epoch: record.epoch, begun, sources: sources.collect() });
         let this = Arc::new(self);
         let driven = this.drive(record, &flow, &meter, context).await;
-        let judged = driven.and_then(|()| Ok(flow.judgements(&context)?));
-        let kept = judged.and_then(|judged| {
-            let all: Vec<Judgement> = judged.iter().map(|(_, judgement)| judgement.clone()).collect();
-            let read = meter.read(record);
-            keep(&read, &all)?;
-            Ok((read, judged, all))
+        let kept = driven.and_then(|()| {
+            let judged = flow.judgements(&context)?;
+            let all = judged.iter().map(|(_, judgement)| judgement.clone()).collect();
+            let through = Through { read: meter.read(record), judged: all, snapshots: flow.snapshots()? };
+            keep(&through)?;
+            Ok((through.read, judged, through.judged))
         });
         let (read, judged, all) = match kept {
             Ok(kept) => kept,
@@ -208,6 +222,10 @@ impl EpochRun {
                 }
                 lookup.hold(held);
                 Station::Stateless(Box::new(lookup))
+            }
+            Operator::Unique(spec) => {
+                let before = operator_name(&node.operator).and_then(|name| self.remembered.get(&name));
+                Station::Unique(Unique::new(spec, to_arrow_schema(&node.schema), budget.clone(), before)?)
             }
             Operator::Expect(spec) => Station::Expect(Expect::new(spec), context),
             Operator::Aggregate(spec) => Station::Blocking(Box::new(Aggregate::new(
@@ -360,7 +378,8 @@ impl EpochRun {
                     let (reader, nodes) = (Reader::Table(Arc::clone(reader)), (vec![index], vec![]));
                     self.leaf(Leaf::new(nodes, reader, splits, spec.origin), flow, meter, context).await?;
                 }
-                (Station::Blocking(operator), _) => {
+                (Station::Blocking(_) | Station::Unique(_), _) => {
+                    let Some(operator) = flow.stations[index].blocking() else { continue };
                     let what = format!("`{}`", node.label);
                     let cursor = Cursor::new(0, 0);
                     for batch in operator.finish().map_err(|f| self.halt(f, &what, context))? {

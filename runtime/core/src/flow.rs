@@ -5,12 +5,13 @@ use crate::batch::{Batch, Order};
 use crate::connector::{Committed, SinkEpoch, SinkWriter, Written, has_schema};
 use crate::error::RunError;
 use crate::operators::expect::Expect;
+use crate::operators::unique::Unique;
 use crate::operators::{Blocking, Fault, Stateless};
 use crate::quality::Judgement;
 use crate::resequence::Resequencer;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::eval::EvalContext;
-use flowc_ir::graph::Graph;
+use flowc_ir::graph::{Graph, Operator};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,10 +30,23 @@ pub(crate) enum Station {
     Stateless(Box<dyn Stateless>),
     /// Rows go through it unchanged.
     Expect(Expect, EvalContext),
+    /// As a blocking operator; the next epoch has to know what it remembers.
+    Unique(Unique),
     /// See [`Blocking`]; what comes out enters the next stations as from a leaf.
     Blocking(Box<dyn Blocking>),
     /// Rows leave here.
     Sink(SinkStation),
+}
+
+impl Station {
+    /// The operator, where it is one that needs all rows before any comes out.
+    pub(crate) fn blocking(&self) -> Option<&dyn Blocking> {
+        match self {
+            Station::Blocking(operator) => Some(&**operator),
+            Station::Unique(operator) => Some(operator),
+            _ => None,
+        }
+    }
 }
 
 /// A sink of the epoch.
@@ -83,6 +97,14 @@ pub(crate) struct Flow {
     readers: Vec<Vec<(usize, u32)>>,
 }
 
+/// The name of an operator that remembers something across epochs; none: it does not.
+pub(crate) fn operator_name(operator: &Operator) -> Option<String> {
+    match operator {
+        Operator::Unique(unique) => Some(format!("{}/{}", unique.flow, unique.rule)),
+        _ => None,
+    }
+}
+
 /// For each node, the leaves (or blocking operators) where the paths to its input begin, in the order of rows.
 pub(crate) fn paths(graph: &Graph) -> Vec<Vec<usize>> {
     use flowc_ir::graph::Operator::*;
@@ -92,7 +114,7 @@ pub(crate) fn paths(graph: &Graph) -> Vec<Vec<usize>> {
         for input in &node.inputs {
             let producer = graph.node(*input);
             match producer.operator {
-                Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) => {
+                Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) | Unique(_) => {
                     leaves.push(input.0 as usize);
                 }
                 _ => leaves.extend_from_slice(&arriving[input.0 as usize]),
@@ -118,7 +140,7 @@ impl Flow {
             for input in &node.inputs {
                 readers[input.0 as usize].push((reader, before));
                 before += match graph.node(*input).operator {
-                    Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) => 1,
+                    Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) | Unique(_) => 1,
                     _ => arriving[input.0 as usize].len() as u32,
                 };
             }
@@ -155,7 +177,11 @@ impl Flow {
                         expect.observe(batch.order, &batch.data)?;
                         self.push(cursor, reader, path, batch.data).await?;
                     }
-                    Station::Blocking(operator) => operator.push(cursor.worker, cursor.stamp(path, data))?,
+                    Station::Blocking(_) | Station::Unique(_) => {
+                        if let Some(operator) = self.stations[reader].blocking() {
+                            operator.push(cursor.worker, cursor.stamp(path, data))?;
+                        }
+                    }
                     Station::Sink(sink) => sink.push(cursor.worker, cursor.stamp(path, data)).await?,
                 }
             }
@@ -232,6 +258,15 @@ impl Flow {
             _ => None,
         });
         judged.collect()
+    }
+
+    /// What operators remember for the next epoch, by [`operator_name`].
+    pub(crate) fn snapshots(&self) -> Result<Vec<(String, RecordBatch)>, RunError> {
+        let states = self.graph.nodes.iter().zip(&self.stations).filter_map(|(node, station)| match station {
+            Station::Unique(unique) => Some((operator_name(&node.operator)?, unique.snapshot())),
+            _ => None,
+        });
+        states.map(|(name, snapshot)| Ok((name, snapshot?))).collect()
     }
 
     pub(crate) fn sinks(&self) -> impl Iterator<Item = (usize, &SinkStation)> {

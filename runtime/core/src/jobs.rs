@@ -3,6 +3,7 @@
 
 use crate::connector::{EpochLimits, LookupTable, Position, Sink, Source, SourceRange};
 use crate::error::RunError;
+use crate::flow::operator_name;
 use crate::state::{Checkpoint, EpochRecord, FORMAT, SinkState};
 use flowc_ir::graph::{NodeId, Operator};
 use flowc_ir::plan::{Connector, Plan};
@@ -206,6 +207,7 @@ impl Planner<'_> {
             scans: scanned.map(|(i, _)| plan.tables[*i].name.clone()).collect(),
             read: vec![],
             quality: vec![],
+            operators: IndexMap::new(),
             report: None,
         }
     }
@@ -225,6 +227,14 @@ pub(crate) fn advance(state: &mut Checkpoint, plan: &Plan, inputs: &[Inputs], re
         sink.replace = false;
         if spec.whole {
             sink.sources.clear();
+        }
+        sink.operators.clear();
+        let names = inputs.nodes.iter().filter_map(|i| operator_name(&plan.graph.nodes[*i].operator));
+        // A computation of the whole begins with an empty memory each time.
+        for name in names.filter(|_| !spec.whole) {
+            if let Some(stored) = record.operators.get(&name) {
+                sink.operators.insert(name, stored.clone());
+            }
         }
         for source in inputs.sources.iter().map(|i| &plan.sources[*i]) {
             if let Some(range) = record.sources.get(&source.name) {

@@ -4,15 +4,16 @@
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::connector::{Committed, Connectors, EpochLimits};
-use crate::epoch::{EpochRun, Halt};
+use crate::epoch::{EpochRun, Halt, Through};
 use crate::error::RunError;
 use crate::jobs::{Inputs, Planner, World, advance, check_locations, inputs, located};
 use crate::protocol::{Action, Facts, Planned, SinkFacts, Stop, decide};
 use crate::quality::{self, Judgement};
 use crate::report::{EpochReport, Observer, RunSummary, SinkReport, SourceReport};
 use crate::state::{Checkpoint, EpochRecord, SinkState, StateDir};
+use arrow::record_batch::RecordBatch;
 use flowc_ir::plan::{Executable, Plan};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -193,6 +194,20 @@ impl Session {
         }
     }
 
+    /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing.
+    fn remembered(&self, record: &EpochRecord) -> Result<BTreeMap<String, RecordBatch>, RunError> {
+        let mut found = BTreeMap::new();
+        for spec in self.executable.plan.sinks.iter().filter(|s| !s.whole && record.sinks.contains(&s.name)) {
+            let Some(sink) = self.checkpoint.sinks.get(&spec.name) else { continue };
+            for (name, stored) in &sink.operators {
+                if !found.contains_key(name) {
+                    found.insert(name.clone(), self.state.snapshot(stored)?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Runs a recorded epoch, moves the checkpoint, and reports.
     async fn epoch(
         &mut self,
@@ -210,6 +225,7 @@ impl Session {
             scratch: self.state.scratch(),
             resumed,
             committing: Arc::clone(&committing),
+            remembered: self.remembered(&record)?,
         };
         let begun = self.options.clock.now();
         let mut earlier = std::mem::take(&mut record.quality);
@@ -218,22 +234,26 @@ impl Session {
         let (sources, mut sinks, judged) = if write.is_empty() {
             (std::mem::take(&mut read), vec![], vec![])
         } else {
-            let keep = |now: &[SourceReport], judged: &[Judgement]| {
-                if judged.is_empty() && earlier.is_empty() && !aside {
+            let mut operators = record.operators.clone();
+            let keep = |through: &Through| {
+                let nothing = through.judged.is_empty() && through.snapshots.is_empty() && earlier.is_empty();
+                if nothing && !aside {
                     return Ok(());
                 }
                 // Those of sinks that have the epoch stay as they were counted: their rows are not read again.
-                earlier = quality::latest(&earlier, judged);
-                let (quality, read) = (earlier.clone(), read_in_all(&read, now));
-                self.state.save_epoch(&EpochRecord { read, quality, ..record.clone() })
+                earlier = quality::latest(&earlier, &through.judged);
+                operators.extend(self.state.save_snapshots(record.epoch, &through.snapshots)?);
+                let (quality, operators) = (earlier.clone(), operators.clone());
+                let read = read_in_all(&read, &through.read);
+                self.state.save_epoch(&EpochRecord { read, quality, operators, ..record.clone() })
             };
-            match run.run(&record, &self.inputs, write, keep).await {
+            let done = run.run(&record, &self.inputs, write, keep).await;
+            record.operators = operators;
+            match done {
                 Ok(done) => done,
                 Err(halt) => {
                     // No sink has the epoch: the next run plans it anew, from what the sources hold then, be it a corrected file.
-                    let input = |e: &RunError| e.code.starts_with("R01") || e.code.starts_with("R02");
-                    let wrong = matches!(&halt, Halt::Error(error) if input(error));
-                    if wrong && skip.is_empty() && !committing.load(Ordering::SeqCst) {
+                    if of_input(&halt) && skip.is_empty() && !committing.load(Ordering::SeqCst) {
                         self.state.forget(record.epoch)?;
                     }
                     return Err(halt);
@@ -250,6 +270,7 @@ impl Session {
         quality::add_rules(&mut self.checkpoint.expectations, &expectations);
         self.checkpoint.expectations.iter_mut().for_each(|rule| rule.samples.clear());
         self.state.save_checkpoint(&self.checkpoint)?;
+        self.state.remove_snapshots(&self.checkpoint)?;
         let report = EpochReport {
             epoch: record.epoch,
             started: record.started,
@@ -277,6 +298,12 @@ fn read_in_all(earlier: &[SourceReport], now: &[SourceReport]) -> Vec<SourceRepo
         known.filter(|known| (known.rows, known.malformed) > (now.rows, now.malformed)).unwrap_or(now).clone()
     };
     now.iter().map(more).collect()
+}
+
+/// Whether rows or sources are to blame.
+fn of_input(halt: &Halt) -> bool {
+    let input = |e: &RunError| e.code.starts_with("R01") || e.code.starts_with("R02");
+    matches!(halt, Halt::Error(error) if input(error))
 }
 
 fn stopped(stop: &Stop) -> RunError {

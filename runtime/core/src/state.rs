@@ -3,12 +3,17 @@
 //!
 //! - `lock`: held while a run uses the directory.
 //! - `checkpoint.json`: the last finished epoch, and for each sink what it has seen of each input.
+//! - `operators/N-M.arrow`: what an operator remembers after epoch N, as an Arrow stream; those that no checkpoint names are removed.
 //! - `epochs/N.json`: what epoch N reads, written before it runs; its report is added after it. The last [`KEPT`] stay, for `flowc status`.
 
 use crate::connector::{Position, SourceRange};
 use crate::error::RunError;
+use crate::operators::internal;
 use crate::quality::{ExpectationReport, Judgement};
 use crate::report::{EpochReport, SourceReport};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -36,6 +41,18 @@ pub struct SinkState {
     /// The version of each table, by name, that its last epoch used.
     #[serde(default)]
     pub tables: IndexMap<String, Position>,
+    /// What the operators before it remember, by their names.
+    #[serde(default)]
+    pub operators: IndexMap<String, SnapshotRef>,
+}
+
+/// A stored snapshot of what an operator remembers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SnapshotRef {
+    /// Its file in `operators/`.
+    pub file: String,
+    /// The checksum of its bytes.
+    pub crc32: u32,
 }
 
 /// Everything that finished epochs leave behind.
@@ -83,6 +100,9 @@ pub struct EpochRecord {
     /// sinks that have it.
     #[serde(default)]
     pub quality: Vec<Judgement>,
+    /// What its operators remember after it, written before the first sink commits.
+    #[serde(default)]
+    pub operators: IndexMap<String, SnapshotRef>,
     /// What became of it.
     pub report: Option<EpochReport>,
 }
@@ -177,6 +197,59 @@ impl StateDir {
         history_in(&self.root)
     }
 
+    /// Stores what operators remember after an epoch.
+    pub fn save_snapshots(
+        &self,
+        epoch: u64,
+        snapshots: &[(String, RecordBatch)],
+    ) -> Result<IndexMap<String, SnapshotRef>, RunError> {
+        let directory = self.root.join("operators");
+        let mut stored = IndexMap::new();
+        for (index, (name, batch)) in snapshots.iter().enumerate() {
+            fs::create_dir_all(&directory).map_err(|e| storage("create", &directory, &e))?;
+            let file = format!("{epoch}-{index}.arrow");
+            let path = directory.join(&file);
+            let mut writer = StreamWriter::try_new(vec![], &batch.schema()).map_err(internal)?;
+            writer.write(batch).map_err(internal)?;
+            let bytes = writer.into_inner().map_err(internal)?;
+            write_atomically(&path, &bytes).map_err(|e| storage("write", &path, &e))?;
+            stored.insert(name.clone(), SnapshotRef { file, crc32: crc32fast::hash(&bytes) });
+        }
+        Ok(stored)
+    }
+
+    /// What an operator remembers.
+    pub fn snapshot(&self, stored: &SnapshotRef) -> Result<RecordBatch, RunError> {
+        let path = self.root.join("operators").join(&stored.file);
+        let bytes = fs::read(&path).map_err(|e| storage("read", &path, &e))?;
+        if crc32fast::hash(&bytes) != stored.crc32 {
+            return Err(damaged(&path, "its checksum is another one".into()));
+        }
+        let unusable = |e: arrow::error::ArrowError| damaged(&path, e.to_string());
+        let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(unusable)?;
+        let batch = reader.next().transpose().map_err(unusable)?;
+        batch.ok_or_else(|| damaged(&path, "it is empty".into()))
+    }
+
+    /// Removes stored snapshots that the checkpoint does not name.
+    pub fn remove_snapshots(&self, checkpoint: &Checkpoint) -> Result<(), RunError> {
+        let directory = self.root.join("operators");
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(storage("list", &directory, &e)),
+        };
+        let live: Vec<&str> =
+            checkpoint.sinks.values().flat_map(|s| s.operators.values()).map(|s| s.file.as_str()).collect();
+        for entry in entries {
+            let entry = entry.map_err(|e| storage("list", &directory, &e))?;
+            if !entry.file_name().to_str().is_some_and(|name| live.contains(&name)) {
+                fs::remove_file(entry.path()).map_err(|e| storage("remove", &entry.path(), &e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where operators and ordered sinks may put what memory does not hold.
     pub fn scratch(&self) -> PathBuf {
         self.root.clone()
@@ -243,16 +316,18 @@ fn epochs_in(root: &Path) -> Result<Vec<u64>, RunError> {
     Ok(numbers)
 }
 
+fn damaged(path: &Path, why: String) -> RunError {
+    RunError::world("R0405", format!("the state file `{}` cannot be used: {why}", path.display()))
+        .help("restore it from a backup, or start again with --full-refresh and another --state directory")
+}
+
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(storage("read", path, &e)),
     };
-    let damaged = |why: String| {
-        RunError::world("R0405", format!("the state file `{}` cannot be used: {why}", path.display()))
-            .help("restore it from a backup, or start again with --full-refresh and another --state directory")
-    };
+    let damaged = |why: String| damaged(path, why);
     let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
         Some(format) if format == u64::from(FORMAT) => {}
@@ -304,6 +379,7 @@ mod tests {
             scans: vec![],
             read: vec![],
             quality: vec![],
+            operators: IndexMap::new(),
             report: None,
         }
     }

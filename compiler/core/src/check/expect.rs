@@ -223,11 +223,10 @@ impl Checker<'_> {
                     judging.sound &= typed.is_some();
                     typed
                 }
-                RuleCondition::Unique { span, .. } => {
-                    let instead = "aggregate by the key before it: `|> aggregate x = first(x) by key`";
-                    self.unsupported(codes::UNSUPPORTED_EXPECT, *span, "`unique`", instead);
-                    judging.sound = false;
-                    None
+                RuleCondition::Unique { columns, within, span } => {
+                    let typed = self.unique(flow, judging, &rule.name.text, columns, within.as_ref(), *span);
+                    judging.sound &= typed.is_some();
+                    typed.map(|first| (first, Facts::default()))
                 }
             };
             conditions.push(typed.map(|(condition, facts)| {
@@ -249,6 +248,99 @@ impl Checker<'_> {
         }
         self.transform(flow, judging.step, "expect", program, rows);
         known
+    }
+
+    /// `unique (a, b) within d`: a step before the rules tells of each row whether it is the first; that column.
+    fn unique(
+        &self,
+        flow: &mut FlowBuilder,
+        judging: &Judging<'_>,
+        rule: &str,
+        columns: &[ast::Expr],
+        within: Option<&ast::Expr>,
+        span: Span,
+    ) -> Option<Expr> {
+        let seen = judging.seen(&flow.rows);
+        let mut env = Env::new(&seen);
+        let keys: Vec<Option<Expr>> = columns.iter().map(|key| self.unique_key(&mut env, key)).collect();
+        let reads = std::mem::take(&mut env.reads);
+        self.lineage.borrow_mut().root(&reads);
+        let (within, time) = match within {
+            Some(duration) => self.unique_within(&seen, duration, span)?,
+            None => self.unique_for_ever(&seen, span)?,
+        };
+        let keys = keys.into_iter().collect::<Option<Vec<_>>>()?;
+        let delay = flow.rows.watermark.filter(|_| within.is_some());
+        let mut rows = flow.rows.clone();
+        let slot = rows.columns.len();
+        let first = boolean_column(slot, origin(span));
+        rows.columns.push(hidden(&rows, &format!("first {rule}"), &first));
+        let (name, rule) = (flow.name.clone(), rule.to_string());
+        let operation = Operation::Unique { flow: name, rule, keys, within, time, delay };
+        flow.push(judging.step, "expect", operation, rows);
+        Some(first)
+    }
+
+    fn unique_key(&self, env: &mut Env<'_>, key: &ast::Expr) -> Option<Expr> {
+        let key = self.expr(env, key).and_then(|key| self.storable(key))?;
+        if key.ty.data.is_orderable() {
+            return Some(key);
+        }
+        self.report(
+            Diagnostic::error(codes::NOT_ORDERED, span_of(&key), format!("{} has no order", article(&key.ty.data)))
+                .label("cannot be part of a key")
+                .help("compare a part of it"),
+        );
+        None
+    }
+
+    /// The duration, and the place of the event time.
+    fn unique_within(&self, rows: &Rows, within: &ast::Expr, span: Span) -> Option<(Option<i64>, Option<usize>)> {
+        let duration = self.constant(within, &DataType::Duration, "the duration of `unique`")?;
+        let micros = match duration {
+            Value::Duration(micros) if micros >= 0 => micros,
+            _ => {
+                self.report(
+                    Diagnostic::error(codes::BAD_VALUE, within.span, "a duration must not be negative")
+                        .label("less than 0")
+                        .help("for example `within 1h`"),
+                );
+                return None;
+            }
+        };
+        let time = rows.event_time.as_ref().and_then(|name| rows.own(name));
+        let Some(time) = time else {
+            if !rows.open {
+                self.report(
+                    Diagnostic::error(codes::UNIQUE, span, "`within` is about event time, and these rows have none")
+                        .label("within an hour of what?")
+                        .help("say in the source which column is the time, and how late a row may come:\n    event_time at = timestamp_millis(timestamp)\n    watermark 5s"),
+                );
+            }
+            return None;
+        };
+        if !rows.bounded && rows.watermark.is_none() {
+            self.report(
+                Diagnostic::error(codes::UNIQUE, span, "without a watermark every key would be remembered for ever")
+                    .label("grows with every row")
+                    .help("say in the source how late a row may come: `watermark 5s`"),
+            );
+            return None;
+        }
+        Some((Some(micros), Some(time.slot)))
+    }
+
+    /// Without a duration rows have to end.
+    fn unique_for_ever(&self, rows: &Rows, span: Span) -> Option<(Option<i64>, Option<usize>)> {
+        if rows.bounded || rows.open {
+            return Some((None, None));
+        }
+        self.report(
+            Diagnostic::error(codes::UNIQUE, span, "the rows do not end: every key would be remembered for ever")
+                .label("grows with every row")
+                .help("say how far apart duplicates come: `unique (…) within 1h`"),
+        );
+        None
     }
 
     /// The rows that pass.

@@ -58,6 +58,8 @@ pub(crate) struct Rows {
     pub bounded: bool,
     /// The event time column.
     pub event_time: Option<String>,
+    /// The watermark's delay in microseconds, where the event time has one.
+    pub watermark: Option<i64>,
     /// The step that made the rows changing.
     pub changing: Option<Obstacle>,
     /// The first step that needs all rows, over rows that do not end.
@@ -75,6 +77,7 @@ impl Default for Rows {
             kind: Kind::Append,
             bounded: true,
             event_time: None,
+            watermark: None,
             changing: None,
             blocked: None,
             endless: None,

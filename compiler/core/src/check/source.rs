@@ -73,6 +73,7 @@ impl Checker<'_> {
             });
         }
         rows.event_time = event_time;
+        rows.watermark = clauses.watermark.map(|w| w.0);
         Done { input, rows, rejected: None }
     }
 

@@ -338,6 +338,7 @@ impl Checker<'_> {
                 rows.kind = done.rows.kind.clone();
             }
             rows.event_time = rows.event_time.filter(|t| done.rows.event_time.as_ref() == Some(t));
+            rows.watermark = rows.watermark.zip(done.rows.watermark).map(|(a, b)| a.max(b));
             checked.push((done.input, self.align(&done.rows, &columns, at)));
         }
         flow.push(step, "union", Operation::Union { align, others: checked }, rows);

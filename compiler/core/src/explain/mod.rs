@@ -317,6 +317,20 @@ fn step(
                 None,
             )
         }
+        Operator::Unique(unique) => {
+            let keys: Vec<String> = unique.keys.iter().map(|c| expression::name(&input(0).fields[*c].name)).collect();
+            let duration =
+                |micros| expression::value(&flowc_ir::Value::Duration(micros), &flowc_ir::DataType::Duration);
+            let within = unique.within.map(|d| format!(" within {}", duration(d))).unwrap_or_default();
+            let state = match (unique.within, unique.delay) {
+                (Some(within), Some(delay)) => {
+                    format!("the keys of the last {}", duration(within.saturating_add(delay)))
+                }
+                _ => "every key of the input".to_string(),
+            };
+            let does = format!("whether a row is the first with its {}{within}", keys.join(", "));
+            ("unique", vec![does], Some(state))
+        }
         Operator::Expect(expect) => ("expect", self::expect(expect, &node.schema), None),
         Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) | Operator::Sink(_) => ("", vec![], None),
     };

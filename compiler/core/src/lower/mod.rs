@@ -349,6 +349,7 @@ fn needs_whole(checked: &Checked, input: Input) -> bool {
                 Operation::Transform(_)
                 | Operation::Lookup { .. }
                 | Operation::Mark { .. }
+                | Operation::Unique { .. }
                 | Operation::Expect(_)
                 | Operation::Explode { .. } => false,
             };

@@ -3,7 +3,7 @@
 use super::temporary::{WithTemporaries, choose, fresh};
 use super::{Lowering, lookup, node};
 use crate::checked::{CheckedAggregate, CheckedSortKey, CheckedStep, Input, Operation};
-use flowc_ir::graph::{Aggregate, AggregateCall, NodeId, Operator, SortColumn};
+use flowc_ir::graph::{Aggregate, AggregateCall, NodeId, Operator, SortColumn, Unique};
 use flowc_ir::{Expr, ExprKind, Field, Program, Schema};
 
 /// Adds the nodes of a step behind `before`.
@@ -18,6 +18,7 @@ pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, la
         Operation::Mark { table, column, value } => {
             lookup::mark(l, before, step, (*table, *column, value), label, whole)
         }
+        Operation::Unique { .. } => unique(l, before, step, label, whole),
         Operation::Expect(expect) => {
             let schema = l.schema(before).clone();
             let operator = Operator::Expect(expect.clone());
@@ -32,6 +33,28 @@ pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, la
         Operation::Union { align, others } => union(l, before, step, align, others, label, whole),
         Operation::Explode { array, element } => explode(l, before, step, array, element, label, whole),
     }
+}
+
+fn unique(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, label: &str, whole: bool) -> NodeId {
+    let Operation::Unique { flow, rule, keys, within, time, delay } = &step.operation else { return before };
+    let input = l.schema(before).clone();
+    let mut columns = WithTemporaries::new(&input);
+    let positions = keys.iter().map(|key| columns.column(key.clone())).collect();
+    let reads = match columns.is_identity() {
+        true => before,
+        false => l.transform(before, columns.finish(), label, step.origin),
+    };
+    let mut schema = l.schema(reads).clone();
+    // The checked rows end with the answer.
+    schema.fields.extend(step.rows.schema.fields.last().cloned());
+    let (flow, rule, within, time, delay) = (flow.clone(), rule.clone(), *within, *time, *delay);
+    let operator = Operator::Unique(Unique { flow, rule, keys: positions, time, within, delay });
+    let judged = l.add(node(operator, vec![reads], schema.clone(), &step.rows, whole, label, step.origin));
+    if reads == before {
+        return judged;
+    }
+    let positions: Vec<usize> = (0..input.len()).chain([schema.len() - 1]).collect();
+    l.transform(judged, choose(&schema, &positions, &step.rows.schema), label, step.origin)
 }
 
 /// The position of the column that an expression is, if it is nothing more, and has the column's type.

@@ -169,6 +169,7 @@ fn shape(plan: &Plan) -> Vec<String> {
         Operator::Limit(_) => "limit",
         Operator::Union => "union",
         Operator::Explode { .. } => "explode",
+        Operator::Unique(_) => "unique",
         Operator::Expect(_) => "expect",
         Operator::Sink(_) => "sink",
     };

@@ -71,7 +71,7 @@ fn also_kept(plan: &Plan, id: NodeId, kept: &[Columns]) -> Columns {
     let node = graph.node(id);
     let inputs = || node.inputs.iter().flat_map(|i| kept[i.0 as usize].clone()).collect::<Columns>();
     match &node.operator {
-        Operator::Lookup(Lookup { kind: LookupKind::Mark, .. }) | Operator::Explode { .. } => {
+        Operator::Lookup(Lookup { kind: LookupKind::Mark, .. }) | Operator::Explode { .. } | Operator::Unique(_) => {
             let mut columns = inputs();
             columns.insert(node.schema.len() - 1);
             columns
@@ -142,6 +142,12 @@ fn needs(graph: &Graph, id: NodeId, outputs: &Columns) -> Vec<Columns> {
         }
         Operator::Sort(keys) => one(outputs.iter().copied().chain(keys.iter().map(|k| k.column)).collect()),
         Operator::Limit(_) => one(outputs.clone()),
+        Operator::Unique(unique) => {
+            let mut columns = outputs.clone();
+            columns.remove(&(node.schema.len() - 1));
+            columns.extend(unique.keys.iter().chain(&unique.time));
+            one(columns)
+        }
         Operator::Expect(expect) => {
             let read = expect.rules.iter().flat_map(|r| r.passes.iter().chain(&r.repaired).chain(&r.shown));
             one(outputs.iter().chain(read).copied().collect())
@@ -265,6 +271,7 @@ fn rewrite(plan: &mut Plan, old: &Graph, kept: &[Columns], tables: &[Columns], i
             expect.rules.iter_mut().for_each(|rule| read(rule, &place));
         }
         Operator::Explode { column, .. } => *column = place[&*column],
+        Operator::Unique(unique) => unique.keys.iter_mut().chain(&mut unique.time).for_each(|c| *c = place[&*c]),
         Operator::Aggregate(aggregate) => {
             let keys = aggregate.keys.len();
             let calls = aggregate.aggregates.iter().enumerate().filter(|(i, _)| outputs.contains(&(keys + i)));

@@ -121,7 +121,7 @@ impl<'a> Follower<'a> {
             }
             Operation::Aggregate { keys, aggregates } => self.aggregate(&known, keys, aggregates, speaker),
             Operation::Sort(_) | Operation::Limit(_) | Operation::Expect(_) => known,
-            Operation::Mark { .. } => {
+            Operation::Mark { .. } | Operation::Unique { .. } => {
                 let mark = known.unknown(&DataType::Boolean);
                 if step.rows.schema.fields.last().is_some_and(|field| !field.ty.nullable) {
                     known.learn(&present(mark, &DataType::Boolean), true, &|_| vec![]);

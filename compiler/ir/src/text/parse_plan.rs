@@ -53,6 +53,7 @@ fn head(r: &mut Reader<'_>) -> Parsed<Head> {
         "limit" => Head::Whole(Box::new(Operator::Limit(r.number()?))),
         "union" => Head::Whole(Box::new(Operator::Union)),
         "explode" => Head::Explode(r.number()?),
+        "unique" => Head::Whole(Box::new(Operator::Unique(unique(r)?))),
         "expect" => Head::Expect(r.string()?),
         "sink" => Head::Whole(Box::new(Operator::Sink(SinkId(r.number()?)))),
         other => return r.fail(format!("`{other}` is no operator")),
@@ -97,6 +98,14 @@ fn node(r: &mut Reader<'_>, graph: &Graph) -> Parsed<Node> {
 fn element(r: &mut Reader<'_>) -> Parsed<Field> {
     r.expect_word("element")?;
     r.field()
+}
+
+fn unique(r: &mut Reader<'_>) -> Parsed<Unique> {
+    let (flow, rule, keys) = (r.string()?, r.string()?, numbers(r)?);
+    let time = if r.eat_word("time") { Some(r.number()?) } else { None };
+    let within = if r.eat_word("within") { Some(r.number()?) } else { None };
+    let delay = if r.eat_word("delay") { Some(r.number()?) } else { None };
+    Ok(Unique { flow, rule, keys, time, within, delay })
 }
 
 fn rules(r: &mut Reader<'_>) -> Parsed<Vec<ExpectRule>> {

@@ -26,7 +26,11 @@ pub(super) fn implied_columns(operator: &Operator, inputs: &[&Schema]) -> Option
             columns
         }),
         Operator::Malformed(_) => Some(malformed_schema()),
-        Operator::Source(_) | Operator::TableScan(_) | Operator::Lookup(_) | Operator::Aggregate(_) => None,
+        Operator::Source(_)
+        | Operator::TableScan(_)
+        | Operator::Lookup(_)
+        | Operator::Aggregate(_)
+        | Operator::Unique(_) => None,
     }
 }
 
@@ -61,6 +65,13 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
         Operator::Limit(count) => format!("limit {count}"),
         Operator::Union => "union".to_string(),
         Operator::Explode { column, .. } => format!("explode {column}"),
+        Operator::Unique(unique) => {
+            let part = |word: &str, value: Option<i64>| value.map_or(String::new(), |v| format!(" {word} {v}"));
+            let time = part("time", unique.time.map(|t| t as i64));
+            let (within, delay) = (part("within", unique.within), part("delay", unique.delay));
+            let (flow, rule) = (string(&unique.flow), string(&unique.rule));
+            format!("unique {flow} {rule} {}{time}{within}{delay}", numbers(&unique.keys))
+        }
         Operator::Expect(expect) => format!("expect {}", string(&expect.flow)),
         Operator::Sink(id) => format!("sink {}", id.0),
     });

@@ -135,6 +135,23 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
         }
         Operator::Union => inputs.iter().for_each(|input| agree(f, "input", &input.schema, &node.schema)),
         Operator::Explode { column, element } => explode(f, *column, element, &inputs[0].schema, &node.schema),
+        Operator::Unique(unique) => {
+            let input = &inputs[0].schema;
+            for index in &unique.keys {
+                if let Some(field) = column(f, input, *index) {
+                    comparable(f, &field.ty);
+                }
+            }
+            if let Some(field) = unique.time.and_then(|index| column(f, input, index)) {
+                f.check(Law::KeyType, field.ty.data == DataType::Timestamp, || format!("{field} is no event time"));
+            }
+            let timed = unique.time.is_some() == unique.within.is_some();
+            f.check(Law::KeyType, timed, || "a duration without an event time, or the other way round".into());
+            let mut expected = input.clone();
+            let last = node.schema.fields.last().map_or(String::new(), |field| field.name.clone());
+            expected.fields.push(Field::new(last, Type::boolean()));
+            agree(f, "columns", &node.schema, &expected);
+        }
         Operator::Expect(expect) => {
             agree(f, "columns", &node.schema, &inputs[0].schema);
             self::expect(f, expect, &inputs[0].schema);

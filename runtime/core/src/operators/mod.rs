@@ -7,6 +7,7 @@ pub mod limit;
 pub mod lookup;
 pub mod sort;
 pub mod transform;
+pub mod unique;
 
 use crate::batch::Batch;
 use crate::error::RunError;

@@ -86,6 +86,16 @@ fn operator(
             }
             rows
         }
+        Operator::Unique(unique) => {
+            let mut seen: Vec<Row> = vec![];
+            let first = |row: &Row| {
+                let key: Row = unique.keys.iter().map(|c| row[*c].clone()).collect();
+                let first = !seen.contains(&key);
+                seen.push(key);
+                row.iter().cloned().chain([Value::Boolean(first)]).collect::<Row>()
+            };
+            inputs[0].iter().map(first).collect()
+        }
         Operator::Expect(_) | Operator::Sink(_) => inputs[0].clone(),
     })
 }

@@ -1,0 +1,134 @@
+//! First rows of keys beside a row-by-row definition, however rows are cut into batches, splits and epochs.
+
+use super::*;
+use crate::batch::Order;
+use arrow::array::TimestampMicrosecondArray;
+use proptest::prelude::*;
+
+/// Key, time.
+type Row = (Option<i64>, Option<i64>);
+
+fn schema() -> SchemaRef {
+    let fields = vec![
+        Field::new("k", DataType::Int64, true),
+        Field::new("t", DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())), true),
+        Field::new("#once", DataType::Boolean, false),
+    ];
+    Arc::new(ArrowSchema::new(fields))
+}
+
+fn batch(rows: &[Row]) -> RecordBatch {
+    let keys: Int64Array = rows.iter().map(|r| r.0).collect();
+    let times: TimestampMicrosecondArray = rows.iter().map(|r| r.1).collect();
+    let fields = schema().fields().iter().take(2).cloned().collect::<Vec<_>>();
+    let columns: Vec<ArrayRef> = vec![Arc::new(keys), Arc::new(times.with_timezone("UTC"))];
+    RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).unwrap()
+}
+
+fn spec(within: Option<i64>) -> graph::Unique {
+    graph::Unique {
+        flow: "f".into(),
+        rule: "once".into(),
+        keys: vec![0],
+        time: within.map(|_| 1),
+        within,
+        delay: Some(5),
+    }
+}
+
+/// Runs epochs, each of splits of rows; the splits are pushed from the last to the first.
+fn run(within: Option<i64>, epochs: &[Vec<Vec<Row>>], batch_rows: usize) -> Vec<bool> {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut before, mut found) = (None, vec![]);
+    for splits in epochs {
+        let budget = Budget::new(1 << 20, directory.path());
+        let unique = Unique::new(&spec(within), schema(), budget, before.as_ref()).unwrap();
+        for (split, rows) in splits.iter().enumerate().rev() {
+            for (sequence, part) in rows.chunks(batch_rows).enumerate() {
+                let order = Order { path: 0, split: split as u32, sequence: sequence as u32 };
+                unique.push(0, Batch { data: batch(part), order }).unwrap();
+            }
+        }
+        for out in unique.finish().unwrap() {
+            found.extend(out.unwrap().column(2).as_boolean().values().iter());
+        }
+        before = Some(unique.snapshot().unwrap());
+    }
+    found
+}
+
+/// The meaning: a row passes if no row that passed before it has its key and lies within the duration.
+fn expected(within: Option<i64>, rows: &[Row]) -> Vec<bool> {
+    let mut kept: Vec<Row> = vec![];
+    let mut found = vec![];
+    for row in rows {
+        let near = |other: &Row| match (within, row.1, other.1) {
+            (Some(d), Some(a), Some(b)) => (a - b).abs() <= d,
+            _ => true,
+        };
+        let passes = (within.is_none() || row.1.is_some()) && !kept.iter().any(|k| k.0 == row.0 && near(k));
+        if passes {
+            kept.push(*row);
+        }
+        found.push(passes);
+    }
+    found
+}
+
+#[test]
+fn the_first_row_passes_and_what_is_far_enough_behind_it() {
+    let rows = vec![
+        (Some(1), Some(0)),
+        (Some(1), Some(50)),
+        (Some(1), Some(101)),
+        (None, Some(0)),
+        (None, Some(9)),
+        (Some(2), None),
+    ];
+    assert_eq!(run(Some(100), &[vec![rows.clone()]], 10), [true, false, true, true, false, false]);
+    assert_eq!(run(None, &[vec![rows]], 10), [true, false, false, true, false, true]);
+}
+
+#[test]
+fn what_is_remembered_ends_with_the_watermark() {
+    let directory = tempfile::tempdir().unwrap();
+    let unique = Unique::new(&spec(Some(10)), schema(), Budget::new(1 << 20, directory.path()), None).unwrap();
+    let rows = [(Some(1), Some(0)), (Some(2), Some(90)), (Some(3), Some(100))];
+    unique.push(0, Batch { data: batch(&rows), order: Order::default() }).unwrap();
+    unique.finish().unwrap().for_each(|out| drop(out.unwrap()));
+    // The watermark is at 95: a row of key 1 at 0 can match nothing that is on time.
+    assert_eq!(unique.snapshot().unwrap().num_rows(), 2);
+}
+
+#[test]
+fn other_columns_and_too_little_memory_are_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let budget = || Budget::new(1 << 20, directory.path());
+    let by_time = graph::Unique { keys: vec![1], ..spec(None) };
+    let other = Unique::new(&by_time, schema(), budget(), None).unwrap().snapshot().unwrap();
+    assert_eq!(Unique::new(&spec(None), schema(), budget(), Some(&other)).unwrap_err().code, "R0408");
+    let small = Unique::new(&spec(None), schema(), Budget::new(100, directory.path()), None).unwrap();
+    let rows: Vec<Row> = (0..1000).map(|k| (Some(k), None)).collect();
+    small.push(0, Batch { data: batch(&rows), order: Order::default() }).unwrap();
+    let Some(Err(Fault::Run(error))) = small.finish().unwrap().next() else { panic!("it fits") };
+    assert_eq!(error.code, "R0115");
+}
+
+proptest! {
+    #[test]
+    fn however_rows_are_cut(
+        rows in prop::collection::vec((prop::option::of(0i64..4), prop::option::weighted(0.9, 0i64..12)), 0..40),
+        within in prop::option::of(0i64..6),
+        epochs in 1usize..4,
+        splits in 1usize..4,
+        batch_rows in 1usize..5,
+    ) {
+        // In order of time the watermark never overtakes a row.
+        let mut rows: Vec<Row> = rows;
+        rows.sort_by_key(|r| r.1);
+        let wanted = expected(within, &rows);
+        let cut = |rows: &[Row], n: usize| rows.chunks(rows.len().div_ceil(n).max(1)).map(<[Row]>::to_vec).collect::<Vec<_>>();
+        let parts: Vec<Vec<Vec<Row>>> = cut(&rows, epochs).iter().map(|epoch| cut(epoch, splits)).collect();
+        prop_assert_eq!(run(within, &parts, batch_rows), wanted);
+    }
+}
