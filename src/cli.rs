@@ -166,6 +166,9 @@ pub struct Test {
     /// With --record: add the test to the program's file instead of printing it
     #[arg(long, requires = "record")]
     pub write: bool,
+    /// Check the programs against flow.lock: then tests need no table at all
+    #[arg(long, conflicts_with = "record")]
+    pub locked: bool,
     /// Tell what no test reached: flows, sinks, branches
     #[arg(long)]
     pub coverage: bool,

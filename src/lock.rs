@@ -168,7 +168,7 @@ fn changed(program: &Program, declared: &Declared, found: &[&(Change, Option<Whe
     let on = match &program.lock {
         Place::Beside(_) => format!(
             "run `flowc check {}`: it says what this means for the program, and accepts it if the program is right with it",
-            program.path
+            words(program)
         ),
         Place::Inside(_) => "build the program again: that checks it against the table as it is now".to_string(),
     };
@@ -177,22 +177,37 @@ fn changed(program: &Program, declared: &Declared, found: &[&(Change, Option<Whe
     RunError::data(flowc_runtime::codes::CHANGED_SINCE_CHECKED, message).help(help).at(origin)
 }
 
-/// What a run is held against: the program's lock, or where it has none, what its last run was checked against, kept with the state.
-pub fn baseline(program: &Program, state: &Path) -> Result<Option<Lock>, Failure> {
-    let of = |kept: Kept| if let Kept::Lock(lock, _) = kept { Some(lock) } else { None };
-    match read(&program.lock)? {
-        Kept::None => Ok(of(read(&Place::Beside(state.join(NAME)))?)),
-        kept => Ok(of(kept)),
-    }
+/// The words of a command that name this program and its parameters.
+fn words(program: &Program) -> String {
+    let quoted = |text: &str| {
+        let plain = text.chars().all(|c| c.is_alphanumeric() || "_-./:=+,@%".contains(c));
+        if plain && !text.is_empty() { text.to_string() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    };
+    let params = program.params.iter().map(|(name, value)| format!(" --param {}", quoted(&format!("{name}={value}"))));
+    format!("{}{}", quoted(&program.path), params.collect::<String>())
 }
 
-/// Keeps what a run was checked against, for the next one, where the program has no lock. It is of use, but nothing depends on it: failing to write it is
-/// no failure of the run.
+/// What a run is held against: the program's lock; for tables that it does not have, what the last run was checked against, kept with the state. An executable
+/// is held against what it was built against, and nothing else.
+pub fn baseline(program: &Program, state: &Path) -> Result<Option<Lock>, Failure> {
+    let of = |kept: Kept| if let Kept::Lock(lock, _) = kept { Some(lock) } else { None };
+    let own = of(read(&program.lock)?);
+    if matches!(program.lock, Place::Inside(_)) {
+        return Ok(own);
+    }
+    let mut all = own.unwrap_or_default();
+    if let Some(last) = of(read(&Place::Beside(state.join(NAME)))?) {
+        all.complete(&last, &program.base());
+    }
+    Ok(Some(all))
+}
+
+/// Keeps what a run was checked against, for the next one. It is of use, but nothing depends on it: failing to write it is no failure of the run.
 pub fn remember(program: &Program, outcome: &CheckOutcome, state: &Path) {
     let path = state.join(NAME);
     let text = inside(program, outcome);
     let same = std::fs::read_to_string(&path).is_ok_and(|old| old == text);
-    if !same && matches!(read(&program.lock), Ok(Kept::None)) {
+    if !same && matches!(program.lock, Place::Beside(_)) {
         let _ = write_atomically(&path, |to| to.write_all(text.as_bytes()));
     }
 }

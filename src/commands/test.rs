@@ -4,6 +4,7 @@ use crate::cli::{Format, Test, TestFormat};
 use crate::commands::checked;
 use crate::console::{Console, paint};
 use crate::exit::{Exit, Failure};
+use crate::lock;
 use crate::payload::write_atomically;
 use crate::report;
 use crate::suite::coverage::{self, Coverage};
@@ -102,7 +103,7 @@ fn one(
     threads: &tokio::runtime::Runtime,
     console: &Console,
 ) -> Result<Tested, Failure> {
-    let outcome = program.check();
+    let outcome = if words.locked { lock::check_locked(program)? } else { program.check() };
     let exit = report::check_exit(&outcome);
     console.err(&report::diagnostics_text(&outcome.diagnostics, &outcome.sources, console.color_err));
     for bad in &outcome.bad_params {

@@ -292,6 +292,54 @@ fn without_a_lock_the_last_run_is_what_a_run_is_held_against() {
 }
 
 #[test]
+fn a_place_that_only_a_parameter_leads_to_is_held_against_its_last_run() {
+    let project = project();
+    project.write("p.flow", &format!("param at: string = \"t\"\n{}", PROGRAM.replace("\"t\"", "\"{at}\"")));
+    project.flowc(&["check", "p.flow"]).expect(0);
+    project.table("other one", "id: long, value: double", &[r#"{"id": 1, "value": 2.5}"#]);
+    let run = ["run", "p.flow", "--param", "at=other one", "--format", "json", "--state", "state"];
+    project.flowc(&run).expect(0);
+    make_nullable(&project, "other one", "value");
+    let ran = project.flowc(&run).expect(1);
+    let help = ran.json_lines()[0]["error"]["help"].as_str().unwrap().to_string();
+    assert!(help.contains("run `flowc check p.flow --param 'at=other one'`"), "{help}");
+    project.flowc(&["check", "p.flow", "--param", "at=other one"]).expect(0);
+    project.flowc(&run).expect(0);
+    project.flowc(&["check", "--locked", "p.flow", "--param", "at=other one"]).expect(0);
+    project.flowc(&["check", "--locked", "p.flow"]).expect(0);
+}
+
+#[test]
+fn what_is_no_longer_proved_says_what_made_it_so() {
+    let project = project();
+    project.alter("t", "ADD CONSTRAINT", |m| m["configuration"]["delta.constraints.low"] = "value < 100".into());
+    let sink = "delta(\"out\") { constraint fair: value < 100 }";
+    project.write("p.flow", &PROGRAM.replace("console()", sink));
+    assert_eq!(codes(&check(&project, &["p.flow"], 0)), Vec::<String>::new(), "proved");
+    project.alter("t", "DROP CONSTRAINT", |m| {
+        drop(m["configuration"].as_object_mut().unwrap().remove("delta.constraints.low"))
+    });
+    let found = check(&project, &["p.flow"], 0).json()["diagnostics"].clone();
+    let open = found.as_array().unwrap().iter().find(|d| d["code"] == "W0821").unwrap_or_else(|| panic!("{found:#}"));
+    let labels = open["labels"].as_array().unwrap();
+    let dropped =
+        |l: &Value| l["message"].as_str().unwrap().starts_with("the constraint `low` was dropped at version 2");
+    assert!(labels.iter().any(dropped), "{open:#}");
+    assert!(found.as_array().unwrap().iter().any(|d| d["code"] == "W0832"), "{found:#}");
+}
+
+#[test]
+fn tests_of_a_program_need_no_table_either() {
+    let project = project();
+    let test = "test \"small values are left out\" {\n    given s [{ id: 1, value: 0.5 }, { id: 2, value: 2.0 }]\n    then f [{ id: 2, value: 2.0 }]\n}\n";
+    project.write("p.flow", &format!("{PROGRAM}\n{test}"));
+    project.flowc(&["check", "p.flow"]).expect(0);
+    std::fs::remove_dir_all(project.path().join("t")).unwrap();
+    project.flowc(&["test", "p.flow"]).expect(1);
+    project.flowc(&["test", "--locked", "p.flow"]).expect(0);
+}
+
+#[test]
 fn what_a_program_does_not_read_does_not_stop_it() {
     let project = Project::new();
     project.table(

@@ -101,6 +101,18 @@ impl Lock {
         self.sort();
     }
 
+    /// Takes over what another lock has of places of which this one has nothing.
+    pub fn complete(&mut self, other: &Lock, base: &str) {
+        let place = |e: &Entry| load::join(base, &e.location);
+        for entry in &other.entries {
+            let same = |e: &Entry| e.at == entry.at && e.connector == entry.connector && place(e) == place(entry);
+            if !self.entries.iter().any(same) {
+                self.entries.push(entry.clone());
+            }
+        }
+        self.sort();
+    }
+
     /// Brings back what these answers had in an older lock: whoever got them still has to see the difference.
     pub fn hold(&mut self, older: &Lock, base: &str, answers: &[Answer]) {
         for answer in answers {

@@ -49,36 +49,40 @@ impl Catalog for Unknown {
     }
 }
 
-/// Labels the mistakes that come with changes of a table; for each change, whether it made one.
+/// Changes that are taken back one by one; where there are more, all of a table's together.
+const ONE_BY_ONE: usize = 32;
+
+/// Labels what comes with changes of a table; for each change, whether it made a mistake.
 fn blame(outcome: &mut CheckOutcome, drift: &Drift, world: &Replay<'_>, recheck: Recheck<'_>) -> Vec<bool> {
     let mut told = vec![false; drift.changes.len()];
-    if !outcome.diagnostics.iter().any(Diagnostic::is_error) {
+    let Some(declared) = declaration(outcome, drift).filter(|_| !outcome.diagnostics.is_empty()).cloned() else {
         return told;
-    }
-    let declared = declaration(outcome, drift).cloned();
-    let Some(declared) = declared else { return told };
+    };
     let mut blamed = vec![];
-    for (i, (change, when)) in drift.changes.iter().enumerate() {
-        for mistake in gone(outcome, drift, std::slice::from_ref(change), world, recheck) {
-            told[i] = true;
-            blamed.push(mistake);
+    let alone = drift.changes.len() <= ONE_BY_ONE;
+    for (i, (change, when)) in drift.changes.iter().enumerate().filter(|_| alone) {
+        for found in gone(outcome, drift, std::slice::from_ref(change), world, recheck) {
             let text = format!("{}; right with the table as it was", sentence(change, when.as_ref()));
-            outcome.diagnostics[mistake].labels.push(Label { span: declared.span, message: text });
+            told[i] |= outcome.diagnostics[found].is_error();
+            outcome.diagnostics[found].labels.push(Label { span: declared.span, message: text });
+            blamed.push(found);
         }
     }
-    // Mistakes that several changes make together.
+    // What several changes make together.
     let all: Vec<Change> = drift.changes.iter().map(|(c, _)| c.clone()).collect();
-    for mistake in gone(outcome, drift, &all, world, recheck).into_iter().filter(|m| !blamed.contains(m)) {
-        told = vec![true; drift.changes.len()];
-        for (change, when) in &drift.changes {
+    for found in gone(outcome, drift, &all, world, recheck).into_iter().filter(|m| !blamed.contains(m)) {
+        if outcome.diagnostics[found].is_error() {
+            told = vec![true; drift.changes.len()];
+        }
+        for (change, when) in drift.changes.iter().take(ONE_BY_ONE) {
             let label = Label { span: declared.span, message: sentence(change, when.as_ref()) };
-            outcome.diagnostics[mistake].labels.push(label);
+            outcome.diagnostics[found].labels.push(label);
         }
     }
     told
 }
 
-/// The mistakes, by their positions, that are not there when these changes are taken back.
+/// What is wrong or doubtful, by its position, that is not there when these changes are taken back.
 fn gone(
     outcome: &CheckOutcome,
     drift: &Drift,
@@ -98,8 +102,8 @@ fn gone(
     }
     let before = recheck(&Replay { answers, rest: &Unknown });
     let same = |a: &Diagnostic, b: &Diagnostic| a.code == b.code && a.span == b.span;
-    let errors = outcome.diagnostics.iter().enumerate().filter(|(_, d)| d.is_error());
-    errors.filter(|(_, d)| !before.diagnostics.iter().any(|b| same(b, d))).map(|(i, _)| i).collect()
+    let all = outcome.diagnostics.iter().enumerate();
+    all.filter(|(_, d)| !before.diagnostics.iter().any(|b| same(b, d))).map(|(i, _)| i).collect()
 }
 
 fn declaration<'a>(outcome: &'a CheckOutcome, drift: &Drift) -> Option<&'a Declared> {
