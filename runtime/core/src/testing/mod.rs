@@ -3,6 +3,7 @@
 mod determinism;
 mod files;
 mod malformed;
+mod quality;
 mod recovery;
 
 use crate::connector::*;
