@@ -31,6 +31,8 @@ pub struct Coverage {
     reached: BTreeSet<Observed>,
     /// By flow and rule: whether a row passed, and whether one failed.
     rules: BTreeMap<(String, String), (bool, bool)>,
+    /// Where runs stopped: a rule that stops a run has failed.
+    stopped: BTreeSet<Origin>,
 }
 
 /// Something that tests should reach.
@@ -80,6 +82,7 @@ impl Coverage {
 
     /// What the expectations of a test's run came to.
     pub fn judged(&mut self, ended: &Ended) {
+        self.stopped.extend(ended.error.as_ref().and_then(|(_, error)| error.origin));
         for report in ended.summaries.iter().flat_map(|summary| &summary.expectations) {
             let (passed, failed) = self.rules.entry((report.flow.clone(), report.name.clone())).or_default();
             *passed |= report.counts.passed > report.counts.repaired;
@@ -129,6 +132,7 @@ impl Coverage {
     /// A rule is reached if a row passes it and another one fails.
     fn rule(&self, flow: &str, rule: &ExpectRule) -> Point {
         let known = self.rules.get(&(flow.to_string(), rule.name.clone())).copied().unwrap_or_default();
+        let known = (known.0, known.1 || self.stopped.contains(&rule.origin));
         let what = if rule.share.is_some() { "epoch" } else { "row" };
         let does = match known {
             (true, _) => format!("no {what} of a test fails"),

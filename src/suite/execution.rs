@@ -2,7 +2,7 @@
 //! goes on from its state. All must give the same rows.
 
 use super::compare::Row;
-use super::scenario::{Phase, Scenario};
+use super::scenario::{GivenKind, Phase, Scenario};
 use crate::exit::Failure;
 use flowc_ir::Schema;
 use flowc_ir::arrow_values::value_at;
@@ -165,11 +165,16 @@ pub fn run(
     let mut ended = Ended::default();
     for (index, phase) in scenario.phases.iter().enumerate() {
         for given in &phase.given {
-            if given.table {
-                memory.set_table(&given.name, given.rows.clone());
-            } else {
-                memory.add_rows(&given.name, given.rows.clone()).map_err(|e| Failure::world(e.to_string()))?;
-            }
+            let rows = given.rows.clone();
+            let added = match given.kind {
+                GivenKind::Source => memory.add_rows(&given.name, rows),
+                GivenKind::Malformed => memory.add_malformed(&given.name, rows),
+                GivenKind::Table => {
+                    memory.set_table(&given.name, rows);
+                    Ok(())
+                }
+            };
+            added.map_err(|e| Failure::world(e.to_string()))?;
         }
         let result = threads.block_on(run_phase(executable, &memory, phase, execution, state.path()));
         match result {

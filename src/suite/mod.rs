@@ -103,7 +103,8 @@ pub fn run(
     let first = trial.execute(executions[0], threads)?;
     trial.judge(&first, &mut failures);
     let mut ran = 1;
-    let bound = program.depends_on_epochs(&trial.observed);
+    let late = program.forgets(&trial.observed) && scenario::has_late_rows(program, test);
+    let bound = late || program.depends_on_epochs(&trial.observed);
     for execution in executions[1..].iter().filter(|e| !(bound && e.cuts_epochs())) {
         let other = trial.execute(*execution, threads)?;
         ran += 1;
@@ -255,4 +256,67 @@ fn not_stopped(code: &str, origin: Origin, error: Option<&RunError>) -> Mismatch
         diagnostic.help = Some(format!("no run stops with {code}: docs/errors/index.md lists the codes"));
     }
     Mismatch { diagnostic, rows: None, stopped: error.map(|e| Box::new(e.clone())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flowc_core::load::FixedLoader;
+    use flowc_core::pipeline::{self, Input};
+    use flowc_ir::catalog::FixedCatalog;
+    use indexmap::IndexMap;
+
+    fn checked(text: &str) -> Checked {
+        let loader = FixedLoader { files: IndexMap::from([("p.flow".to_string(), text.to_string())]) };
+        let input = Input { name: "p", path: "p.flow", base: "/", params: &IndexMap::new() };
+        pipeline::check(&input, &loader, &FixedCatalog::default()).checked.unwrap()
+    }
+
+    #[test]
+    fn executions_that_differ_are_told_apart() {
+        let program = checked(
+            "source s = generate(rows: 3)\nflow f = s |> extend r = 10 div id\nsink out = f -> console()\n\
+             test \"a\" { given s [{ id: 1 }, { id: 2 }] then f [{ id: 1 }, { id: 2 }] }\n\
+             test \"b\" { given s [{ id: 1 }, { id: 3 }] then f [{ id: 1 }, { id: 3 }] }\n\
+             test \"c\" { given s [{ id: 1 }, { id: 0 }] then f [] }\n",
+        );
+        let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let execution = execution::all()[2];
+        let mut ended = vec![];
+        for test in &program.tests {
+            ended.push(Trial::new(&program, test).execute(execution, &threads).unwrap());
+        }
+        let trial = Trial::new(&program, &program.tests[0]);
+        assert!(trial.agree(&ended[0], &ended[0], execution).is_none());
+        let rows = trial.agree(&ended[0], &ended[1], execution).unwrap();
+        assert_eq!(rows.diagnostic.code, EXECUTIONS_DIFFER);
+        assert_eq!(rows.diagnostic.message, "`f` gives other rows in another execution");
+        assert_eq!(
+            rows.diagnostic.label,
+            "executed with the interpreter, 1 row an epoch, batches of 3 rows, 1 worker, restarted after each epoch"
+        );
+        assert_eq!(rows.rows.unwrap().summary(), "1 row missing, 1 row unexpected");
+        let stops = trial.agree(&ended[0], &ended[2], execution).unwrap();
+        assert!(stops.diagnostic.message.contains("in another execution it stops with R0102"), "{stops:?}");
+        assert!(trial.agree(&ended[2], &ended[2], execution).is_none());
+    }
+
+    #[test]
+    fn each_two_ways_meet_in_an_execution() {
+        let all = execution::all();
+        let ways = |of: fn(&Execution) -> String| all.iter().map(of).collect::<Vec<_>>();
+        let kinds = [
+            ways(|e| format!("{:?}", e.epoch_rows)),
+            ways(|e| e.batch_rows.to_string()),
+            ways(|e| format!("{:?}", e.code)),
+            ways(|e| format!("{:?}", e.restart)),
+        ];
+        for (i, a) in kinds.iter().enumerate() {
+            for b in &kinds[i + 1..] {
+                let met: std::collections::BTreeSet<(&String, &String)> = a.iter().zip(b).collect();
+                assert_eq!(met.len(), 9, "{met:?}");
+            }
+        }
+        assert!(all.iter().any(|e| e.workers == 1) && all.iter().any(|e| e.workers == 2));
+    }
 }

@@ -3,7 +3,7 @@
 use super::compare::Row;
 use super::execution::{self, Ended};
 use super::literal::literal;
-use super::scenario::{Given, Phase, Scenario, batch};
+use super::scenario::{Given, GivenKind, Phase, Scenario, batch};
 use crate::exit::{Exit, Failure};
 use crate::report;
 use crate::world::{self, Program};
@@ -140,7 +140,7 @@ async fn read(
     let mut pinned = None;
     for input in inputs {
         match input {
-            Input::Source(index) | Input::Malformed(index) => {
+            Input::Source(index) => {
                 let spec = &checked.sources[*index].spec;
                 let (rows, version) = source_rows(&*connectors, spec, request).await?;
                 pinned = pinned.or(version);
@@ -151,10 +151,10 @@ async fn read(
                 let (rows, _) = table_rows(&*connectors, spec, usize::MAX).await?;
                 found.push(Found { name: spec.name.clone(), table: true, schema: spec.schema.clone(), rows });
             }
-            Input::Flow(_) | Input::Rejected(_) => {}
+            // Of malformed records none are recorded: what is malformed is a matter of files, not of the program.
+            Input::Malformed(_) | Input::Flow(_) | Input::Rejected(_) => {}
         }
     }
-    found.dedup_by(|a, b| a.name == b.name && a.table == b.table);
     Ok((found, pinned))
 }
 
@@ -305,7 +305,11 @@ fn run(
     threads: &tokio::runtime::Runtime,
 ) -> Result<Ended, Failure> {
     let executable: Executable = world::compile(plan.clone(), &Interpreter)?;
-    let given = found.iter().map(|f| Given { name: f.name.clone(), table: f.table, rows: batch(&f.schema, &f.rows) });
+    let given = found.iter().map(|f| Given {
+        name: f.name.clone(),
+        kind: if f.table { GivenKind::Table } else { GivenKind::Source },
+        rows: batch(&f.schema, &f.rows),
+    });
     let phase = Phase { given: given.collect(), now: request.now, ..Phase::default() };
     execution::run(&executable, &Scenario { phases: vec![phase] }, schemas, execution::all()[0], threads)
 }

@@ -1,19 +1,33 @@
 //! A test as phases: rows that are given, then a run with a clock and a watermark, then looks at what has come out.
 
-use flowc_core::checked::{Checked, CheckedTest, ClauseKind, Input, Observed};
+use flowc_core::checked::{Checked, CheckedSource, CheckedTest, ClauseKind, Input, Observed};
 use flowc_ir::arrow_types::to_arrow_schema;
-use flowc_ir::arrow_values::build_array;
+use flowc_ir::arrow_values::{build_array, value_at};
+use flowc_ir::eval::{Backend, EvalContext};
+use flowc_ir::graph::malformed_schema;
+use flowc_ir::interpret::Interpreter;
 use flowc_ir::{Schema, Value};
 
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+
+/// What rows are given of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenKind {
+    /// A source.
+    Source,
+    /// The malformed records of a source.
+    Malformed,
+    /// A table, of which these then are all rows.
+    Table,
+}
 
 /// Rows of a source or table.
 #[derive(Debug, Clone)]
 pub struct Given {
     /// Which.
     pub name: String,
-    /// Whether it is a table, of which these then are all rows.
-    pub table: bool,
+    /// What of it.
+    pub kind: GivenKind,
     /// The rows.
     pub rows: RecordBatch,
 }
@@ -96,18 +110,69 @@ impl Scenario {
 }
 
 fn given(program: &Checked, input: Input, rows: &[Vec<Value>]) -> Given {
-    let (name, schema, table) = match input {
+    let (name, schema, kind) = match input {
         Input::Table(index) => {
             let spec = &program.tables[index].spec;
-            (&spec.name, &spec.schema, true)
+            (&spec.name, spec.schema.clone(), GivenKind::Table)
         }
         Input::Source(index) => {
             let spec = &program.sources[index].spec;
-            (&spec.name, &spec.schema, false)
+            (&spec.name, spec.schema.clone(), GivenKind::Source)
         }
-        _ => unreachable!("only sources and tables are given: the checker saw to it"),
+        Input::Malformed(index) => {
+            let mut schema = malformed_schema();
+            schema.fields.retain(|field| field.name != "_epoch");
+            (&program.sources[index].spec.name, schema, GivenKind::Malformed)
+        }
+        Input::Flow(_) | Input::Rejected(_) => {
+            unreachable!("only sources and tables are given: the checker saw to it")
+        }
     };
-    Given { name: name.clone(), table, rows: batch(schema, rows) }
+    Given { name: name.clone(), kind, rows: batch(&schema, rows) }
+}
+
+/// Whether a test gives a row that is later than its source's watermark.
+pub fn has_late_rows(program: &Checked, test: &CheckedTest) -> bool {
+    let mut latest: Vec<Option<i64>> = vec![None; program.sources.len()];
+    for clause in &test.clauses {
+        match &clause.kind {
+            ClauseKind::AdvanceWatermark(to) => {
+                for (latest, source) in latest.iter_mut().zip(&program.sources) {
+                    *latest = (*latest).max(source.watermark.map(|delay| to.saturating_add(delay)));
+                }
+            }
+            ClauseKind::Given(Input::Source(index), rows) => {
+                let source = &program.sources[*index];
+                let Some(delay) = source.watermark else { continue };
+                for time in event_times(source, rows) {
+                    if latest[*index].is_some_and(|latest| time < latest.saturating_sub(delay)) {
+                        return true;
+                    }
+                    latest[*index] = latest[*index].max(Some(time));
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The event times of rows that have one.
+fn event_times(source: &CheckedSource, rows: &[Vec<Value>]) -> Vec<i64> {
+    let Some(column) = source.event_time.as_ref().and_then(|name| source.schema.index_of(name)) else { return vec![] };
+    let given = batch(&source.spec.schema, rows);
+    let computed = match &source.derive {
+        Some(program) => {
+            let kernel = Interpreter.compile(program);
+            // A row that fails here fails the run, too.
+            kernel.ok().and_then(|kernel| kernel.run(&EvalContext::default(), &given).ok())
+        }
+        None => Some(given),
+    };
+    let Some(computed) = computed else { return vec![] };
+    let times =
+        (0..computed.num_rows()).map(|row| value_at(computed.column(column), row, &source.schema.fields[column].ty));
+    times.filter_map(|time| if let Value::Timestamp(time) = time { Some(time) } else { None }).collect()
 }
 
 /// Rows as a batch of this schema.

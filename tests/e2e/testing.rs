@@ -330,3 +330,129 @@ fn the_tests_of_the_examples_pass() {
     assert!(ran.stdout.contains("1 passed, 0 failed"), "{}", ran.stdout);
     project.flowc(&["fmt", "--check", "weather/weather.flow"]).expect(0);
 }
+
+#[test]
+fn what_is_remembered_is_forgotten_behind_the_watermark() {
+    let project = Project::new();
+    project.write("in/a.csv", "id,at\n");
+    project.write(
+        "u.flow",
+        r#"
+source sensor = csv("in/*.csv", header: true) {
+    schema { id: integer, at: timestamp }
+    event_time at
+    watermark 10s
+}
+flow clean = sensor |> expect { once: unique (id) within 1m else quarantine }
+sink out = clean -> console()
+sink rejects = clean.rejected -> console()
+
+test "the first of each id within a minute, however the rows arrive" {
+    given sensor [
+        { id: 1, at: @2026-11-22T10:00:00Z },
+        { id: 1, at: @2026-11-22T10:00:30Z },
+        { id: 2, at: @2026-11-22T10:00:31Z },
+        { id: 1, at: @2026-11-22T10:02:00Z },
+    ]
+    then clean [{ id: 1, at: @2026-11-22T10:00:00Z }, { id: 2 }, { id: 1, at: @2026-11-22T10:02:00Z }]
+    then clean.rejected [{ id: 1, at: @2026-11-22T10:00:30Z, _failed: ["once"] }]
+    given sensor [{ id: 1, at: @2026-11-22T10:01:55Z }]
+    then clean.rejected [{ id: 1 }, { id: 1, at: @2026-11-22T10:01:55Z }]
+}
+
+test "an id is forgotten when the watermark has passed" {
+    given sensor [{ id: 1, at: @2026-11-22T10:00:00Z }]
+    advance watermark to @2026-11-22T11:00:00Z
+    given sensor [{ id: 1, at: @2026-11-22T10:00:00Z }]
+    then clean [{ id: 1 }, { id: 1 }]
+}
+"#,
+    );
+    let ran = project.flowc(&["test", "u.flow"]).expect(0);
+    assert!(ran.stdout.contains("2 passed, 0 failed"), "{}", ran.stdout);
+}
+
+#[test]
+fn expectations_clocks_watermarks_and_malformed_records() {
+    let project = Project::new();
+    project.write("in/a.csv", "id,at,value\n");
+    project.write("in/device.json", "{\"id\":1}\n");
+    project.write(
+        "q.flow",
+        r#"
+source sensor = csv("in/*.csv", header: true) {
+    schema { id: integer, at: timestamp, value: double? }
+    event_time time = date_trunc("hour", at)
+    watermark 5m
+    malformed quarantine
+}
+table device = json("in/device.json") { schema { id: integer } }
+flow clean = sensor
+    |> expect {
+        has_value: value is not null else drop
+        in_range:  value between -40 and 999 else repair value = clamp(value, -40, 999)
+        known:     id in device.id else quarantine
+        never:     id != 13 else fail
+        most:      share(known) < 60% else fail
+    }
+    |> extend age = current_timestamp() - at
+flow hours = sensor |> select id, time
+flow alarms = sensor.malformed |> select text = upper(_raw), line = _line
+sink out = clean -> console()
+sink rejects = clean.rejected -> console()
+sink out_hours = hours -> console()
+sink out_alarms = alarms -> console()
+
+test "rules" {
+    given device [{ id: 1 }, { id: 2 }]
+    given sensor [
+        { id: 1, at: @2026-11-22T10:20:00Z, value: 5000 },
+        { id: 2, at: @2026-11-22T10:20:00Z, value: 1 },
+        { id: 7, at: @2026-11-22T10:20:00Z, value: 9999 },
+        { id: 2, at: @2026-11-22T10:20:00Z },
+    ]
+    at @2026-11-22T10:30:00Z
+    then clean [{ id: 1, value: 999.0, age: 10m }, { id: 2, value: 1.0 }]
+    then clean.rejected [{ id: 7, value: 9999.0, _failed: ["known"] }]
+    then rejects [{ id: 7 }]
+}
+
+test "a rule that stops the run" {
+    at @2026-11-22
+    given device [{ id: 13 }]
+    given sensor [{ id: 13, at: @2026-11-22, value: 1 }]
+    then error R0112
+    then clean []
+}
+
+test "too many unknown devices stop the run" {
+    at @2026-11-22
+    given sensor [{ id: 5, at: @2026-11-22, value: 1 }]
+    then error R0113
+}
+
+test "event time, clock and watermark" {
+    at @2026-11-22T11:00:00Z
+    given device [{ id: 1 }]
+    given sensor [{ id: 1, at: @2026-11-22T10:20:00Z, value: 1 }]
+    then clean [{ age: 40m }]
+    advance watermark to @2026-11-22T11:00:00Z
+    at @2026-11-22T12:00:00Z
+    given sensor [{ id: 1, at: @2026-11-22T10:20:00Z, value: 1 }]
+    then clean [{ age: 40m }, { age: 100m }]
+    then hours [{ id: 1, time: @2026-11-22T10:00:00Z }, { id: 1, time: @2026-11-22T10:00:00Z }]
+}
+
+test "malformed records" {
+    given sensor [{ id: 1, at: @2026-11-22, value: 1 }]
+    given sensor.malformed [{ _raw: "1;x" }, { _raw: "oops", _line: 7 }]
+    then sensor.malformed [{ _raw: "1;x", _line: 1 }, { _raw: "oops" }]
+    then alarms [{ text: "1;X" }, { text: "OOPS", line: 7 }]
+    then hours [{ id: 1 }]
+}
+"#,
+    );
+    let ran = project.flowc(&["test", "q.flow", "--coverage"]).expect(0);
+    assert!(ran.stdout.contains("5 passed, 0 failed"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("3 of 3 flows") && ran.stdout.contains("5 of 5 rules"), "{}", ran.stdout);
+}

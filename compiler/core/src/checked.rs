@@ -476,21 +476,33 @@ impl Checked {
     /// Whether rows depend on which others are of their epoch: rules judge the share of an epoch's rows, or something reads the epoch's number (the rejected
     /// rows' `_epoch` aside).
     pub fn depends_on_epochs(&self, observed: &[Observed]) -> bool {
+        let mut found = false;
+        for operation in self.operations_of(observed) {
+            found |= matches!(operation, Operation::Expect(e) if e.rules.iter().any(|r| r.share.is_some()));
+            operation.exprs(&mut |e| {
+                found |= matches!(&e.kind, ExprKind::Call { function, .. } if function.name == "current_epoch");
+            });
+        }
+        found
+    }
+
+    /// Whether something is forgotten that lies behind the watermark, at the end of each epoch: what becomes of rows later than it depends on the epochs.
+    pub fn forgets(&self, observed: &[Observed]) -> bool {
+        self.operations_of(observed).any(|operation| matches!(operation, Operation::Unique { delay: Some(_), .. }))
+    }
+
+    /// The steps of all flows that these depend on.
+    fn operations_of(&self, observed: &[Observed]) -> impl Iterator<Item = &Operation> {
         let inputs = observed.iter().map(|observed| match observed {
             Observed::Rows(input) => *input,
             Observed::Sink(index) => self.sinks[*index].input,
         });
-        let mut found = false;
-        for input in inputs.flat_map(|input| self.sources_of(input)) {
-            let (Input::Flow(index) | Input::Rejected(index)) = input else { continue };
-            for step in &self.flows[index].steps {
-                found |= matches!(&step.operation, Operation::Expect(e) if e.rules.iter().any(|r| r.share.is_some()));
-                step.operation.exprs(&mut |e| {
-                    found |= matches!(&e.kind, ExprKind::Call { function, .. } if function.name == "current_epoch");
-                });
-            }
-        }
-        found
+        let all: std::collections::BTreeSet<Input> = inputs.flat_map(|input| self.sources_of(input)).collect();
+        let flows = all.into_iter().filter_map(|input| match input {
+            Input::Flow(index) | Input::Rejected(index) => Some(&self.flows[index]),
+            _ => None,
+        });
+        flows.flat_map(|flow| flow.steps.iter().map(|step| &step.operation))
     }
 }
 

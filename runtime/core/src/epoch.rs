@@ -225,7 +225,8 @@ impl EpochRun {
             }
             Operator::Unique(spec) => {
                 let before = operator_name(&node.operator).and_then(|name| self.remembered.get(&name));
-                Station::Unique(Unique::new(spec, to_arrow_schema(&node.schema), budget.clone(), before)?)
+                let unique = Unique::new(spec, to_arrow_schema(&node.schema), budget.clone(), before)?;
+                Station::Unique(unique.advanced(self.options.watermark))
             }
             Operator::Expect(spec) => Station::Expect(Expect::new(spec), context),
             Operator::Aggregate(spec) => Station::Blocking(Box::new(Aggregate::new(

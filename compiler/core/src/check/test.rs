@@ -8,6 +8,7 @@ use crate::check::scope::{Column, Env, Rows};
 use crate::check::{Checker, Findings, Used, article, list, origin};
 use crate::checked::{CheckedClause, CheckedTest, ClauseKind, Expected, Observed, reads_clock};
 use crate::codes;
+use flowc_ir::graph::malformed_schema;
 use flowc_ir::{DataType, Schema, Type, Value};
 use flowc_syntax::ast::{self, FlowRef, Name, Param, SourceClauseKind, Test, TestClause, TestClauseKind};
 use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
@@ -144,6 +145,11 @@ impl Checker<'_> {
             self.unknown_subject(reference, &["source", "table"]);
             return None;
         };
+        if let (Relation::Source(_), Some(output)) = (relation, &reference.output)
+            && output.text == super::malformed::OUTPUT
+        {
+            return self.given_malformed(reference, rows);
+        }
         let derived = match relation {
             Relation::Source(source) if reference.output.is_none() => {
                 source.clauses.iter().find_map(|c| match &c.kind {
@@ -173,6 +179,26 @@ impl Checker<'_> {
         let columns: Vec<Column> = all.columns.iter().filter(|c| Some(c.name.as_str()) != derived).cloned().collect();
         let rows = self.given_rows(rows, &columns, all.open, derived)?;
         Some(ClauseKind::Given(input, rows))
+    }
+
+    /// Malformed records: what they are is their text; the rest can be left out.
+    fn given_malformed(&self, reference: &FlowRef, rows: &ast::Expr) -> Option<ClauseKind> {
+        let Done { input, .. } = self.relation(reference)?;
+        let mut schema = malformed_schema();
+        schema.fields.retain(|field| field.name != "_epoch");
+        for field in schema.fields.iter_mut().filter(|field| field.name != "_raw") {
+            field.ty.nullable = true;
+        }
+        let mut records = self.given_rows(rows, &columns_of(&schema), false, None)?;
+        for (index, record) in records.iter_mut().enumerate() {
+            for (field, value) in schema.fields.iter().zip(record).filter(|(_, value)| value.is_null()) {
+                *value = match field.ty.data {
+                    DataType::Long => Value::Long(index as i64 + 1),
+                    _ => Value::String("given by a test".to_string()),
+                };
+            }
+        }
+        Some(ClauseKind::Given(input, records))
     }
 
     fn cannot_be_given(&self, reference: &FlowRef, relation: &Relation<'_>) {

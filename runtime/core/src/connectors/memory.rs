@@ -16,11 +16,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Marks the split that has the malformed records.
+const MALFORMED: &str = "malformed";
+
 /// What there is.
 #[derive(Default)]
 struct World {
     /// The rows of each source so far.
     sources: BTreeMap<String, RecordBatch>,
+    /// What is malformed in each source, so far.
+    malformed: BTreeMap<String, RecordBatch>,
     /// The versions of each table, counted from 1: version 0 is empty.
     tables: BTreeMap<String, Vec<RecordBatch>>,
     /// What each sink has written.
@@ -55,13 +60,12 @@ impl MemoryConnectors {
 
     /// Adds rows to a source. All that are added to one source have the same columns, at least those that the program reads.
     pub fn add_rows(&self, source: &str, rows: RecordBatch) -> Result<(), RunError> {
-        let mut world = self.world();
-        let rows = match world.sources.get(source) {
-            Some(before) => concat_batches(&before.schema(), [before, &rows]).map_err(broken)?,
-            None => rows,
-        };
-        world.sources.insert(source.to_string(), rows);
-        Ok(())
+        add(&mut self.world().sources, source, rows)
+    }
+
+    /// Adds malformed records to a source: the columns of [`flowc_ir::graph::malformed_schema`] but `_epoch`.
+    pub fn add_malformed(&self, source: &str, records: RecordBatch) -> Result<(), RunError> {
+        add(&mut self.world().malformed, source, records)
     }
 
     /// A new version of a table: these rows, and no others.
@@ -87,6 +91,15 @@ impl MemoryConnectors {
         };
         (from..to).step_by(self.split_rows).map(split).collect()
     }
+}
+
+fn add(to: &mut BTreeMap<String, RecordBatch>, source: &str, rows: RecordBatch) -> Result<(), RunError> {
+    let rows = match to.get(source) {
+        Some(before) => concat_batches(&before.schema(), [before, &rows]).map_err(broken)?,
+        None => rows,
+    };
+    to.insert(source.to_string(), rows);
+    Ok(())
 }
 
 fn broken(error: impl fmt::Display) -> RunError {
@@ -124,7 +137,7 @@ impl Connectors for MemoryConnectors {
     }
 }
 
-/// A source: its position is the number of rows read.
+/// A source: its position is the numbers of rows and of malformed records that were read.
 #[derive(Debug)]
 struct MemorySource {
     memory: MemoryConnectors,
@@ -132,19 +145,29 @@ struct MemorySource {
     schema: Schema,
 }
 
-fn read_so_far(position: Option<&Position>) -> u64 {
-    position.and_then(|p| p.0.as_u64()).unwrap_or(0)
+fn number(value: &serde_json::Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+fn read_so_far(position: Option<&Position>) -> (u64, u64) {
+    position.map_or((0, 0), |p| (number(&p.0[0]), number(&p.0[1])))
 }
 
 #[async_trait]
 impl Source for MemorySource {
     async fn next_range(&self, from: Option<&Position>, limits: EpochLimits) -> Result<Option<SourceRange>, RunError> {
-        let first = read_so_far(from);
-        let there = self.memory.world().sources.get(&self.name).map_or(0, |rows| rows.num_rows() as u64);
-        let end = there.min(first.saturating_add(limits.rows.unwrap_or(u64::MAX).max(1)));
-        Ok((end > first).then(|| SourceRange {
+        let (first, first_malformed) = read_so_far(from);
+        let (there, malformed) = {
+            let world = self.memory.world();
+            let count =
+                |of: &BTreeMap<String, RecordBatch>| of.get(&self.name).map_or(0, |rows| rows.num_rows() as u64);
+            (count(&world.sources), count(&world.malformed))
+        };
+        let most = |from: u64| from.saturating_add(limits.rows.unwrap_or(u64::MAX).max(1));
+        let (end, end_malformed) = (there.min(most(first)), malformed.min(most(first_malformed)));
+        Ok((end > first || end_malformed > first_malformed).then(|| SourceRange {
             from: from.cloned(),
-            to: Position(json!(end)),
+            to: Position(json!([end, end_malformed])),
             text: format!("rows {} to {end}", first + 1),
             rows: Some(end - first),
             bytes: None,
@@ -152,13 +175,33 @@ impl Source for MemorySource {
     }
 
     async fn splits(&self, range: &SourceRange) -> Result<Vec<Split>, RunError> {
-        Ok(self.memory.cut(&self.name, read_so_far(range.from.as_ref()), read_so_far(Some(&range.to))))
+        let (from, to) = (read_so_far(range.from.as_ref()), read_so_far(Some(&range.to)));
+        let mut splits = self.memory.cut(&self.name, from.0, to.0);
+        if to.1 > from.1 {
+            let (detail, text) = (json!([from.1, to.1, MALFORMED]), format!("malformed records of `{}`", self.name));
+            splits.push(Split { detail, text, rows: None });
+        }
+        Ok(splits)
     }
 
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+        if split.detail[2] == MALFORMED {
+            return Ok(futures::stream::empty().boxed());
+        }
         let rows = self.memory.world().sources.get(&self.name).cloned();
         let rows = rows.ok_or_else(|| broken(format!("no rows of `{}`", self.name)))?;
         stream(&rows, &self.schema, split, batch_rows)
+    }
+
+    async fn read_parts(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
+        if split.detail[2] != MALFORMED {
+            return Ok(self.read(split, batch_rows).await?.map(|batch| batch.map(Part::Rows)).boxed());
+        }
+        let records = self.memory.world().malformed.get(&self.name).cloned();
+        let records = records.ok_or_else(|| broken(format!("no malformed records of `{}`", self.name)))?;
+        let mut schema = flowc_ir::graph::malformed_schema();
+        schema.fields.retain(|field| field.name != "_epoch");
+        Ok(stream(&records, &schema, split, batch_rows)?.map(|batch| batch.map(Part::Malformed)).boxed())
     }
 }
 
@@ -172,7 +215,7 @@ struct MemoryTable {
 
 impl MemoryTable {
     fn version(&self, version: &Position) -> Option<RecordBatch> {
-        let index = read_so_far(Some(version)).checked_sub(1)? as usize;
+        let index = number(&version.0).checked_sub(1)? as usize;
         self.memory.world().tables.get(&self.name)?.get(index).cloned()
     }
 }

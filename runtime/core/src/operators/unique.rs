@@ -73,6 +73,14 @@ impl Unique {
         Ok(Unique { spec: spec.clone(), schema, budget, rows: Mutex::default(), kept: Arc::new(Mutex::new(kept)) })
     }
 
+    /// All sources have reached this event time, whatever their rows say: what matches no row that is on time is forgotten.
+    pub(crate) fn advanced(self, watermark: Option<i64>) -> Unique {
+        if let (Some(to), Some(within), Some(delay)) = (watermark, self.spec.within, self.spec.delay) {
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).advance(to, within, delay);
+        }
+        self
+    }
+
     /// What the next epoch has to know.
     pub(crate) fn snapshot(&self) -> Result<RecordBatch, RunError> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).snapshot(&self.spec)
@@ -97,6 +105,12 @@ impl Kept {
         }
         times.push(time);
         Ok(true)
+    }
+
+    fn advance(&mut self, to: i64, within: i64, delay: i64) {
+        self.latest = self.latest.max(Some(to.saturating_add(delay)));
+        let past = to.saturating_sub(within);
+        self.times.iter_mut().for_each(|times| times.retain(|time| *time >= past));
     }
 
     fn insert(&mut self, key: &[u8], hash: u64, times: SmallVec<[i64; 1]>) -> Result<(), RunError> {
