@@ -9,11 +9,11 @@ use flowc_core::lock::drift::{Change, Drift, Moment, When};
 use flowc_core::lock::place::{Harmless, sentence};
 use flowc_core::lock::{Lock, LockError, User, damaged, missing};
 use flowc_core::pipeline::{CheckOutcome, Declared};
-use flowc_ir::Origin;
 use flowc_ir::catalog::{Answer, Replay};
 use flowc_ir::plan::{Connector, Plan};
+use flowc_ir::{Origin, Type};
 use flowc_runtime::RunError;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -123,17 +123,21 @@ pub fn gate(program: &Program, outcome: &CheckOutcome, plan: &Plan, lock: &Lock)
     let was = drifts.iter().map(|d| Answer { found: Ok(d.was.clone()), ..d.answer.clone() }).collect();
     let nothing = Lock::default();
     let nothing = nothing.catalog("");
-    let rest = Replay { answers: outcome.answers.clone(), rest: &nothing };
-    let before = program.check_against(&Replay { answers: was, rest: &rest });
+    let rest = Replay { answers: outcome.answers.clone(), rest: &nothing, hypothetical: false };
+    let before = program.check_against(&Replay { answers: was, rest: &rest, hypothetical: false });
     let before = before.checked.map(|checked| checked.lower().optimize());
     for drift in &drifts {
-        let read: BTreeSet<&str> = before.iter().chain([plan]).flat_map(|p| columns_read(p, drift)).collect();
-        let stops = |change: &Change| match change {
-            Change::Retyped(_, was, is) if was.data == is.data && !is.nullable => false,
-            Change::Retyped(..) | Change::Dropped(_) | Change::Renamed(..) => {
-                change.column().is_some_and(|c| read.contains(c))
+        let (then, now) =
+            (before.as_ref().map(|p| columns_read(p, drift)).unwrap_or_default(), columns_read(plan, drift));
+        let stops = |change: &Change| {
+            let Some(column) = change.column() else { return false };
+            match change {
+                Change::Retyped(_, was, is) if was.data == is.data && !is.nullable => false,
+                // Where the program's `schema` fits both, nothing has changed for it.
+                Change::Retyped(..) => now.contains_key(column) && then.get(column) != now.get(column),
+                Change::Dropped(_) | Change::Renamed(..) => then.contains_key(column),
+                _ => false,
             }
-            _ => false,
         };
         let found: Vec<_> = drift.changes.iter().filter(|(change, _)| stops(change)).collect();
         let declared = outcome
@@ -147,13 +151,12 @@ pub fn gate(program: &Program, outcome: &CheckOutcome, plan: &Plan, lock: &Lock)
     Ok(())
 }
 
-/// The columns of a table that a plan reads.
-fn columns_read<'a>(plan: &'a Plan, drift: &'a Drift) -> impl Iterator<Item = &'a str> {
-    let of = &drift.answer.connector;
-    let sources =
-        plan.sources.iter().filter(|s| s.connector == *of && drift.answer.version.is_none()).map(|s| &s.schema);
-    let tables = plan.tables.iter().filter(|t| t.connector == *of && t.version == drift.answer.version);
-    sources.chain(tables.map(|t| &t.schema)).flat_map(|schema| schema.fields.iter().map(|f| f.name.as_str()))
+/// The columns of a table that a plan reads, with the types that it reads them as.
+fn columns_read<'a>(plan: &'a Plan, drift: &Drift) -> BTreeMap<&'a str, &'a Type> {
+    let (of, at) = (&drift.answer.connector, drift.answer.version);
+    let sources = plan.sources.iter().filter(|s| s.connector == *of && at.is_none()).map(|s| &s.schema);
+    let tables = plan.tables.iter().filter(|t| t.connector == *of && t.version == at).map(|t| &t.schema);
+    sources.chain(tables).flat_map(|schema| schema.fields.iter().map(|f| (f.name.as_str(), &f.ty))).collect()
 }
 
 fn changed(program: &Program, declared: &Declared, found: &[&(Change, Option<When>)]) -> RunError {

@@ -76,6 +76,11 @@ pub trait Catalog {
         let _ = connector;
         vec![]
     }
+
+    /// Whether this is only how tables might be: then what a program's `schema` says of a column gives way to what the table says, where both fit.
+    fn hypothetical(&self) -> bool {
+        false
+    }
 }
 
 /// A question to a catalog, with its answer.
@@ -127,6 +132,10 @@ impl Catalog for Recorder<'_> {
     fn neighbours(&self, connector: &Connector) -> Vec<String> {
         self.inner.neighbours(connector)
     }
+
+    fn hypothetical(&self) -> bool {
+        self.inner.hypothetical()
+    }
 }
 
 /// Answers given beforehand; whatever else is asked is passed on.
@@ -135,6 +144,8 @@ pub struct Replay<'a> {
     pub answers: Vec<Answer>,
     /// Answers the rest.
     pub rest: &'a dyn Catalog,
+    /// As [`Catalog::hypothetical`].
+    pub hypothetical: bool,
 }
 
 impl std::fmt::Debug for Replay<'_> {
@@ -151,6 +162,10 @@ impl Catalog for Replay<'_> {
 
     fn neighbours(&self, connector: &Connector) -> Vec<String> {
         self.rest.neighbours(connector)
+    }
+
+    fn hypothetical(&self) -> bool {
+        self.hypothetical
     }
 }
 

@@ -488,6 +488,9 @@ impl Checker<'_> {
     fn contract_column(&self, actual: &Field, field: &mut Field, column: &ColumnDef) -> bool {
         field.comment = field.comment.take().or_else(|| actual.comment.clone());
         if same_shape(&actual.ty, &field.ty) {
+            if self.catalog.hypothetical() {
+                field.ty = actual.ty.clone();
+            }
             return true;
         }
         if same_data(&actual.ty.data, &field.ty.data) {

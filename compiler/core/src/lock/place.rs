@@ -26,7 +26,7 @@ pub enum Harmless {
 
 /// Puts each change to the mistakes that it made. What made none is told at the table's declaration, if it is told.
 pub fn place(outcome: &mut CheckOutcome, drifts: &[Drift], recheck: Recheck<'_>, harmless: Harmless) {
-    let world = Replay { answers: outcome.answers.clone(), rest: &Unknown };
+    let world = Replay { answers: outcome.answers.clone(), rest: &Unknown, hypothetical: true };
     let mut warnings = vec![];
     for drift in drifts {
         let told = blame(outcome, drift, &world, recheck);
@@ -48,6 +48,9 @@ impl Catalog for Unknown {
         Err(CatalogError::NotFound)
     }
 }
+
+/// Changes that a warning names; its diff has all.
+const NAMED: usize = 3;
 
 /// Changes that are taken back one by one; where there are more, all of a table's together.
 const ONE_BY_ONE: usize = 32;
@@ -100,7 +103,7 @@ fn gone(
     {
         answer.found = Ok(info.clone());
     }
-    let before = recheck(&Replay { answers, rest: &Unknown });
+    let before = recheck(&Replay { answers, rest: &Unknown, hypothetical: true });
     let same = |a: &Diagnostic, b: &Diagnostic| a.code == b.code && a.span == b.span;
     let all = outcome.diagnostics.iter().enumerate();
     all.filter(|(_, d)| !before.diagnostics.iter().any(|b| same(b, d))).map(|(i, _)| i).collect()
@@ -133,24 +136,38 @@ fn warnings_of(
         Harmless::Built => "the program is right with it; it is said until the program is built again",
         _ => "the program is right with it, and flow.lock is brought up to date: this is said once",
     };
-    let mut found = vec![];
+    // What one version changed is told at once.
+    let mut groups: Vec<(&'static str, Option<&When>, Vec<&Change>)> = vec![];
     for (change, when) in changes {
         if declared.role == "sink" && written_by_itself(outcome, declared, change) {
             continue;
         }
-        let text = format!("{} `{}` changed: {}", declared.role, declared.name, sentence(change, when.as_ref()));
-        let mut warning = Diagnostic::warning(change.code(), declared.span, text)
-            .label("not as it was when the program was last right");
-        let column = change.column().filter(|_| !matches!(change, Change::Added(_)));
-        let read = outcome.checked.as_ref().zip(column).and_then(|(c, column)| first_read(c, declared, column));
-        if let Some(origin) = read {
-            let span = Span { file: FileId(origin.file), start: origin.start, end: origin.end };
-            warning = warning.also(span, "read here");
+        let (code, when) = (change.code(), when.as_ref());
+        match groups.iter_mut().find(|(c, w, _)| *c == code && *w == when) {
+            Some((.., group)) => group.push(change),
+            None => groups.push((code, when, vec![change])),
         }
-        let lines: String = change.diff().iter().map(|line| format!("\n    {line}")).collect();
-        found.push(warning.help(format!("{kept}{lines}")));
     }
-    found
+    let warning = |(code, when, changes): (&'static str, Option<&When>, Vec<&Change>)| {
+        let mut sentences: Vec<String> = changes.iter().take(NAMED).map(|c| c.sentence()).collect();
+        if changes.len() > NAMED {
+            sentences.push(format!("{} more changes", changes.len() - NAMED));
+        }
+        let when = when.map(|w| format!(" {w}")).unwrap_or_default();
+        let text = format!("{} `{}` changed: {}{when}", declared.role, declared.name, sentences.join(", "));
+        let mut warning =
+            Diagnostic::warning(code, declared.span, text).label("not as it was when the program was last right");
+        for column in changes.iter().filter(|c| !matches!(c, Change::Added(_))).filter_map(|c| c.column()) {
+            let read = outcome.checked.as_ref().and_then(|checked| first_read(checked, declared, column));
+            if let Some(origin) = read {
+                let span = Span { file: FileId(origin.file), start: origin.start, end: origin.end };
+                warning = warning.also(span, format!("`{column}` is read here"));
+            }
+        }
+        let lines: String = changes.iter().flat_map(|c| c.diff()).map(|line| format!("\n    {line}")).collect();
+        warning.help(format!("{kept}{lines}"))
+    };
+    groups.into_iter().map(warning).collect()
 }
 
 /// Whether a column of a sink's table came because this very program writes it.
