@@ -96,39 +96,49 @@ pub fn run_error_text(error: &RunError, sources: &SourceMap, color: bool) -> Str
 
 /// The rules that rows failed, each underlined, with a few of those rows.
 pub fn failures_text(rules: &[ExpectationReport], sources: &SourceMap, color: bool) -> String {
-    let mut text = String::new();
-    for rule in rules.iter().filter(|r| r.counts.failed + r.counts.repaired > 0) {
-        let counts = &rule.counts;
-        let all = counts.passed + counts.failed;
-        let what = if rule.judges_epoch { "epochs" } else { "rows" };
-        let became = [(counts.dropped, "dropped"), (counts.quarantined, "quarantined"), (counts.repaired, "repaired")];
-        let became: Vec<String> =
-            became.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", group(n))).collect();
-        let became = if became.is_empty() { String::new() } else { format!(": {}", became.join(", ")) };
-        let failed = format!("{} of {} {what} failed", group(counts.failed + counts.repaired), group(all));
-        let message = format!("rule `{}` of `{}`: {failed}{became}", rule.name, rule.flow);
-        let origin = rule.origin;
-        let known = origin.end > 0 && (origin.file as usize) < sources.files().count();
-        if known {
-            let span = Span { file: FileId(origin.file), start: origin.start, end: origin.end };
-            text.push_str(&diagnostics_text(&[Diagnostic::warning("R0114", span, message)], sources, color));
-        } else {
-            text.push_str(&format!("{message}\n"));
-        }
-        text.push_str(&sample_rows(&rule.samples));
+    let failed: Vec<&ExpectationReport> = rules.iter().filter(|r| r.counts.failed + r.counts.repaired > 0).collect();
+    if failed.is_empty() {
+        return String::new();
     }
+    let mut text = String::new();
+    for rule in failed {
+        let (message, help) = (failure_message(rule), sample_rows(&rule.samples));
+        let origin = rule.origin;
+        if origin.end > 0 && (origin.file as usize) < sources.files().count() {
+            let span = Span { file: FileId(origin.file), start: origin.start, end: origin.end };
+            let diagnostic = Diagnostic { help, ..Diagnostic::warning(RULE_FAILED, span, message) };
+            let options = RenderOptions { color, footer: false, ..RenderOptions::default() };
+            text.push_str(&flowc_syntax::render(&[diagnostic], sources, &options));
+        } else {
+            // The rule is no longer in the program: an epoch of an earlier form of it was finished.
+            text.push_str(&format!("{message}\n{}\n", help.unwrap_or_default()));
+        }
+    }
+    text.push_str(&format!("  more: flowc explain {RULE_FAILED}\n\n"));
     text
 }
 
-fn sample_rows(samples: &[Vec<(String, String)>]) -> String {
+/// The code under which a run tells of rows that failed a rule.
+const RULE_FAILED: &str = "R0114";
+
+fn failure_message(rule: &ExpectationReport) -> String {
+    let counts = &rule.counts;
+    let what = if rule.judges_epoch { "epochs" } else { "rows" };
+    let became = [(counts.dropped, "dropped"), (counts.quarantined, "quarantined"), (counts.repaired, "repaired")];
+    let became: Vec<String> =
+        became.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", group(n))).collect();
+    let became = if became.is_empty() { String::new() } else { format!(": {}", became.join(", ")) };
+    let (failed, all) = (group(counts.failed + counts.repaired), group(counts.passed + counts.failed));
+    format!("rule `{}` of `{}`: {failed} of {all} {what} failed{became}", rule.name, rule.flow)
+}
+
+fn sample_rows(samples: &[Vec<(String, String)>]) -> Option<String> {
     let row = |row: &Vec<(String, String)>| {
         let cells: Vec<String> = row.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-        format!("    {}\n", cells.join(", "))
+        format!("{{ {} }}", cells.join(", "))
     };
-    match samples {
-        [] => String::new(),
-        _ => format!("  for example:\n{}\n", samples.iter().map(row).collect::<String>()),
-    }
+    let rows: Vec<String> = samples.iter().map(row).collect();
+    (!rows.is_empty()).then(|| format!("for example\n{}", rows.join("\n")))
 }
 
 /// A run's error for programs.

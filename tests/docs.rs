@@ -117,7 +117,7 @@ fn completed(kind: &str, sample: &str) -> String {
 /// The pages of the book and the README; pages of errors have samples that are wrong on purpose.
 fn pages() -> Vec<PathBuf> {
     let mut found = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
-    for dir in ["docs", "docs/architecture"] {
+    for dir in ["docs", "docs/architecture", "docs/guide"] {
         let entries = std::fs::read_dir(root().join(dir)).unwrap().map(|e| e.unwrap().path());
         found.extend(entries.filter(|p| p.extension().is_some_and(|e| e == "md")));
     }

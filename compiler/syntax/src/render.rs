@@ -17,11 +17,13 @@ pub struct RenderOptions {
     pub width: usize,
     /// With box-drawing characters, not only ASCII.
     pub unicode: bool,
+    /// With how to read more below each.
+    pub footer: bool,
 }
 
 impl Default for RenderOptions {
     fn default() -> Self {
-        RenderOptions { color: false, width: 100, unicode: true }
+        RenderOptions { color: false, width: 100, unicode: true, footer: true }
     }
 }
 
@@ -33,10 +35,11 @@ pub fn render(diagnostics: &[Diagnostic], sources: &SourceMap, options: &RenderO
     };
     let mut out = String::new();
     for diagnostic in diagnostics {
-        let handler = GraphicalReportHandler::new_themed(theme.clone())
-            .with_width(options.width.max(40))
-            .with_links(false)
-            .with_footer(format!("more: flowc explain {}", diagnostic.code));
+        let mut handler =
+            GraphicalReportHandler::new_themed(theme.clone()).with_width(options.width.max(40)).with_links(false);
+        if options.footer {
+            handler = handler.with_footer(format!("more: flowc explain {}", diagnostic.code));
+        }
         let report = Report::new(diagnostic, sources);
         if handler.render_report(&mut out, &report).is_err() {
             // The source could not be shown; what is wrong still can.
