@@ -267,8 +267,11 @@ mod tests {
         let mut sources = SourceMap::default();
         let (a, b) = (sources.add("a.flow", "flow a = b"), sources.add("b.flow", "fn f() = 1"));
         let found = Diagnostic::error("E0201", Span::new(a, 9, 10), "no `b`").also(Span::new(b, 3, 4), "not this");
-        let shown =
-            render(std::slice::from_ref(&found), &sources, &RenderOptions { color: false, width: 80, unicode: false });
+        let shown = render(
+            std::slice::from_ref(&found),
+            &sources,
+            &RenderOptions { color: false, width: 80, unicode: false, footer: true },
+        );
         assert!(shown.contains("a.flow:1:10") && shown.contains("b.flow:1:4") && shown.is_ascii(), "{shown}");
         let json = to_json(&found, &sources);
         assert_eq!((json.labels[0].file.as_str(), json.labels[0].start), ("b.flow", Position { line: 1, column: 4 }));
