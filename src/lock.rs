@@ -82,30 +82,27 @@ fn shown(program: &Program, path: &Path) -> String {
     }
 }
 
-/// How the tables that a program uses differ from what is locked, and since when. What cannot be found out about the past is left out.
-pub fn drift(program: &Program, outcome: &CheckOutcome, lock: &Lock) -> Vec<Drift> {
-    let mut found = lock.drift(&program.base(), &outcome.answers);
-    for drift in &mut found {
-        let newest = drift.answer.found.as_ref().ok().and_then(|info| info.version);
-        if let (Connector::Delta { location }, Some(was), Some(newest)) =
-            (&drift.answer.connector, drift.was.version, newest)
-            && was < newest
-        {
-            let turns = flowc_delta::history::turns(location, was).unwrap_or_default();
-            let moment = |turn: flowc_delta::history::Turn| Moment {
-                when: When { version: turn.version, after: turn.after, what: turn.what },
-                info: turn.info,
-            };
-            drift.date(&turns.into_iter().filter(|t| t.version <= newest).map(moment).collect::<Vec<_>>());
-        }
+/// Finds out since when a table differs from what is locked. What cannot be found out about the past is left out.
+fn date(drift: &mut Drift) {
+    let newest = drift.answer.found.as_ref().ok().and_then(|info| info.version);
+    if let (Connector::Delta { location }, Some(was), Some(newest)) =
+        (&drift.answer.connector, drift.was.version, newest)
+        && was < newest
+    {
+        let turns = flowc_delta::history::turns(location, was).unwrap_or_default();
+        let moment = |turn: flowc_delta::history::Turn| Moment {
+            when: When { version: turn.version, after: turn.after, what: turn.what },
+            info: turn.info,
+        };
+        drift.date(&turns.into_iter().filter(|t| t.version <= newest).map(moment).collect::<Vec<_>>());
     }
-    found
 }
 
 /// Shows in a program's diagnostics how its tables differ from what is locked: at the mistakes that come from it; what else differs as `harmless` says.
 pub fn show_drift(program: &Program, outcome: &mut CheckOutcome, lock: &Lock, harmless: Harmless) {
-    let drifts = drift(program, outcome, lock);
+    let mut drifts = lock.drift(&program.base(), &outcome.answers);
     if !drifts.is_empty() {
+        drifts.iter_mut().for_each(date);
         let mut told = std::mem::take(outcome);
         flowc_core::lock::place::place(&mut told, &drifts, &|catalog| program.check_against(catalog), harmless);
         *outcome = told;
@@ -115,7 +112,7 @@ pub fn show_drift(program: &Program, outcome: &mut CheckOutcome, lock: &Lock, ha
 /// Whether a run may begin: what the program reads must be what it was last checked against. Of columns that it does not read, of columns that came, and of
 /// what flowc takes care of by itself, it need not know.
 pub fn gate(program: &Program, outcome: &CheckOutcome, plan: &Plan, lock: &Lock) -> Result<(), RunError> {
-    let drifts = drift(program, outcome, lock);
+    let mut drifts = lock.drift(&program.base(), &outcome.answers);
     if drifts.is_empty() {
         return Ok(());
     }
@@ -126,7 +123,7 @@ pub fn gate(program: &Program, outcome: &CheckOutcome, plan: &Plan, lock: &Lock)
     let rest = Replay { answers: outcome.answers.clone(), rest: &nothing, hypothetical: false };
     let before = program.check_against(&Replay { answers: was, rest: &rest, hypothetical: false });
     let before = before.checked.map(|checked| checked.lower().optimize());
-    for drift in &drifts {
+    for drift in &mut drifts {
         let (then, now) =
             (before.as_ref().map(|p| columns_read(p, drift)).unwrap_or_default(), columns_read(plan, drift));
         let stops = |change: &Change| {
@@ -139,13 +136,14 @@ pub fn gate(program: &Program, outcome: &CheckOutcome, plan: &Plan, lock: &Lock)
                 _ => false,
             }
         };
-        let found: Vec<_> = drift.changes.iter().filter(|(change, _)| stops(change)).collect();
+        drift.changes.retain(|(change, _)| stops(change));
         let declared = outcome
             .declared
             .iter()
             .find(|d| d.role != "sink" && d.connector == drift.answer.connector && d.version == drift.answer.version);
-        if let (Some(declared), false) = (declared, found.is_empty()) {
-            return Err(changed(program, declared, &found));
+        if let (Some(declared), false) = (declared, drift.changes.is_empty()) {
+            date(drift);
+            return Err(changed(program, declared, &drift.changes));
         }
     }
     Ok(())
@@ -159,7 +157,7 @@ fn columns_read<'a>(plan: &'a Plan, drift: &Drift) -> BTreeMap<&'a str, &'a Type
     sources.chain(tables).flat_map(|schema| schema.fields.iter().map(|f| (f.name.as_str(), &f.ty))).collect()
 }
 
-fn changed(program: &Program, declared: &Declared, found: &[&(Change, Option<When>)]) -> RunError {
+fn changed(program: &Program, declared: &Declared, found: &[(Change, Option<When>)]) -> RunError {
     let sentences: Vec<String> = found.iter().map(|(change, when)| sentence(change, when.as_ref())).collect();
     let message = format!(
         "{} `{}` is not what the program was last checked against: {}",
