@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Rows of a split: so few that two workers have something to do even in a small test.
 const SPLIT_ROWS: usize = 2;
 
+/// The most epochs that the rows given at once are cut into: each has its records in the state.
+const MOST_EPOCHS: usize = 16;
+
 /// What computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
@@ -85,20 +88,22 @@ impl fmt::Display for Execution {
 }
 
 /// The executions. The first one is compared with what is expected; in the others, each two of rows an epoch (1, 2, all), rows a batch (1, 3, 1024), what computes,
-/// and restarts meet once.
-pub fn all() -> Vec<Execution> {
+/// and restarts meet once. `rows`: the most that are given of a source at once; where they are many, epochs take more than 1 and 2, so that there are not too many epochs.
+pub fn all(rows: usize) -> Vec<Execution> {
     use Code::*;
     use Restart::*;
+    let few = Some(1.max(rows.div_ceil(MOST_EPOCHS) as u64));
+    let more = Some(2.max(rows.div_ceil(MOST_EPOCHS / 2) as u64));
     let way =
         |code, epoch_rows, batch_rows, workers, restart| Execution { code, epoch_rows, batch_rows, workers, restart };
     vec![
         way(Machine, None, 1024, 1, Never),
-        way(Machine, Some(1), 1, 2, Never),
-        way(Interpreted, Some(1), 3, 1, Between),
-        way(Literal, Some(1), 1024, 2, Within),
-        way(Interpreted, Some(2), 1, 1, Within),
-        way(Literal, Some(2), 3, 2, Never),
-        way(Machine, Some(2), 1024, 1, Between),
+        way(Machine, few, 1, 2, Never),
+        way(Interpreted, few, 3, 1, Between),
+        way(Literal, few, 1024, 2, Within),
+        way(Interpreted, more, 1, 1, Within),
+        way(Literal, more, 3, 2, Never),
+        way(Machine, more, 1024, 1, Between),
         way(Literal, None, 1, 2, Between),
         way(Machine, None, 3, 2, Within),
         way(Interpreted, None, 1024, 2, Never),

@@ -95,10 +95,10 @@ pub fn run(
         coverage.add(program, test, &trial.observed);
         let plan = program.lower_for_test(&trial.observed).plan().clone();
         let executable = world::compile(plan, &Recording(coverage.recorder()))?;
-        let ended = execution::run(&executable, &trial.scenario, &trial.schemas, execution::all()[0], threads)?;
+        let ended = execution::run(&executable, &trial.scenario, &trial.schemas, execution::all(0)[0], threads)?;
         coverage.judged(&ended);
     }
-    let executions = execution::all();
+    let executions = execution::all(trial.scenario.most_rows());
     let mut failures = vec![];
     let first = trial.execute(executions[0], threads)?;
     trial.judge(&first, &mut failures);
@@ -281,7 +281,7 @@ mod tests {
              test \"c\" { given s [{ id: 1 }, { id: 0 }] then f [] }\n",
         );
         let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let execution = execution::all()[2];
+        let execution = execution::all(2)[2];
         let mut ended = vec![];
         for test in &program.tests {
             ended.push(Trial::new(&program, test).execute(execution, &threads).unwrap());
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn each_two_ways_meet_in_an_execution() {
-        let all = execution::all();
+        let all = execution::all(0);
         let ways = |of: fn(&Execution) -> String| all.iter().map(of).collect::<Vec<_>>();
         let kinds = [
             ways(|e| format!("{:?}", e.epoch_rows)),

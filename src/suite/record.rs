@@ -311,7 +311,7 @@ fn run(
         rows: batch(&f.schema, &f.rows),
     });
     let phase = Phase { given: given.collect(), now: request.now, ..Phase::default() };
-    execution::run(&executable, &Scenario { phases: vec![phase] }, schemas, execution::all()[0], threads)
+    execution::run(&executable, &Scenario { phases: vec![phase] }, schemas, execution::all(0)[0], threads)
 }
 
 /// Marks the rows of a table whose keys the stream has; all of them for a join that compares no keys.

@@ -103,6 +103,12 @@ impl Scenario {
         Scenario { phases }
     }
 
+    /// The most rows that are given of a source at once.
+    pub fn most_rows(&self) -> usize {
+        let given = self.phases.iter().flat_map(|p| &p.given).filter(|g| g.kind != GivenKind::Table);
+        given.map(|g| g.rows.num_rows()).max().unwrap_or(0)
+    }
+
     /// The clauses that look, each with the phase that it stands behind.
     pub fn looks(&self) -> impl Iterator<Item = (usize, usize)> {
         self.phases.iter().enumerate().flat_map(|(phase, p)| p.looks.iter().map(move |look| (phase, *look)))

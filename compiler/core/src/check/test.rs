@@ -5,10 +5,12 @@
 use crate::check::declarations::Relation;
 use crate::check::flow::Done;
 use crate::check::scope::{Column, Env, Rows};
+use crate::check::test_rows::Other;
 use crate::check::{Checker, Findings, Used, article, list, origin};
 use crate::checked::{CheckedClause, CheckedTest, ClauseKind, Expected, Observed, reads_clock};
 use crate::codes;
 use flowc_ir::graph::malformed_schema;
+use flowc_ir::types::quote_name;
 use flowc_ir::{DataType, Schema, Type, Value};
 use flowc_syntax::ast::{self, FlowRef, Name, Param, SourceClauseKind, Test, TestClause, TestClauseKind};
 use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
@@ -28,6 +30,17 @@ struct Said {
     clock: bool,
     /// Whether anything is expected.
     expects: bool,
+}
+
+/// What a `then` looks at.
+struct Looked {
+    observed: Observed,
+    /// Its columns.
+    columns: Vec<Column>,
+    /// Whether there may be others.
+    open: bool,
+    /// Those that it does not see.
+    others: Vec<Other>,
 }
 
 impl Checker<'_> {
@@ -100,8 +113,8 @@ impl Checker<'_> {
             }
             TestClauseKind::Then(reference, rows) => {
                 said.expects = true;
-                let (observed, columns, open) = self.observed(reference)?;
-                let rows = self.expected_rows(rows, &columns, open)?;
+                let Looked { observed, columns, open, others } = self.observed(reference)?;
+                let rows = self.expected_rows(rows, &columns, open, &others)?;
                 let fields = Rows { columns, ..Rows::default() }.schema();
                 Some(ClauseKind::Then(observed, Expected { schema: fields, rows }))
             }
@@ -177,7 +190,11 @@ impl Checker<'_> {
             said.tables.push((name.text.clone(), name.span));
         }
         let columns: Vec<Column> = all.columns.iter().filter(|c| Some(c.name.as_str()) != derived).cloned().collect();
-        let rows = self.given_rows(rows, &columns, all.open, derived)?;
+        let computed = |time: &str| {
+            (time.to_string(), format!("`{time}` is the source's event time: it is computed from the other columns"))
+        };
+        let others: Vec<Other> = derived.into_iter().map(computed).collect();
+        let rows = self.given_rows(rows, &columns, all.open, &others)?;
         Some(ClauseKind::Given(input, rows))
     }
 
@@ -189,7 +206,7 @@ impl Checker<'_> {
         for field in schema.fields.iter_mut().filter(|field| field.name != "_raw") {
             field.ty.nullable = true;
         }
-        let mut records = self.given_rows(rows, &columns_of(&schema), false, None)?;
+        let mut records = self.given_rows(rows, &columns_of(&schema), false, &[])?;
         for (index, record) in records.iter_mut().enumerate() {
             for (field, value) in schema.fields.iter().zip(record).filter(|(_, value)| value.is_null()) {
                 *value = match field.ty.data {
@@ -221,8 +238,8 @@ impl Checker<'_> {
         );
     }
 
-    /// What stands behind `then`: a flow, one of its side outputs, or a sink. Its columns, and whether there may be more.
-    fn observed(&self, reference: &FlowRef) -> Option<(Observed, Vec<Column>, bool)> {
+    /// What stands behind `then`: a flow, one of its side outputs, or a sink.
+    fn observed(&self, reference: &FlowRef) -> Option<Looked> {
         let name = &reference.name;
         match (self.declarations.relations.get(&name.text), self.declarations.sinks.get(&name.text)) {
             (Some(Relation::Flow(_)), _) => self.observed_rows(reference),
@@ -231,7 +248,8 @@ impl Checker<'_> {
                 let checked = self.checked.borrow();
                 let index = checked.sinks.iter().position(|s| s.name == name.text)?;
                 let schema = checked.sinks[index].program.output_schema();
-                Some((Observed::Sink(index), columns_of(&schema), false))
+                let (observed, columns) = (Observed::Sink(index), columns_of(&schema));
+                Some(Looked { observed, columns, open: false, others: vec![] })
             }
             (Some(relation), None) => {
                 self.mark(Used::Relation, &name.text);
@@ -254,12 +272,25 @@ impl Checker<'_> {
         }
     }
 
-    fn observed_rows(&self, reference: &FlowRef) -> Option<(Observed, Vec<Column>, bool)> {
+    fn observed_rows(&self, reference: &FlowRef) -> Option<Looked> {
         let done = self.relation(reference)?;
+        let joined = done.rows.columns.iter().filter(|c| c.table.is_some());
+        let joined = joined.map(|c| {
+            let (name, own) = (c.full_name(), quote_name(&c.name));
+            let help = format!(
+                "it is a column of a joined table, which `then` sees once it is selected: `|> extend {own} = {name}`"
+            );
+            (name, help)
+        });
         let own = done.rows.columns.iter().filter(|c| c.table.is_none());
         // What a step has found out not to be null is not null for its readers either.
         let own = own.map(|c| Column { ty: done.rows.seen_type(c), ..c.clone() });
-        Some((Observed::Rows(done.input), own.collect(), done.rows.open))
+        Some(Looked {
+            observed: Observed::Rows(done.input),
+            columns: own.collect(),
+            open: done.rows.open,
+            others: joined.collect(),
+        })
     }
 
     /// Reports a name that is none of these.

@@ -10,22 +10,25 @@ use flowc_syntax::ast::{self, Expr, ExprKind as Ast, Name, UnaryOp};
 use flowc_syntax::diagnostic::Diagnostic;
 use std::collections::BTreeSet;
 
+/// A column that a row cannot name, and why.
+pub(super) type Other = (String, String);
+
 /// An expected row: its place, and a value for each column that it names.
 type ExpectedRow = (Origin, Vec<Option<Value>>);
 
 impl Checker<'_> {
-    /// Rows of a source or table. `open`: there may be columns that are not known. `derived`: the event time that the source computes.
+    /// Rows of a source or table. `open`: there may be columns that are not known.
     pub(super) fn given_rows(
         &self,
         rows: &Expr,
         columns: &[Column],
         open: bool,
-        derived: Option<&str>,
+        others: &[Other],
     ) -> Option<Vec<Vec<Value>>> {
         let mut sound = true;
         let mut found = vec![];
         for row in elements(rows) {
-            let Some(named) = self.named_values(row, columns, open, derived) else {
+            let Some(named) = self.named_values(row, columns, open, others) else {
                 sound = false;
                 continue;
             };
@@ -50,11 +53,17 @@ impl Checker<'_> {
     }
 
     /// Rows that are expected; those columns that a row names are read.
-    pub(super) fn expected_rows(&self, rows: &Expr, columns: &[Column], open: bool) -> Option<Vec<ExpectedRow>> {
+    pub(super) fn expected_rows(
+        &self,
+        rows: &Expr,
+        columns: &[Column],
+        open: bool,
+        others: &[Other],
+    ) -> Option<Vec<ExpectedRow>> {
         let mut sound = true;
         let mut found = vec![];
         for row in elements(rows) {
-            match self.named_values(row, columns, open, None) {
+            match self.named_values(row, columns, open, others) {
                 Some(values) => {
                     let read: BTreeSet<usize> = columns
                         .iter()
@@ -87,13 +96,7 @@ impl Checker<'_> {
     }
 
     /// For each column its value in a row; none where the row does not name it.
-    fn named_values(
-        &self,
-        row: &Expr,
-        columns: &[Column],
-        open: bool,
-        derived: Option<&str>,
-    ) -> Option<Vec<Option<Value>>> {
+    fn named_values(&self, row: &Expr, columns: &[Column], open: bool, others: &[Other]) -> Option<Vec<Option<Value>>> {
         let Ast::Struct(fields) = &row.kind else {
             self.report(
                 Diagnostic::error(codes::TEST_ROW, row.span, "a row of a test names its columns")
@@ -112,7 +115,7 @@ impl Checker<'_> {
             }
             let Some(at) = columns.iter().position(|c| c.name == name.text) else {
                 if !open {
-                    self.no_such_column(name, columns, derived);
+                    self.no_such_column(name, columns, others);
                     sound = false;
                 }
                 continue;
@@ -129,13 +132,12 @@ impl Checker<'_> {
         sound.then_some(values)
     }
 
-    fn no_such_column(&self, name: &Name, columns: &[Column], derived: Option<&str>) {
+    fn no_such_column(&self, name: &Name, columns: &[Column], others: &[Other]) {
         let text = &name.text;
         let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
-        let help = if derived == Some(text) {
-            format!("`{text}` is the source's event time: it is computed from the other columns")
-        } else {
-            super::names::suggestion(text, &names, "the columns here are")
+        let help = match others.iter().find(|(other, _)| other == text) {
+            Some((_, why)) => why.clone(),
+            None => super::names::suggestion(text, &names, "the columns here are"),
         };
         self.report(
             Diagnostic::error(codes::UNKNOWN_COLUMN, name.span, format!("there is no column `{text}`"))
