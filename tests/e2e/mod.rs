@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod connectors;
 mod examples;
+mod faults;
 mod fmt;
 mod fuzz;
 mod joins;

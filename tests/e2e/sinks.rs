@@ -164,3 +164,17 @@ fn aggregates_over_a_whole_are_right() {
         ]
     );
 }
+
+#[test]
+fn a_constraint_is_the_same_in_the_next_run() {
+    let project = Project::new();
+    project.table("in", "x: double, n: integer", &[r#"{"x":1.0,"n":1}"#]);
+    project.write(
+        "c.flow",
+        "source s = delta(\"in\")\nflow f = s |> where x between 0 and 10 and n between 0 and 10\nsink o = f -> delta(\"out\") {\n\
+         constraint a: x < 1000\n    constraint b: x > -1.50d\n    constraint c: n < 1000.5\n    constraint d: x + n <= 2e3\n}\n",
+    );
+    project.run("c.flow");
+    project.flowc(&["check", "c.flow"]).expect(0);
+    project.run("c.flow");
+}

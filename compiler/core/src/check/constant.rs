@@ -72,6 +72,10 @@ pub(crate) fn convert(value: &Value, from: &DataType, to: &DataType) -> Option<V
             let unscaled = n.checked_mul(10i128.checked_pow(u32::from(wider.checked_sub(*scale)?))?)?;
             (unscaled.unsigned_abs() < 10u128.pow(u32::from(*precision))).then_some(Value::Decimal(unscaled))
         }
+        // As it would be for each row.
+        (Value::Decimal(_), DataType::Decimal { .. }, DataType::Double) => {
+            flowc_ir::cast::cast_value(value, from, to).ok()
+        }
         (Value::Array(items), DataType::Array(a), DataType::Array(b)) => {
             Some(Value::Array(items.iter().map(|v| convert(v, &a.data, &b.data)).collect::<Option<_>>()?))
         }
