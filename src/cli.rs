@@ -88,9 +88,11 @@ pub enum Command {
     /// Speak the language server protocol on standard input and output (not supported yet)
     #[command(after_help = "Example:\n  flowc lsp")]
     Lsp(Later),
-    /// Run a recorded epoch again without writing (not supported yet)
-    #[command(after_help = "Example:\n  flowc replay sensor.flow --epoch 3")]
-    Replay(Later),
+    /// Put the rejected rows that a table keeps through the mended program again
+    #[command(
+        after_help = "Example:\n  flowc replay warehouse/sensor_rejects\n  flowc replay s3://bucket/rejects --program sensor.flow --param warehouse=s3://bucket"
+    )]
+    Replay(Replay),
     /// Compare a program's plan with the one that its state belongs to (not supported yet)
     #[command(after_help = "Example:\n  flowc plan sensor.flow")]
     Plan(Later),
@@ -245,6 +247,32 @@ pub struct RunFlags {
     #[arg(long)]
     pub drain: bool,
     /// How to write epochs and the summary
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `flowc replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The Delta table that a sink of the program writes from `FLOW.rejected`: a directory or URL
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// The program [default: the one that wrote the table, as its commits say]
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
+    /// Values for parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// Where the program's runs keep their state; a replay has a directory in it [default: .flow/NAME beside the program]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// How many workers compute at once [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// The most memory that batches in flight may take, for example 512MiB
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub memory: Option<u64>,
+    /// How to write the epoch and the summary
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

@@ -158,16 +158,21 @@ fn tagged(kind: &str, value: Value) -> Value {
     Value::Object(all)
 }
 
-/// A summary for people: every source and every sink, reconciled.
-pub fn summary_text(name: &str, summary: &RunSummary) -> String {
+/// What a run came to, in a line.
+pub fn verdict(name: &str, summary: &RunSummary) -> String {
     let verdict = match summary.epochs {
         0 => "nothing new, nothing committed".to_string(),
         1 => format!("epoch {} committed", summary.last_epoch),
         n => format!("{n} epochs committed, up to epoch {}", summary.last_epoch),
     };
+    format!("{name}: {verdict}\n")
+}
+
+/// A summary for people, below its first line: every source and every sink, reconciled.
+pub fn summary_text(summary: &RunSummary) -> String {
     let names = summary.sources.iter().map(|s| &s.name).chain(summary.sinks.iter().map(|s| &s.name));
     let width = names.chain(summary.expects.iter().map(|f| &f.flow)).map(|name| name.len()).max().unwrap_or(0);
-    let mut text = format!("{name}: {verdict}\n");
+    let mut text = String::new();
     for source in &summary.sources {
         text.push_str(&format!("  source {:width$}  {}\n", source.name, read(source)));
     }
@@ -237,7 +242,8 @@ pub fn wrote(sink: &SinkReport) -> String {
     parts.join(", ")
 }
 
-fn rows(n: u64) -> String {
+/// `1 row`, `2 rows`
+pub fn rows(n: u64) -> String {
     format!("{} row{}", group(n), if n == 1 { "" } else { "s" })
 }
 
@@ -288,7 +294,7 @@ mod tests {
         let committed = EpochReport { sources: vec![source.clone()], ..report() };
         assert!(epoch_line(&committed).starts_with("epoch 2: in 97 rows, 1,003 malformed -> "));
         let summary = RunSummary { sources: vec![source], ..RunSummary::default() };
-        assert!(summary_text("p", &summary).contains("source in  97 rows, 1,003 malformed (2 files)"));
+        assert!(summary_text(&summary).contains("source in  97 rows, 1,003 malformed (2 files)"));
         assert_eq!(epoch_json(&committed)["sources"][0]["malformed"], 1003);
     }
 

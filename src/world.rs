@@ -64,6 +64,12 @@ impl Program {
         self.base.to_string_lossy().into_owned()
     }
 
+    /// The program's file, absolute; none for a program inside an executable.
+    pub fn file(&self) -> Option<String> {
+        let name = Path::new(&self.path).file_name().filter(|_| self.files.is_none())?;
+        Some(self.base.join(name).to_string_lossy().into_owned())
+    }
+
     /// Parses, resolves, and checks against the live tables. Mistakes that come from a change of a table since it was locked say so.
     pub fn check(&self) -> CheckOutcome {
         let mut outcome = self.check_against(&catalog());

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod explain;
 pub mod fmt;
 pub mod new;
+pub mod replay;
 pub mod run;
 pub mod show;
 pub mod status;
@@ -35,7 +36,7 @@ pub fn execute(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Status(words) => status::program(&Program::open(&words.file, &[])?, &words.flags, console),
         Command::Lineage(_) => Err(later("`flowc lineage`")),
         Command::Lsp(_) => Err(later("`flowc lsp`")),
-        Command::Replay(_) => Err(later("`flowc replay`")),
+        Command::Replay(words) => replay::replay(&words, console),
         Command::Plan(_) => Err(later("`flowc plan`")),
     }
 }

@@ -39,7 +39,7 @@ pub fn program(program: &Program, flags: &RunFlags, console: &Console) -> Result
     }
     let executable = world::executable(plan)?;
     let watch = watch(flags.format, console);
-    let ended = run_until_signal(&executable, options, watch.observer(), watch.out())?;
+    let ended = run_until_signal(&executable, options, watch.observer(), watch.out(), None)?;
     watch.finish();
     if ended.0.is_ok() {
         lock::remember(program, &outcome, &state);
@@ -54,8 +54,9 @@ pub fn quietly(program: &Program, console: &Console) -> Result<Exit, Failure> {
         Err(exit) => return Ok(exit),
     };
     let executable = world::executable(world::plan(&outcome)?)?;
-    let options = RunOptions::new(program.state());
-    let (result, signal) = run_until_signal(&executable, options, Arc::new(Unobserved), Arc::new(Mutex::new(Results)))?;
+    let options = RunOptions { program: program.file(), ..RunOptions::new(program.state()) };
+    let (result, signal) =
+        run_until_signal(&executable, options, Arc::new(Unobserved), Arc::new(Mutex::new(Results)), None)?;
     match (result, signal) {
         (_, Some(number)) => Ok(Exit::Signal(number)),
         (Ok(_), None) => Ok(Exit::Fine),
@@ -67,7 +68,7 @@ pub fn quietly(program: &Program, console: &Console) -> Result<Exit, Failure> {
 }
 
 /// What watches the run: bars on a terminal, a line an epoch elsewhere, a document an epoch for programs.
-fn watch(format: Format, console: &Console) -> Watch {
+pub(super) fn watch(format: Format, console: &Console) -> Watch {
     match format {
         Format::Json => Watch::Json(Arc::new(JsonLines(*console))),
         Format::Text if console.live => Watch::Bars(Arc::new(Bars::new(*console))),
@@ -77,14 +78,14 @@ fn watch(format: Format, console: &Console) -> Watch {
 
 /// One of the ways to watch a run.
 #[derive(Debug, Clone)]
-enum Watch {
+pub(super) enum Watch {
     Bars(Arc<Bars>),
     Lines(Arc<Lines>),
     Json(Arc<JsonLines>),
 }
 
 impl Watch {
-    fn observer(&self) -> Arc<dyn Observer> {
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
         match self {
             Watch::Bars(bars) => bars.clone(),
             Watch::Lines(lines) => lines.clone(),
@@ -93,7 +94,7 @@ impl Watch {
     }
 
     /// Where the rows of `console()` go: standard output is for the documents where there are some.
-    fn out(&self) -> Out {
+    pub(super) fn out(&self) -> Out {
         match self {
             Watch::Bars(bars) => Arc::new(Mutex::new(bars.between())),
             Watch::Lines(_) => Arc::new(Mutex::new(Results)),
@@ -101,7 +102,7 @@ impl Watch {
         }
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         if let Watch::Bars(bars) = self {
             bars.clear();
         }
@@ -113,18 +114,20 @@ fn options(program: &Program, flags: &RunFlags) -> RunOptions {
     options.workers = flags.workers.map_or(options.workers, usize::from);
     options.memory = flags.memory.and_then(|m| usize::try_from(m).ok()).unwrap_or(options.memory);
     options.full_refresh = flags.full_refresh;
+    options.program = program.file();
     options
 }
 
 /// What a run came to, and the signal that ended it, if one did.
-type Ended = (Result<RunSummary, RunError>, Option<u8>);
+pub(super) type Ended = (Result<RunSummary, RunError>, Option<u8>);
 
-/// Runs to the end, or until SIGINT or SIGTERM: the first one ends the epoch's work uncommitted, a second one ends the process on the spot.
-fn run_until_signal(
+/// Runs (or replays what this sink's table keeps) to the end, or until SIGINT or SIGTERM: the first one ends the epoch's work uncommitted, a second one ends the process on the spot.
+pub(super) fn run_until_signal(
     executable: &Executable,
     options: RunOptions,
     observer: Arc<dyn Observer>,
     out: Out,
+    replayed: Option<&str>,
 ) -> Result<Ended, Failure> {
     let workers = options.workers.max(2);
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
@@ -132,7 +135,10 @@ fn run_until_signal(
     let signal = Arc::new(AtomicU8::new(0));
     let result = threads.block_on(async {
         tokio::spawn(cancel_on_signal(options.cancel.clone(), signal.clone()));
-        flowc_runtime::run(executable, world::connectors(out), options, observer).await
+        match replayed {
+            Some(sink) => flowc_runtime::replay(executable, world::connectors(out), options, observer, sink).await,
+            None => flowc_runtime::run(executable, world::connectors(out), options, observer).await,
+        }
     });
     threads.shutdown_background();
     let number = signal.load(Ordering::SeqCst);
@@ -167,18 +173,28 @@ async fn cancel_on_signal(cancel: Cancel, caught: Arc<AtomicU8>) {
 }
 
 /// Tells what the run came to.
-fn conclude(
+fn conclude(program: &Program, format: Format, ended: Ended, outcome: &CheckOutcome, console: &Console) -> Exit {
+    let head = |summary: Option<&RunSummary>, _: &mut Value| {
+        summary.map(|s| progress::verdict(&program.name, s)).unwrap_or_default()
+    };
+    conclude_with(program, format, ended, outcome, console, head)
+}
+
+/// Tells what a run came to; `head` gives the summary's first line, and may add to the document.
+pub(super) fn conclude_with(
     program: &Program,
     format: Format,
     (result, signal): Ended,
     outcome: &CheckOutcome,
     console: &Console,
+    head: impl Fn(Option<&RunSummary>, &mut Value) -> String,
 ) -> Exit {
     let sources = &outcome.sources;
+    let error = result.as_ref().err().map(|e| report::run_error_json(e, sources));
+    let mut document = progress::summary_json(result.as_ref().ok(), error);
+    document["diagnostics"] = Value::Array(report::diagnostics_json(&outcome.diagnostics, sources));
+    let head = head(result.as_ref().ok(), &mut document);
     if format == Format::Json {
-        let error = result.as_ref().err().map(|e| report::run_error_json(e, sources));
-        let mut document = progress::summary_json(result.as_ref().ok(), error);
-        document["diagnostics"] = Value::Array(report::diagnostics_json(&outcome.diagnostics, sources));
         console.out_line(&document.to_string());
     }
     if let Some(number) = signal.filter(|_| !matches!(&result, Ok(summary) if !summary.cancelled)) {
@@ -189,7 +205,8 @@ fn conclude(
         Ok(summary) => {
             if format == Format::Text {
                 console.err(&report::failures_text(&summary.expectations, sources, console.color_err));
-                console.err(&progress::summary_text(&program.name, &summary));
+                console.err(&head);
+                console.err(&progress::summary_text(&summary));
             }
             Exit::Fine
         }

@@ -49,7 +49,7 @@ pub fn show(words: &Show, console: &Console) -> Result<Exit, Failure> {
 }
 
 /// A URL as it is, a path made absolute.
-fn location(table: &str) -> Result<String, Failure> {
+pub(super) fn location(table: &str) -> Result<String, Failure> {
     if table.contains("://") {
         return Ok(table.to_string());
     }

@@ -12,6 +12,7 @@ mod lock;
 mod params;
 mod quality;
 mod recovery;
+mod replay;
 mod rows;
 mod show;
 mod sinks;

@@ -228,6 +228,8 @@ pub struct CheckedFlow {
 /// The rows that an `expect` rejects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedRejects {
+    /// The index of the first step that the `expect` was made into: its input are the rows before any repair.
+    pub first: usize,
     /// The index of the step that judges; its output is read.
     pub step: usize,
     /// Keeps the rejected rows, as they were before any repair, in the columns that all rejected rows of the flow have.

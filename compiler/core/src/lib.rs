@@ -14,4 +14,5 @@ pub mod optimize;
 pub mod picture;
 pub mod pipeline;
 mod prove;
+pub mod replay;
 pub mod sql;

@@ -63,6 +63,8 @@ pub struct CheckOutcome {
     pub sources: SourceMap,
     /// The program; none if there is an error outside of its tests.
     pub checked: Option<Checked>,
+    /// The same before anything was proved of it: every test is still in it.
+    pub undecided: Option<Checked>,
     /// By file and place; warnings too.
     pub diagnostics: Vec<Diagnostic>,
     /// Whether a table could not be reached (exit status 3).
@@ -110,6 +112,7 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
         found.iter().all(|d| d.severity == Severity::Warning || !broken && is_within(d.span, &tests))
     };
     let mut checked = result.checked.filter(|_| is_sound(&diagnostics) && result.bad_params.is_empty());
+    let undecided = checked.clone();
     if let Some(checked) = &mut checked {
         let before = (!checked.tests.is_empty()).then(|| Box::new(checked.clone()));
         let mut decided = prove::decide(checked, &|at| written(&loaded.sources, at));
@@ -125,6 +128,7 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
     CheckOutcome {
         sources: loaded.sources,
         checked: checked.filter(|_| sound),
+        undecided: undecided.filter(|_| sound),
         diagnostics,
         world_failed: result.world_failed,
         bad_params: result.bad_params,

@@ -121,6 +121,20 @@ pub struct EpochId {
     /// Whether an earlier run began this epoch and did not finish it: what that run left behind may be removed.
     #[serde(default)]
     pub resumed: bool,
+    /// The version of the target whose rows this epoch takes out of it, in the same commit that adds its own: those that a replay has read from it.
+    #[serde(default)]
+    pub takes: Option<Position>,
+    /// The program's file, where there is one: for a target that has a place for it.
+    #[serde(default)]
+    pub program: Option<String>,
+}
+
+impl EpochId {
+    /// An epoch that adds its rows to the target.
+    pub fn new(application: impl Into<String>, epoch: u64) -> Self {
+        let application = application.into();
+        EpochId { application, epoch, started: 0, replace: false, resumed: false, takes: None, program: None }
+    }
 }
 
 /// Where rows go.

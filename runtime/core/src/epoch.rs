@@ -56,6 +56,8 @@ pub(crate) struct EpochRun {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) scratch: PathBuf,
     pub(crate) resumed: bool,
+    /// The sink whose rows are replayed; none: it is an ordinary epoch.
+    pub(crate) replayed: Option<String>,
     /// Set before the first sink commits.
     pub(crate) committing: Arc<AtomicBool>,
     /// What operators remember of earlier epochs, by their names.
@@ -311,12 +313,15 @@ impl EpochRun {
     ) -> Result<SinkStation, RunError> {
         let plan = &self.executable.plan;
         let (spec, target) = (&plan.sinks[sink], &self.world.sinks[sink]);
+        let replayed = self.replayed.as_deref();
+        let read = record.sources.get(&spec.name).map(|range| range.to.clone());
         let id = EpochId {
-            application: application(plan, &spec.name),
-            epoch: record.epoch,
             started: record.started,
             replace: record.replace.contains(&spec.name),
             resumed: self.resumed,
+            takes: read.filter(|_| replayed == Some(&spec.name)),
+            program: self.options.program.clone(),
+            ..EpochId::new(application(plan, &spec.name, replayed), record.epoch)
         };
         let epoch = target.begin(id).await.map_err(|e| located(e, spec.origin))?;
         let lanes = if target.ordered() {
@@ -582,7 +587,9 @@ impl EpochRun {
                 }
             }
         }
-        ready.sort_by_key(|(sink, ..)| !self.world.sinks[*sink].accounts());
+        // Replayed rows leave their table last: until then nothing is lost.
+        let last = |sink: usize| self.replayed.as_ref() == Some(&plan.sinks[sink].name);
+        ready.sort_by_key(|(sink, ..)| (last(*sink), !self.world.sinks[*sink].accounts()));
         let mut reports = vec![];
         let mut ready = ready.into_iter();
         while let Some((sink, station, written)) = ready.next() {

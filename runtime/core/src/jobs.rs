@@ -141,6 +141,18 @@ impl Planner<'_> {
         Ok(None)
     }
 
+    /// An epoch of all sinks, with all that the sources hold now, whatever was read before; none if they hold nothing.
+    pub(crate) async fn all(&self, state: &Checkpoint, now: i64) -> Result<Option<EpochRecord>, RunError> {
+        let blank = SinkState::default();
+        let mut group = Group::default();
+        for sink in 0..self.plan.sinks.len() {
+            group.admit(Group::of(self.plan, sink, &self.inputs[sink], &blank));
+        }
+        let (ranges, pins) = self.look(&group).await?;
+        let sinks: Vec<usize> = (0..self.plan.sinks.len()).collect();
+        Ok((!ranges.is_empty()).then(|| self.record(&group, &sinks, state, (ranges, pins), now)))
+    }
+
     /// What is new for a group, and the versions of its tables.
     async fn look(&self, group: &Group) -> Result<(BTreeMap<usize, SourceRange>, BTreeMap<usize, Position>), RunError> {
         let limits = if group.whole { EpochLimits::NONE } else { self.limits };
@@ -208,6 +220,7 @@ impl Planner<'_> {
             read: vec![],
             quality: vec![],
             operators: IndexMap::new(),
+            program: None,
             report: None,
         }
     }

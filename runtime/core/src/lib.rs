@@ -35,4 +35,4 @@ pub use connectors::FileConnectors;
 pub use connectors::catalog::FileCatalog;
 pub use error::{Blame, RunError};
 pub use report::{EpochReport, Observer, Progress, RunSummary, SinkReport, SourceReport};
-pub use run::{RunOptions, run};
+pub use run::{RunOptions, replay, run};

@@ -123,5 +123,51 @@ pub fn decide(facts: &Facts) -> Action {
     Action::Resume { epoch: planned.epoch, write, skip }
 }
 
+/// What a starting replay must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replay {
+    /// Plan this one. An earlier one that no target has is forgotten: its rows are where they were.
+    Next {
+        /// Its number.
+        epoch: u64,
+    },
+    /// Run the planned one again, for the sinks that lack it.
+    Finish {
+        /// The sinks that lack it.
+        write: Vec<String>,
+        /// The sinks that have it.
+        skip: Vec<String>,
+    },
+    /// Do nothing: a target has rows of a replay that is not finished, and what it read is not known.
+    Unknown {
+        /// The sink.
+        sink: String,
+        /// The replay that its target has.
+        committed: u64,
+    },
+}
+
+/// Decides for a replay. The target whose rows are replayed is committed last, so what it has is finished: the state is needed for the one replay that is not.
+pub fn decide_replay(facts: &Facts, replayed: &str) -> Replay {
+    let finished = facts.sinks.iter().find(|s| s.name == replayed).and_then(|s| s.committed).unwrap_or(0);
+    let ahead = facts.sinks.iter().filter(|s| s.accounts).find(|s| s.committed.is_some_and(|c| c > finished));
+    let next = Replay::Next { epoch: finished.max(facts.done) + 1 };
+    let open = facts.planned.as_ref().filter(|p| p.epoch > facts.done && p.epoch >= finished);
+    let known = |p: &Planned| facts.sinks.iter().filter(|s| s.accounts).all(|s| s.committed.unwrap_or(0) <= p.epoch);
+    let Some(planned) = open.filter(|p| known(p)) else {
+        return match ahead {
+            Some(SinkFacts { name, committed: Some(committed), .. }) => {
+                Replay::Unknown { sink: name.clone(), committed: *committed }
+            }
+            _ => next,
+        };
+    };
+    let has =
+        |name: &String| facts.sinks.iter().any(|s| s.name == *name && s.accounts && s.committed == Some(planned.epoch));
+    let known = planned.sinks.iter().filter(|n| facts.sinks.iter().any(|s| s.name == **n)).cloned();
+    let (skip, write): (Vec<String>, Vec<String>) = known.partition(has);
+    if skip.is_empty() { next } else { Replay::Finish { write, skip } }
+}
+
 #[cfg(test)]
 mod tests;

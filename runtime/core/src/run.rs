@@ -7,7 +7,7 @@ use crate::connector::{Committed, Connectors, EpochLimits};
 use crate::epoch::{EpochRun, Halt, Through};
 use crate::error::RunError;
 use crate::jobs::{Inputs, Planner, World, advance, check_locations, inputs, located};
-use crate::protocol::{Action, Facts, Planned, SinkFacts, Stop, decide};
+use crate::protocol::{Action, Facts, Planned, Replay, SinkFacts, Stop, decide, decide_replay};
 use crate::quality::{self, Judgement};
 use crate::report::{EpochReport, Observer, RunSummary, SinkReport, SourceReport};
 use crate::state::{Checkpoint, EpochRecord, SinkState, StateDir};
@@ -41,6 +41,10 @@ pub struct RunOptions {
     pub cancel: Cancel,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// The program's file, where there is one; targets that have a place for it keep it.
+    pub program: Option<String>,
+    /// What tells the program's meaning from that of others, for replays.
+    pub fingerprint: Option<String>,
 }
 
 impl RunOptions {
@@ -57,13 +61,18 @@ impl RunOptions {
             watermark: None,
             cancel: Cancel::new(),
             clock: Arc::new(crate::clock::SystemClock),
+            program: None,
+            fingerprint: None,
         }
     }
 }
 
-/// The id of a sink's transactions: the same for all runs.
-pub fn application(plan: &Plan, sink: &str) -> String {
-    format!("{}/{sink}", plan.pipeline)
+/// The id of a sink's transactions: the same for all runs, and another one for the replays of what a sink keeps.
+pub fn application(plan: &Plan, sink: &str, replayed: Option<&str>) -> String {
+    match replayed {
+        None => format!("{}/{sink}", plan.pipeline),
+        Some(rejects) => format!("{}/{sink}/replay/{rejects}", plan.pipeline),
+    }
 }
 
 /// Reads what the sources hold, commits it, and ends.
@@ -73,30 +82,23 @@ pub async fn run(
     options: RunOptions,
     observer: Arc<dyn Observer>,
 ) -> Result<RunSummary, RunError> {
-    let plan = &executable.plan;
-    let state = StateDir::open(&options.state_dir)?.durable(options.durable);
-    let world = Arc::new(open(plan, &*connectors).await?);
-    let inputs = inputs(plan);
-    let mut session = Session {
-        executable: Arc::new(executable.clone()),
-        summary: RunSummary::new(
-            plan.sources.iter().map(|s| s.name.as_str()),
-            plan.sinks.iter().map(|s| s.name.as_str()),
-        ),
-        checkpoint: state.checkpoint(&plan.pipeline)?,
-        state,
-        world,
-        inputs,
-        options: Arc::new(options),
-        observer,
-    };
-    match session.run().await {
-        Ok(()) => {}
-        Err(Halt::Cancelled) => session.summary.cancelled = true,
-        Err(Halt::Error(error)) => return Err(*error),
-    }
-    session.summary.last_epoch = session.checkpoint.done;
-    Ok(session.summary)
+    let mut session = Session::open(executable, connectors, options, observer, None).await?;
+    let ended = session.run().await;
+    session.end(ended)
+}
+
+/// Puts all rows that a sink's target holds now, and that the plan's only source reads, through the plan, once; what they come to is written, and last of all
+/// the rows leave that target, in the commit that adds what the plan writes to it. An earlier replay that was not finished is finished instead.
+pub async fn replay(
+    executable: &Executable,
+    connectors: Arc<dyn Connectors>,
+    options: RunOptions,
+    observer: Arc<dyn Observer>,
+    sink: &str,
+) -> Result<RunSummary, RunError> {
+    let mut session = Session::open(executable, connectors, options, observer, Some(sink.to_string())).await?;
+    let ended = session.replay(sink).await;
+    session.end(ended)
 }
 
 async fn open(plan: &Plan, connectors: &dyn Connectors) -> Result<World, RunError> {
@@ -122,9 +124,47 @@ struct Session {
     options: Arc<RunOptions>,
     observer: Arc<dyn Observer>,
     summary: RunSummary,
+    /// The sink whose rows are replayed; none: this is an ordinary run.
+    replayed: Option<String>,
 }
 
 impl Session {
+    async fn open(
+        executable: &Executable,
+        connectors: Arc<dyn Connectors>,
+        options: RunOptions,
+        observer: Arc<dyn Observer>,
+        replayed: Option<String>,
+    ) -> Result<Session, RunError> {
+        let plan = &executable.plan;
+        let state = StateDir::open(&options.state_dir)?.durable(options.durable);
+        let world = Arc::new(open(plan, &*connectors).await?);
+        Ok(Session {
+            executable: Arc::new(executable.clone()),
+            summary: RunSummary::new(
+                plan.sources.iter().map(|s| s.name.as_str()),
+                plan.sinks.iter().map(|s| s.name.as_str()),
+            ),
+            checkpoint: state.checkpoint(&plan.pipeline)?,
+            state,
+            world,
+            inputs: inputs(plan),
+            options: Arc::new(options),
+            observer,
+            replayed,
+        })
+    }
+
+    fn end(mut self, ended: Result<(), Halt>) -> Result<RunSummary, RunError> {
+        match ended {
+            Ok(()) => {}
+            Err(Halt::Cancelled) => self.summary.cancelled = true,
+            Err(Halt::Error(error)) => return Err(*error),
+        }
+        self.summary.last_epoch = self.checkpoint.done;
+        Ok(self.summary)
+    }
+
     async fn run(&mut self) -> Result<(), Halt> {
         let record = self.state.last_epoch()?;
         match decide(&self.facts(record.as_ref()).await?) {
@@ -161,11 +201,39 @@ impl Session {
         }
     }
 
+    async fn replay(&mut self, sink: &str) -> Result<(), Halt> {
+        let record = self.state.last_epoch()?;
+        let epoch = match decide_replay(&self.facts(record.as_ref()).await?, sink) {
+            Replay::Unknown { sink, committed } => return Err(unknown_replay(&sink, committed).into()),
+            Replay::Finish { write, skip } => {
+                let Some(record) = record else { return Ok(()) };
+                if !write.is_empty() && record.program != self.options.fingerprint {
+                    return Err(other_program(&record).into());
+                }
+                return self.epoch(record, &write, &skip, true).await;
+            }
+            Replay::Next { epoch } => epoch,
+        };
+        if let Some(record) = record.filter(|r| r.epoch >= epoch) {
+            self.state.forget(record.epoch)?;
+        }
+        self.checkpoint.done = epoch - 1;
+        let executable = Arc::clone(&self.executable);
+        let (world, limits) = (Arc::clone(&self.world), EpochLimits::NONE);
+        let (inputs, settled) = (self.inputs.clone(), BTreeSet::new());
+        let planner = Planner { plan: &executable.plan, world: &world, inputs: &inputs, limits, settled };
+        let Some(mut record) = planner.all(&self.checkpoint, self.options.clock.now()).await? else { return Ok(()) };
+        record.program = self.options.fingerprint.clone();
+        self.state.save_epoch(&record)?;
+        let write = record.sinks.clone();
+        self.epoch(record, &write, &[], false).await
+    }
+
     async fn facts(&self, record: Option<&EpochRecord>) -> Result<Facts, RunError> {
         let plan = &self.executable.plan;
         let mut sinks = vec![];
         for (spec, sink) in plan.sinks.iter().zip(&self.world.sinks) {
-            let committed = sink.committed(&application(plan, &spec.name)).await;
+            let committed = sink.committed(&application(plan, &spec.name, self.replayed.as_deref())).await;
             let known = self.checkpoint.sinks.get(&spec.name);
             sinks.push(SinkFacts {
                 name: spec.name.clone(),
@@ -224,6 +292,7 @@ impl Session {
             observer: Arc::clone(&self.observer),
             scratch: self.state.scratch(),
             resumed,
+            replayed: self.replayed.clone(),
             committing: Arc::clone(&committing),
             remembered: self.remembered(&record)?,
         };
@@ -304,6 +373,24 @@ fn read_in_all(earlier: &[SourceReport], now: &[SourceReport]) -> Vec<SourceRepo
 fn of_input(halt: &Halt) -> bool {
     let input = |e: &RunError| e.code.starts_with("R01") || e.code.starts_with("R02");
     matches!(halt, Halt::Error(error) if input(error))
+}
+
+fn unknown_replay(sink: &str, committed: u64) -> RunError {
+    let text = format!(
+        "the target of sink `{sink}` has replay {committed}, but the rejected rows of that replay are still in their table, and this state directory does not know it"
+    );
+    RunError::data("R0410", text).help(
+        "a replay is finished with the state directory that it was begun with: give it with --state, or restore it",
+    )
+}
+
+fn other_program(record: &EpochRecord) -> RunError {
+    let text = format!(
+        "replay {} is not finished: some sinks have its rows, others do not, and the program is not the one that began it",
+        record.epoch
+    );
+    RunError::data("R0409", text)
+        .help("run `flowc replay` with the program as it was then, to finish that replay; then with the new one")
 }
 
 fn stopped(stop: &Stop) -> RunError {

@@ -103,6 +103,9 @@ pub struct EpochRecord {
     /// What its operators remember after it, written before the first sink commits.
     #[serde(default)]
     pub operators: IndexMap<String, SnapshotRef>,
+    /// What tells the program from others: of a replay, which can only be finished by the program that began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     /// What became of it.
     pub report: Option<EpochReport>,
 }
@@ -380,6 +383,7 @@ mod tests {
             read: vec![],
             quality: vec![],
             operators: IndexMap::new(),
+            program: None,
             report: None,
         }
     }

@@ -39,6 +39,8 @@ pub const TOO_MANY_CONFLICTS: &str = "R0327";
 pub const BAD_PROPERTY: &str = "R0328";
 /// A value cannot stand in the log as a partition's.
 pub const BAD_PARTITION_VALUE: &str = "R0329";
+/// Another writer changed rows that were being replayed.
+pub const REPLAY_CONFLICT: &str = "R0330";
 
 /// Storage cannot be read.
 pub const CANNOT_READ: &str = "R0521";
@@ -70,6 +72,7 @@ pub const ALL: &[(&str, &str)] = &[
     (TOO_MANY_CONFLICTS, "other writers were faster, again and again"),
     (BAD_PROPERTY, "a table cannot be created with this property"),
     (BAD_PARTITION_VALUE, "a value cannot be a partition's"),
+    (REPLAY_CONFLICT, "another writer changed rows that were being replayed"),
     (CANNOT_READ, "storage cannot be read"),
     (CANNOT_WRITE, "storage cannot be written"),
     (DAMAGED_LOG, "the table's log is damaged"),

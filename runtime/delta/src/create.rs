@@ -48,9 +48,7 @@ pub async fn write_rows(storage: &Storage, table: &NewTable, batches: &[RecordBa
     };
     let sink = DeltaSink::new(&spec, storage.clone());
     let number = sink.committed(APPLICATION).await?.unwrap_or(0) + 1;
-    let epoch = sink
-        .begin(EpochId { application: APPLICATION.into(), epoch: number, started: 0, replace: false, resumed: false })
-        .await?;
+    let epoch = sink.begin(EpochId::new(APPLICATION, number)).await?;
     let mut writer = epoch.writer().await?;
     for batch in batches {
         if let Err(error) = writer.write(batch).await {

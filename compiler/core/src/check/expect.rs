@@ -22,6 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The rules that a step has so far.
 struct Judging<'a> {
     step: &'a Step,
+    /// The index of the first step that it is made into.
+    first: usize,
     rules: &'a [Rule],
     /// How many columns the flow itself has; hidden ones stand behind them.
     visible: usize,
@@ -41,6 +43,7 @@ impl Checker<'_> {
     pub(super) fn expect(&self, flow: &mut FlowBuilder, step: &Step, rules: &[Rule]) {
         let mut judging = Judging {
             step,
+            first: flow.next_step(),
             rules,
             visible: flow.rows.columns.len(),
             originals: BTreeMap::new(),
@@ -64,7 +67,7 @@ impl Checker<'_> {
             flow.rows.columns.truncate(judging.visible);
             flow.rows.columns.iter_mut().for_each(|c| c.ty = c.ty.clone().map(|t| t.with_nullable(false)));
             flow.rows.open |= flow.rows.columns.iter().any(|c| c.ty.is_none());
-            flow.rejects.push(Rejects { step: 0, program: Program::default(), rows: Rows::unknown() });
+            flow.rejects.push(Rejects { first: 0, step: 0, program: Program::default(), rows: Rows::unknown() });
             return;
         }
         let operator = Expect { flow: flow.name.clone(), rules: judging.operator(shares) };
@@ -395,7 +398,7 @@ impl Checker<'_> {
         }
         let rows = flow.rows.with_columns(columns);
         let step = flow.last_step();
-        flow.rejects.push(Rejects { step, program, rows });
+        flow.rejects.push(Rejects { first: judging.first, step, program, rows });
     }
 
     /// `_failed`: the names of the rules that are not passed.

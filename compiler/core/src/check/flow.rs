@@ -47,6 +47,8 @@ pub(crate) struct FlowBuilder {
 /// The rows that an `expect` rejects.
 #[derive(Debug)]
 pub(crate) struct Rejects {
+    /// The first step of the `expect`.
+    pub first: usize,
     /// The step that judges.
     pub step: usize,
     /// Keeps the rejected rows, in their columns.
@@ -66,6 +68,11 @@ impl FlowBuilder {
     /// The index of the step that was added last.
     pub fn last_step(&self) -> usize {
         self.steps.len().saturating_sub(1)
+    }
+
+    /// The index of the step that is added next.
+    pub fn next_step(&self) -> usize {
+        self.steps.len()
     }
 
     /// After a step that is wrong nothing is known of the columns.
@@ -208,7 +215,8 @@ impl Checker<'_> {
             self.step(&mut builder, step);
         }
         let rejected = self.rejected_rows(&mut builder, flow);
-        let rejects = builder.rejects.into_iter().map(|r| CheckedRejects { step: r.step, program: r.program });
+        let rejects =
+            builder.rejects.into_iter().map(|r| CheckedRejects { first: r.first, step: r.step, program: r.program });
         let mut checked = self.checked.borrow_mut();
         checked.flows.push(CheckedFlow {
             name: flow.name.text.clone(),

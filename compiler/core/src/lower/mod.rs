@@ -107,6 +107,11 @@ impl Lowered {
     }
 }
 
+/// Whether a sink's rows are computed whole whenever they are computed, and do not follow from what is new alone.
+pub(crate) fn is_whole(checked: &Checked, sink: &CheckedSink) -> bool {
+    Lowering::new(checked).is_whole(sink)
+}
+
 /// The state of lowering.
 struct Lowering<'a> {
     checked: &'a Checked,

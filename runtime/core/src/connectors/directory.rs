@@ -291,7 +291,7 @@ mod tests {
         replace: bool,
         rows: &[i64],
     ) -> (Box<dyn SinkEpoch>, Vec<Written>) {
-        let id = EpochId { application: "p/s".into(), epoch, started: 0, replace, resumed: false };
+        let id = EpochId { replace, ..EpochId::new("p/s", epoch) };
         let begun = sink.begin(id).await.unwrap();
         let mut writer = begun.writer().await.unwrap();
         for n in rows {
@@ -340,13 +340,7 @@ mod tests {
             let (epoch, written) = write(&sink, 1, false, &[1]).await;
             epoch.commit(written, &[]).await.unwrap();
             let (_epoch, mut written) = write(&sink, 2, false, &[2]).await;
-            let second = sink.begin(EpochId {
-                application: "p/other".into(),
-                epoch: 1,
-                started: 0,
-                replace: false,
-                resumed: false,
-            });
+            let second = sink.begin(EpochId::new("p/other", 1));
             drop(second.await.unwrap());
             let name = written[0].detail.remove(0).as_str().unwrap().to_string();
             let old: Vec<String> = names(dir.path()).unwrap().into_iter().filter(|n| n.ends_with(".json")).collect();

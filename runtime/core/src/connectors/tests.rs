@@ -104,7 +104,7 @@ fn everything() -> (Schema, RecordBatch) {
 
 async fn write(connector: &Connector, schema: &Schema, epoch: u64, batch: &RecordBatch) {
     let sink = FileConnectors::default().sink(&sink_spec(connector.clone(), schema.clone())).await.unwrap();
-    let id = EpochId { application: "p/s".into(), epoch, started: 0, replace: false, resumed: false };
+    let id = EpochId::new("p/s", epoch);
     let epoch = sink.begin(id).await.unwrap();
     let mut writer = epoch.writer().await.unwrap();
     writer.write(batch).await.unwrap();

@@ -2,6 +2,7 @@
 //! [`super::conflict`] decides.
 
 use super::conflict::{Decision, decide};
+use super::taken::{self, Left, left};
 use super::target::{Target, describe};
 use super::writer::remove;
 use super::{Head, now_millis};
@@ -16,8 +17,10 @@ use flowc_ir::plan::{SinkMode, SinkSpec};
 use flowc_runtime::quality::{ExpectationReport, Judgement};
 use flowc_runtime::{Committed, EpochId, RunError, SinkEpoch, SinkWriter, Written};
 use serde_json::{Value as Json, json};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use url::Url;
 use uuid::Uuid;
 
 /// How often other writers may be faster before the epoch gives up.
@@ -31,6 +34,8 @@ pub struct DeltaEpoch {
     pub(super) id: EpochId,
     /// The table that the epoch's checks were made against; none: it is created.
     pub(super) base: Option<Arc<Snapshot>>,
+    /// The version whose rows leave the table with this commit: those that a replay has read.
+    pub(super) takes: Option<Arc<Snapshot>>,
     pub(super) target: Arc<Target>,
     pub(super) head: Head,
     pub(super) workers: AtomicUsize,
@@ -62,51 +67,93 @@ impl DeltaEpoch {
         if self.id.replace { SinkMode::Overwrite } else { self.spec.mode.clone() }
     }
 
-    /// The lines of the commit.
-    fn body(
+    /// The files whose rows leave the table with the commit.
+    async fn leaving(&self, base: Option<&Snapshot>) -> Result<Vec<Arc<Add>>, RunError> {
+        let Some(base) = base else { return Ok(vec![]) };
+        if self.mode() == SinkMode::Overwrite {
+            return Ok(base.files.values().cloned().collect());
+        }
+        let Some(read) = &self.takes else { return Ok(vec![]) };
+        let mut commits = vec![];
+        for version in read.version + 1..=base.version {
+            commits.extend(read_commit(&self.storage, version).await.map_err(|e| self.failed(e))?);
+        }
+        let (by, what) = match left(read, base, &commits) {
+            Left::Files(files) => return Ok(files),
+            // Whoever took them all out has taken the decision over those that failed again, too.
+            Left::Gone(_) if self.id.resumed => return Ok(vec![]),
+            Left::Gone(by) => (by, "removed the rows that were being replayed"),
+            Left::Changed(by) => {
+                (by, "changed some of the rows that were being replayed, or moved them together with others")
+            }
+        };
+        let message = format!("{}, replay {}: {by} {what}", describe(&self.spec), self.id.epoch);
+        let help = format!(
+            "the rows that passed are in their sinks, and none was taken out here; bring version {} of the table back (RESTORE TABLE … TO VERSION AS OF {}), then \
+             run `flowc replay` again: it finishes what it began and duplicates nothing",
+            read.version, read.version
+        );
+        Err(RunError::world(codes::REPLAY_CONFLICT, message).help(help).at(self.spec.origin))
+    }
+
+    /// Who commits what, and why.
+    fn info(
         &self,
         base: Option<&Snapshot>,
         target: &Target,
-        adds: &[Add],
+        (adds, leaving): (&[Add], &[Arc<Add>]),
         (attempt, quality): (&str, &[Judgement]),
-    ) -> Vec<u8> {
-        let now = now_millis();
-        let overwrite = self.mode() == SinkMode::Overwrite;
-        let removes: Vec<_> = match base {
-            Some(base) if overwrite => base.files.values().map(|f| f.removal(now, true)).collect(),
-            _ => vec![],
-        };
+    ) -> Json {
         let rows: u64 = adds.iter().filter_map(Add::physical_rows).sum();
         let bytes: i64 = adds.iter().map(|a| a.size).sum();
         let mut metrics = json!({ "numFiles": adds.len().to_string(), "numOutputRows": rows.to_string(), "numOutputBytes": bytes.to_string() });
-        if overwrite {
-            metrics["numRemovedFiles"] = removes.len().to_string().into();
+        let overwrite = self.mode() == SinkMode::Overwrite;
+        if overwrite || self.takes.is_some() {
+            metrics["numRemovedFiles"] = leaving.len().to_string().into();
         }
         let partition_by = serde_json::to_string(&target.partition_by).unwrap_or_default();
-        let mode = if overwrite { "Overwrite" } else { "Append" };
+        let mut parameters = json!({
+            "mode": if overwrite { "Overwrite" } else { "Append" },
+            "partitionBy": partition_by,
+            "application": self.id.application,
+            "epoch": self.id.epoch.to_string(),
+        });
+        if let Some(program) = &self.id.program {
+            parameters["program"] = program_from(self.storage.log_store().root_url(), program).into();
+        }
+        let operation = match (&self.takes, base) {
+            (Some(read), _) => {
+                parameters["version"] = read.version.to_string().into();
+                replayed(&mut metrics, read, rows, quality);
+                "REPLAY"
+            }
+            (None, None) => "CREATE TABLE AS SELECT",
+            (None, Some(_)) => "WRITE",
+        };
         let mut info = json!({
-            "timestamp": now,
-            "operation": if base.is_none() { "CREATE TABLE AS SELECT" } else { "WRITE" },
-            "operationParameters": {
-                "mode": mode,
-                "partitionBy": partition_by,
-                "application": self.id.application,
-                "epoch": self.id.epoch.to_string(),
-            },
+            "timestamp": now_millis(),
+            "operation": operation,
+            "operationParameters": parameters,
             "operationMetrics": metrics,
-            "isBlindAppend": !overwrite,
+            "isBlindAppend": !overwrite && self.takes.is_none(),
             "engineInfo": concat!("flowc/", env!("CARGO_PKG_VERSION")),
             "txnId": attempt,
         });
         if !quality.is_empty() {
             info["expectations"] = expectations(quality);
         }
+        info
+    }
+
+    /// The lines of the commit.
+    fn body(&self, target: &Target, info: &Json, (adds, leaving): (&[Add], &[Arc<Add>])) -> Vec<u8> {
+        let now = now_millis();
         let txn = Txn { app_id: self.id.application.clone(), version: self.epoch(), last_updated: Some(now) };
         let mut lines = vec![json!({ "commitInfo": info })];
         lines.extend(target.protocol.as_ref().map(|p| json!({ "protocol": p })));
         lines.extend(target.metadata.as_ref().map(|m| json!({ "metaData": m })));
         lines.push(json!({ "txn": txn }));
-        lines.extend(removes.iter().map(|r| json!({ "remove": r })));
+        lines.extend(leaving.iter().map(|f| json!({ "remove": f.removal(now, true) })));
         lines.extend(adds.iter().map(|a| json!({ "add": a })));
         let text: Vec<String> = lines.iter().map(Json::to_string).collect();
         text.join("\n").into_bytes()
@@ -235,7 +282,9 @@ impl SinkEpoch for DeltaEpoch {
         let name = attempt.to_string();
         for _ in 0..ATTEMPTS {
             let version = base.as_ref().map_or(0, |b| b.version + 1);
-            let body = self.body(base.as_deref(), &target, &adds, (&name, quality));
+            let leaving = self.leaving(base.as_deref()).await?;
+            let info = self.info(base.as_deref(), &target, (&adds, &leaving), (&name, quality));
+            let body = self.body(&target, &info, (&adds, &leaving));
             if let Attempt::Won = self.attempt(version, body, attempt).await? {
                 return Ok(self.committed(version, &adds, &target, true).await);
             }
@@ -274,6 +323,30 @@ fn expectations(quality: &[Judgement]) -> Json {
         flow
     };
     quality.iter().map(judgement).collect()
+}
+
+/// What became of the rows that a replay read.
+fn replayed(metrics: &mut Json, read: &Snapshot, rejected: u64, quality: &[Judgement]) {
+    let dropped: u64 = quality.iter().map(|j| j.flow.dropped).sum();
+    metrics["numRejectedRows"] = rejected.to_string().into();
+    metrics["numDroppedRows"] = dropped.to_string().into();
+    if let Some(rows) = taken::rows(read) {
+        metrics["numReplayedRows"] = rows.to_string().into();
+        metrics["numPassedRows"] = rows.saturating_sub(rejected + dropped).to_string().into();
+    }
+}
+
+/// The program's file, seen from a table of the local file system: both may move together.
+fn program_from(table: &Url, program: &str) -> String {
+    let (Ok(table), program) = (table.to_file_path(), Path::new(program)) else { return program.to_string() };
+    let shared = table.components().zip(program.components()).take_while(|(a, b)| a == b).count();
+    // Only the root: they do not belong together.
+    if shared < 2 {
+        return program.to_string_lossy().into_owned();
+    }
+    let up = table.components().skip(shared).map(|_| Component::ParentDir);
+    let path: PathBuf = up.chain(program.components().skip(shared)).collect();
+    path.to_string_lossy().into_owned()
 }
 
 fn adds(written: &[Written]) -> Result<Vec<Add>, String> {

@@ -50,13 +50,7 @@ mod tests {
     fn only_the_epochs_own_files_go() {
         let directory = tempfile::tempdir().expect("a directory");
         let storage = Storage::open(&directory.path().to_string_lossy()).expect("a place");
-        let id = |application: &str, epoch| EpochId {
-            application: application.into(),
-            epoch,
-            started: 0,
-            replace: false,
-            resumed: true,
-        };
+        let id = |application: &str, epoch| EpochId { resumed: true, ..EpochId::new(application, epoch) };
         let name = |folder: &str, id: &EpochId, end: &str| {
             let unique = uuid::Uuid::from_u64_pair(mark(id), uuid::Uuid::new_v4().as_u64_pair().1);
             let path = directory.path().join(format!("{folder}/part-00000-00000-{unique}.zstd.parquet{end}"));

@@ -5,6 +5,7 @@ pub mod commit;
 pub mod conflict;
 mod leftover;
 pub mod stats;
+pub mod taken;
 pub mod target;
 pub mod writer;
 
@@ -13,13 +14,14 @@ pub use target::Target;
 pub(crate) use writer::is_data_file;
 pub use writer::{DeltaWriter, Sizes};
 
+use crate::codes;
 use crate::log::Snapshot;
 use crate::log::commits::{commit_path, read_commit};
 use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
 use flowc_ir::plan::{SinkMode, SinkSpec};
-use flowc_runtime::{EpochId, RunError, Sink, SinkEpoch};
+use flowc_runtime::{EpochId, Position, RunError, Sink, SinkEpoch};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -125,6 +127,29 @@ impl DeltaSink {
     fn failed(&self, error: StorageError) -> RunError {
         error.writing(&target::describe(&self.spec)).at(self.spec.origin)
     }
+
+    /// The version whose rows a replay takes out of the table.
+    async fn read(&self, position: &Position) -> Result<Snapshot, RunError> {
+        let what = target::describe(&self.spec);
+        let read: taken::Read = serde_json::from_value(position.0.clone()).map_err(|e| {
+            let message = format!("{what}: the recorded position {} is not understood: {e}", position.0);
+            RunError::data(codes::BAD_POSITION, message).at(self.spec.origin)
+        })?;
+        let snapshot = Snapshot::load(&self.storage, Some(read.version)).await.map_err(|e| self.failed(e))?;
+        if snapshot.metadata.id != read.table {
+            let message = format!("{what} is another table than the one whose rows were replayed (id {})", read.table);
+            return Err(RunError::data(codes::TABLE_REPLACED, message)
+                .help("bring that table back, then run `flowc replay` again: it finishes what it began")
+                .at(self.spec.origin));
+        }
+        if snapshot.metadata.enabled("delta.appendOnly") {
+            let message = format!("{what} has the property delta.appendOnly: replayed rows cannot leave it");
+            return Err(RunError::data(codes::APPEND_ONLY, message)
+                .help("unset the property (ALTER TABLE … UNSET TBLPROPERTIES), then replay; nothing was done")
+                .at(self.spec.origin));
+        }
+        Ok(snapshot)
+    }
 }
 
 #[async_trait]
@@ -135,9 +160,14 @@ impl Sink for DeltaSink {
     }
 
     async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError> {
-        let (base, mode) = if id.replace {
+        let takes = match &id.takes {
+            Some(position) => Some(Arc::new(self.read(position).await?)),
+            None => None,
+        };
+        let (base, mode) = if id.replace || takes.is_some() {
             // What is replaced must be known file by file.
-            (load(&self.storage).await.map_err(|e| self.failed(e))?.map(Arc::new), SinkMode::Overwrite)
+            let mode = if id.replace { SinkMode::Overwrite } else { self.spec.mode.clone() };
+            (load(&self.storage).await.map_err(|e| self.failed(e))?.map(Arc::new), mode)
         } else {
             (self.now().await?, self.spec.mode.clone())
         };
@@ -154,6 +184,7 @@ impl Sink for DeltaSink {
             sizes: self.sizes,
             id,
             base,
+            takes,
             target: Arc::new(target),
             head: self.head.clone(),
             workers: AtomicUsize::new(0),

@@ -71,7 +71,7 @@ pub fn source_spec(schema: Schema) -> SourceSpec {
 pub const APPLICATION: &str = "pipeline/out";
 
 pub fn epoch(number: u64) -> EpochId {
-    EpochId { application: APPLICATION.into(), epoch: number, started: 0, replace: false, resumed: false }
+    EpochId::new(APPLICATION, number)
 }
 
 /// Runs an epoch of a sink: one writer for each list of batches.
@@ -91,7 +91,7 @@ pub async fn run_epoch(sink: &DeltaSink, number: u64, workers: &[Vec<RecordBatch
 /// Appends batches to a table in one epoch of another application.
 pub async fn append(storage: &Storage, schema: &Schema, application: &str, batches: &[RecordBatch]) -> Committed {
     let sink = DeltaSink::new(&sink_spec(schema.clone(), &[]), storage.clone());
-    let id = EpochId { application: application.into(), epoch: 1, started: 0, replace: false, resumed: false };
+    let id = EpochId::new(application, 1);
     let epoch = sink.begin(id).await.expect("begins");
     let mut writer = epoch.writer().await.expect("a writer");
     for batch in batches {
