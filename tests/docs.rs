@@ -209,15 +209,15 @@ fn area_title(area: &str) -> &'static str {
         "R03" => "sinks",
         "R04" => "state",
         "R05" => "storage",
-        "R06" => "tests",
+        "R06" => "tests and replays",
         _ => "warnings",
     }
 }
 
-/// Every code that stands in the sources of the compiler and the runtime, in quotes.
+/// Every code that stands in the sources, in quotes.
 fn codes_in_sources() -> std::collections::BTreeSet<String> {
     let mut found = std::collections::BTreeSet::new();
-    for dir in ["compiler", "runtime", "src/suite"] {
+    for dir in ["compiler", "runtime", "src/suite", "src/commands"] {
         codes_below(&root().join(dir), &mut found);
     }
     found

@@ -149,10 +149,11 @@ pub enum Replay {
 
 /// Decides for a replay. The target whose rows are replayed is committed last, so what it has is finished: the state is needed for the one replay that is not.
 pub fn decide_replay(facts: &Facts, replayed: &str) -> Replay {
-    let finished = facts.sinks.iter().find(|s| s.name == replayed).and_then(|s| s.committed).unwrap_or(0);
+    let left = facts.sinks.iter().find(|s| s.name == replayed).and_then(|s| s.committed).unwrap_or(0);
+    let finished = left.max(facts.done);
     let ahead = facts.sinks.iter().filter(|s| s.accounts).find(|s| s.committed.is_some_and(|c| c > finished));
-    let next = Replay::Next { epoch: finished.max(facts.done) + 1 };
-    let open = facts.planned.as_ref().filter(|p| p.epoch > facts.done && p.epoch >= finished);
+    let next = Replay::Next { epoch: finished + 1 };
+    let open = facts.planned.as_ref().filter(|p| p.epoch > facts.done && p.epoch >= left);
     let known = |p: &Planned| facts.sinks.iter().filter(|s| s.accounts).all(|s| s.committed.unwrap_or(0) <= p.epoch);
     let Some(planned) = open.filter(|p| known(p)) else {
         return match ahead {

@@ -169,3 +169,37 @@ fn any_sequence_of_crashes_commits_each_target_once() {
         }
     }
 }
+
+/// A replay's sinks: `a` takes what passes, `b` holds the rejected rows and is committed last.
+fn replaying(done: u64, planned: Option<u64>, a: Option<u64>, b: Option<u64>) -> Facts {
+    facts(done, planned, vec![sink("a", None, a), sink("b", None, b), console(None)])
+}
+
+#[test]
+fn every_crash_point_of_a_replay() {
+    let (r, n) = (Some(3), Some(4));
+    let finish = |write: &[&str], skip: &[&str]| Replay::Finish { write: names(write), skip: names(skip) };
+    let unknown = |committed| Replay::Unknown { sink: "a".into(), committed };
+    let table = [
+        ("nothing yet", replaying(0, None, None, None), Replay::Next { epoch: 1 }),
+        ("between replays", replaying(3, r, r, r), Replay::Next { epoch: 4 }),
+        ("planned, nothing committed: begins anew", replaying(3, n, r, r), Replay::Next { epoch: 4 }),
+        ("some rows are in a sink", replaying(3, n, n, r), finish(&["b", "console"], &["a"])),
+        (
+            "the rejected rows have left, the state does not know",
+            replaying(3, n, n, n),
+            finish(&["console"], &["a", "b"]),
+        ),
+        ("done", replaying(4, n, n, n), Replay::Next { epoch: 5 }),
+        ("a sink is new, or was made anew", replaying(3, r, None, r), Replay::Next { epoch: 4 }),
+        ("the state is lost, nothing is open", replaying(0, None, n, n), Replay::Next { epoch: 5 }),
+        ("the state is lost, a sink has rows that have not left", replaying(0, None, n, r), unknown(4)),
+        ("the state is an old copy", replaying(2, r, n, n), Replay::Next { epoch: 5 }),
+        ("the state is an old copy, a sink has rows of a later replay", replaying(2, r, n, r), unknown(4)),
+        ("the table of rejected rows was made anew", replaying(3, r, r, None), Replay::Next { epoch: 4 }),
+        ("and the state is lost", replaying(0, None, r, None), unknown(3)),
+    ];
+    for (what, facts, expected) in table {
+        assert_eq!(decide_replay(&facts, "b"), expected, "{what}");
+    }
+}

@@ -5,6 +5,7 @@ mod files;
 mod malformed;
 mod quality;
 mod recovery;
+mod replay;
 
 use crate::connector::*;
 use crate::error::RunError;
@@ -93,6 +94,8 @@ pub(crate) struct Outside {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Target {
     pub(crate) committed: Option<u64>,
+    /// What other applications have committed.
+    pub(crate) others: BTreeMap<String, u64>,
     pub(crate) rows: Vec<String>,
     pub(crate) commits: u64,
 }
@@ -241,9 +244,10 @@ struct MemoryWriter(Arc<Faults>, Vec<String>);
 
 #[async_trait]
 impl Sink for MemorySink {
-    async fn committed(&self, _application: &str) -> Result<Option<u64>, RunError> {
+    async fn committed(&self, application: &str) -> Result<Option<u64>, RunError> {
         self.memory.faults.step()?;
-        Ok(self.memory.outside.target(&self.name).committed)
+        let target = self.memory.outside.target(&self.name);
+        Ok(if application.contains("/replay/") { target.others.get(application).copied() } else { target.committed })
     }
 
     async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError> {
@@ -274,8 +278,20 @@ impl SinkEpoch for MemoryEpoch {
             if self.0.replaces || self.1.replace {
                 target.rows.clear();
             }
+            if let Some(read) = &self.1.takes {
+                // The target is what a source of its name reads.
+                let mut held = self.0.memory.outside.rows.lock().unwrap();
+                let held = held.entry(self.0.name.clone()).or_default();
+                held.drain(..read.0.as_u64().unwrap() as usize);
+                let id = |row: &String| row.split(' ').next().unwrap().parse::<i64>().unwrap();
+                held.extend(rows.iter().map(|row| (id(row), None)));
+            }
             target.rows.extend(rows);
-            target.committed = Some(self.1.epoch);
+            if self.1.application.contains("/replay/") {
+                target.others.insert(self.1.application.clone(), self.1.epoch);
+            } else {
+                target.committed = Some(self.1.epoch);
+            }
             target.commits += 1;
         }
         self.0.memory.faults.step()?;
