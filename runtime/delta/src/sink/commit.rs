@@ -67,21 +67,21 @@ impl DeltaEpoch {
         if self.id.replace { SinkMode::Overwrite } else { self.spec.mode.clone() }
     }
 
-    /// The files whose rows leave the table with the commit.
-    async fn leaving(&self, base: Option<&Snapshot>) -> Result<Vec<Arc<Add>>, RunError> {
-        let Some(base) = base else { return Ok(vec![]) };
+    /// The files whose rows leave the table with the commit; none: nothing is left to decide, and nothing is to be added either.
+    async fn leaving(&self, base: Option<&Snapshot>) -> Result<Option<Vec<Arc<Add>>>, RunError> {
+        let Some(base) = base else { return Ok(Some(vec![])) };
         if self.mode() == SinkMode::Overwrite {
-            return Ok(base.files.values().cloned().collect());
+            return Ok(Some(base.files.values().cloned().collect()));
         }
-        let Some(read) = &self.takes else { return Ok(vec![]) };
+        let Some(read) = &self.takes else { return Ok(Some(vec![])) };
         let mut commits = vec![];
         for version in read.version + 1..=base.version {
             commits.extend(read_commit(&self.storage, version).await.map_err(|e| self.failed(e))?);
         }
         let (by, what) = match left(read, base, &commits) {
-            Left::Files(files) => return Ok(files),
+            Left::Files(files) => return Ok(Some(files)),
             // Whoever took them all out has taken the decision over those that failed again, too.
-            Left::Gone(_) if self.id.resumed => return Ok(vec![]),
+            Left::Gone(_) if self.id.resumed => return Ok(None),
             Left::Gone(by) => (by, "removed the rows that were being replayed"),
             Left::Changed(by) => {
                 (by, "changed some of the rows that were being replayed, or moved them together with others")
@@ -283,10 +283,17 @@ impl SinkEpoch for DeltaEpoch {
         for _ in 0..ATTEMPTS {
             let version = base.as_ref().map_or(0, |b| b.version + 1);
             let leaving = self.leaving(base.as_deref()).await?;
-            let info = self.info(base.as_deref(), &target, (&adds, &leaving), (&name, quality));
-            let body = self.body(&target, &info, (&adds, &leaving));
+            let (kept, leaving) = match &leaving {
+                Some(leaving) => (adds.as_slice(), leaving.as_slice()),
+                None => (&[][..], &[][..]),
+            };
+            let info = self.info(base.as_deref(), &target, (kept, leaving), (&name, quality));
+            let body = self.body(&target, &info, (kept, leaving));
             if let Attempt::Won = self.attempt(version, body, attempt).await? {
-                return Ok(self.committed(version, &adds, &target, true).await);
+                if kept.is_empty() {
+                    remove(&self.storage, &adds).await;
+                }
+                return Ok(self.committed(version, kept, &target, true).await);
             }
             match self.behind(base, target.clone(), &name).await? {
                 Next::Again(next_base, next_target) => (base, target) = (next_base, next_target),

@@ -8,6 +8,7 @@ mod features;
 mod pipelines;
 mod pruning;
 mod recovery;
+mod replay;
 mod roundtrip;
 mod show;
 mod sinks;
