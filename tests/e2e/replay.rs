@@ -121,3 +121,164 @@ fn nothing_is_left_to_replay() {
     assert!(ran.stderr.contains("rejects: no rows to replay"), "{}", ran.stderr);
     assert_eq!(project.version("out"), before);
 }
+
+#[test]
+fn rows_enter_where_they_left_and_go_on_into_all_that_reads_the_flow() {
+    let project = Project::new();
+    let readings = "id: integer, value: double";
+    project.table(
+        "readings",
+        readings,
+        &[r#"{"id":1,"value":1.0}"#, r#"{"id":2,"value":-5.0}"#, r#"{"id":3,"value":200.0}"#],
+    );
+    project.table("more", readings, &[r#"{"id":10,"value":1.0}"#]);
+    let program = |least: &str, most: &str| {
+        format!(
+            "source readings = delta(\"readings\")\nsource more = delta(\"more\")\n\
+             flow clean = readings\n    |> expect {{ low: value > {least} else quarantine, few: share(low) < 1% else warn }}\n    \
+             |> extend value = value + 1000\n    |> expect {{ high: value < {most} else quarantine }}\n    |> extend value = value / 2\n\
+             flow all = more |> union clean\nflow strict = all |> expect {{ odd: id % 2 == 1 else quarantine }}\n\
+             flow sum = clean |> aggregate n = count()\n\
+             sink out = strict -> delta(\"out\")\nsink even = strict.rejected -> delta(\"even\")\n\
+             sink sum = sum -> delta(\"sum\") {{ mode overwrite }}\nsink rejects = clean.rejected -> delta(\"rejects\")\n"
+        )
+    };
+    project.write("p.flow", &program("0", "1100"));
+    project.run("p.flow");
+    let held = [
+        json!({ "id": 2, "value": -5.0, "_failed": ["low"], "_epoch": 1 }),
+        json!({ "id": 3, "value": 1200.0, "_failed": ["high"], "_epoch": 1 }),
+    ];
+    assert_eq!(project.rows("rejects"), held);
+    project.write("p.flow", &program("-10", "1300"));
+    let (replayed, ran) = replay(&project, &[]);
+    assert_eq!((&replayed["passed"], &replayed["rejected"]), (&json!(2), &json!(0)));
+    assert_eq!(replayed["left_out"][0]["sink"], "sum");
+    assert!(
+        ran.stderr.contains("sink sum gets nothing of the replay: it is computed from the whole"),
+        "{}",
+        ran.stderr
+    );
+    // Row 2 went through both expectations, row 3 was not raised again; the other source's row is there once.
+    let out = [json!({ "id": 1, "value": 500.5 }), json!({ "id": 3, "value": 600.0 })];
+    assert_eq!(project.rows("out"), out);
+    let value = |id: i64| {
+        let rows = project.rows("even");
+        rows.iter().filter(|r| r["id"] == id).map(|r| r["value"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((value(2), value(10)), (vec![497.5], vec![1.0]));
+    assert_eq!(project.rows("sum"), [json!({ "n": 1 })]);
+}
+
+#[test]
+fn which_row_was_the_first_is_not_asked_again() {
+    let project = Project::new();
+    let rows = [
+        r#"{"id":1,"at":"2026-01-01T00:00:00Z","v":1}"#,
+        r#"{"id":1,"at":"2026-01-01T00:00:01Z","v":2}"#,
+        r#"{"id":2,"at":"2026-01-01T00:00:02Z","v":3}"#,
+        r#"{"id":2,"at":"2026-01-01T00:00:03Z","v":4}"#,
+    ];
+    project.table("in", "id: integer, at: timestamp, v: integer", &rows);
+    project.table("device", "id: integer", &[r#"{"id":1}"#]);
+    let program = "source in_ = delta(\"in\") { event_time at\n watermark 1h }\ntable device = delta(\"device\")\n\
+        flow clean = in_ |> expect {\n    one: unique (id) within 1h else quarantine\n    known: id in device.id else quarantine\n}\n\
+        sink out = clean -> delta(\"out\")\nsink rejects = clean.rejected -> delta(\"rejects\")\n";
+    project.write("p.flow", program);
+    project.run("p.flow");
+    project.table("device", "id: integer", &[r#"{"id":2}"#]);
+    let (replayed, _) = replay(&project, &[]);
+    assert_eq!((&replayed["passed"], &replayed["rejected"]), (&json!(1), &json!(2)));
+    let values = |table: &str| project.rows(table).iter().map(|r| r["v"].as_i64().unwrap()).collect::<Vec<_>>();
+    let mut out = values("out");
+    out.sort_unstable();
+    assert_eq!(out, [1, 3], "the first of device 2 passes, its duplicate stays one");
+    assert!(project.rows("rejects").iter().all(|r| r["_failed"] == json!(["one"])));
+}
+
+#[test]
+fn a_row_that_stops_the_replay_leaves_everything_as_it_was() {
+    let project = project();
+    let stricter = PROGRAM.replace("odd: id % 2 == 1", "odd: id % 2 == 1 else fail");
+    project.write("p.flow", &stricter);
+    let before = ["out", "rejects"].map(|t| (project.version(t), project.rows(t)));
+    let ran = project.flowc(&["replay", "rejects"]).expect(1);
+    assert!(ran.stderr.contains("R0112"), "{}", ran.stderr);
+    assert_eq!(["out", "rejects"].map(|t| (project.version(t), project.rows(t))), before);
+    project
+        .write("p.flow", &PROGRAM.replace("known: id in device.id else quarantine", "known: id > 0 else quarantine"));
+    let (replayed, _) = replay(&project, &[]);
+    assert_eq!((&replayed["number"], &replayed["passed"]), (&json!(1), &json!(2)));
+}
+
+#[test]
+fn what_cannot_be_replayed_says_why() {
+    let project = project();
+    let code = |words: &[&str], status: i32, code: &str| {
+        let ran = project.flowc(&[&["replay"], words].concat()).expect(status);
+        assert!(ran.stderr.contains(code), "{words:?}: {code} in\n{}", ran.stderr);
+        ran.stderr
+    };
+    code(&["nowhere"], 1, "R0221");
+    code(&["out"], 1, "R0622");
+    let elsewhere = code(&["device"], 1, "R0622");
+    assert!(
+        elsewhere.contains("no sink of `seed_device` writes")
+            || elsewhere.contains("not the rows that a flow rejected")
+    );
+    code(&["rejects", "--program", "missing.flow"], 2, "cannot read `missing.flow`");
+    code(&["rejects", "--param", "x=1"], 2, "--param x");
+    project.write("broken.flow", "flow x = nothing |> \n");
+    code(&["rejects", "--program", "broken.flow"], 1, "E0");
+    // What later steps need and rejected rows lack.
+    project.write(
+        "q.flow",
+        &PROGRAM
+            .replace(
+                "    |> where value is not null\n",
+                "    |> where value is not null\n    |> extend half = value / 2\n",
+            )
+            .replace("twice = value * 2", "twice = half * 4 |> drop half")
+            .replace("delta(\"rejects\")", "delta(\"rejects\") { evolve }"),
+    );
+    let lacks = code(&["rejects", "--program", "q.flow"], 1, "R0624");
+    assert!(lacks.contains("`half` is no column of the table"), "{lacks}");
+    // The program is found relative to the table, and missed when it is gone.
+    std::fs::rename(project.path().join("p.flow"), project.path().join("p2.flow")).unwrap();
+    let gone = code(&["rejects"], 1, "R0621");
+    assert!(gone.contains("p.flow`, and is not there") && gone.contains("--program FILE"), "{gone}");
+    let document = project.flowc(&["replay", "rejects", "--format", "json"]).expect(1).json();
+    assert_eq!(document["error"]["code"], "R0621");
+}
+
+#[test]
+fn the_program_is_found_after_both_have_moved() {
+    let project = project();
+    let moved = project.path().join("elsewhere");
+    std::fs::create_dir(&moved).unwrap();
+    for name in ["p.flow", "out", "rejects", "readings", "device", ".flow"] {
+        std::fs::rename(project.path().join(name), moved.join(name)).unwrap();
+    }
+    let table = moved.join("rejects").to_string_lossy().into_owned();
+    let ran = project.flowc(&["replay", &table, "--workers", "1", "--memory", "64MiB"]).expect(0);
+    assert!(ran.stderr.contains("3 rows = 0 passed + 3 rejected again"), "{}", ran.stderr);
+    assert!(moved.join(".flow/p/replay/rejects/checkpoint.json").exists());
+}
+
+#[test]
+fn a_table_that_only_takes_rows_is_refused_before_anything_is_written() {
+    let project = Project::new();
+    project.table("readings", "id: integer", &[r#"{"id":1}"#, r#"{"id":20}"#]);
+    let program = |most: i64| {
+        format!(
+            "source readings = delta(\"readings\")\nflow clean = readings |> expect {{ small: id < {most} else quarantine }}\nsink out = clean -> delta(\"out\")\n\
+             sink rejects = clean.rejected -> delta(\"rejects\") {{ properties {{ \"delta.appendOnly\": \"true\" }} }}\n"
+        )
+    };
+    project.write("p.flow", &program(10));
+    project.run("p.flow");
+    project.write("p.flow", &program(30));
+    let ran = project.flowc(&["replay", "rejects"]).expect(1);
+    assert!(ran.stderr.contains("R0324") && ran.stderr.contains("delta.appendOnly"), "{}", ran.stderr);
+    assert_eq!(project.version("out"), Some(0));
+}

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 const COMMANDS: &[&str] = &["new", "check", "build", "run", "explain", "fmt", "show", "status", "test", "completions"];
-const LATER: &[&str] = &["lineage", "lsp", "replay", "plan"];
+const LATER: &[&str] = &["lineage", "lsp", "plan"];
 
 #[test]
 fn every_command_has_help_with_an_example() {

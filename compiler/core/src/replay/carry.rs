@@ -1,33 +1,39 @@
-//! Carries a column that the program does not see through steps: it stands before all others, so that every position moves by one. Knows nothing of what is
-//! carried.
+//! Carries columns that the program does not see through steps: they stand before all others, so that every position moves by their number. Knows nothing of
+//! what is carried.
 
 use crate::checked::{CheckedStep, Operation, Rows};
 use crate::optimize::analysis::map_columns;
 use flowc_ir::{Expr, ExprKind, Field, Origin, Output, Program, ProgramStep, Schema};
 
-/// These columns behind the carried one.
-pub(super) fn schema(columns: &Schema, carried: &Field) -> Schema {
-    Schema::new(std::iter::once(carried).chain(&columns.fields).cloned().collect())
+/// These columns behind the carried ones.
+pub(super) fn schema(columns: &Schema, carried: &[Field]) -> Schema {
+    Schema::new(carried.iter().chain(&columns.fields).cloned().collect())
 }
 
-/// The carried column, read.
-pub(super) fn read(carried: &Field, origin: Origin) -> Expr {
-    Expr::new(ExprKind::Column(0), carried.ty.clone(), origin)
+/// A carried column, read.
+pub(super) fn read(carried: &[Field], place: usize, origin: Origin) -> Expr {
+    Expr::new(ExprKind::Column(place), carried[place].ty.clone(), origin)
 }
 
-/// These rows with the carried column.
-pub(super) fn rows(rows: &Rows, carried: &Field) -> Rows {
-    let joined = std::iter::once(false).chain(rows.joined.iter().copied()).collect();
+/// These rows with the carried columns.
+pub(super) fn rows(rows: &Rows, carried: &[Field]) -> Rows {
+    let joined = carried.iter().map(|_| false).chain(rows.joined.iter().copied()).collect();
     Rows { schema: schema(&rows.schema, carried), joined, ..rows.clone() }
 }
 
-/// The same expression.
-fn moved(expr: &Expr) -> Expr {
-    map_columns(expr, |slot| slot + 1)
+/// All of these columns as they are.
+pub(super) fn same(columns: &Schema, origin: Origin) -> Program {
+    let output = |(slot, field): (usize, &Field)| Output {
+        field: field.clone(),
+        value: Expr::new(ExprKind::Column(slot), field.ty.clone(), origin),
+    };
+    let outputs = columns.fields.iter().enumerate().map(output).collect();
+    Program { input: columns.clone(), steps: vec![], outputs }
 }
 
-/// The same program; it keeps the carried column, or drops it.
-pub(super) fn program(program: &Program, carried: &Field, keep: bool, origin: Origin) -> Program {
+/// The same program; it keeps the carried columns, or drops them.
+pub(super) fn program(program: &Program, carried: &[Field], keep: bool, origin: Origin) -> Program {
+    let moved = |expr: &Expr| map_columns(expr, |slot| slot + carried.len());
     let step = |step: &ProgramStep| match step {
         ProgramStep::Let(value) => ProgramStep::Let(moved(value)),
         ProgramStep::Filter(condition) => ProgramStep::Filter(moved(condition)),
@@ -35,17 +41,20 @@ pub(super) fn program(program: &Program, carried: &Field, keep: bool, origin: Or
             ProgramStep::Assert { condition: moved(condition), what: what.clone() }
         }
     };
-    let kept = keep.then(|| Output { field: carried.clone(), value: read(carried, origin) });
+    let kept = (0..if keep { carried.len() } else { 0 })
+        .map(|place| Output { field: carried[place].clone(), value: read(carried, place, origin) });
     let outputs = program.outputs.iter().map(|o| Output { field: o.field.clone(), value: moved(&o.value) });
     Program {
         input: schema(&program.input, carried),
         steps: program.steps.iter().map(step).collect(),
-        outputs: kept.into_iter().chain(outputs).collect(),
+        outputs: kept.chain(outputs).collect(),
     }
 }
 
-/// The same step with the carried column before all others; the last one drops it. What stands in a flow before its last `expect` needs no whole input.
-pub(super) fn step(step: &CheckedStep, carried: &Field, keep: bool) -> CheckedStep {
+/// The same step with the carried columns before all others; the last one drops them. What stands in a flow before its last `expect` needs no whole input.
+pub(super) fn step(step: &CheckedStep, carried: &[Field], keep: bool) -> CheckedStep {
+    let by = carried.len();
+    let moved = |expr: &Expr| map_columns(expr, |slot| slot + by);
     let operation = match &step.operation {
         Operation::Transform(inner) => Operation::Transform(program(inner, carried, keep, step.origin)),
         Operation::Lookup { table, alias, kind, on } => {
@@ -54,12 +63,20 @@ pub(super) fn step(step: &CheckedStep, carried: &Field, keep: bool) -> CheckedSt
         Operation::Mark { table, column, value } => {
             Operation::Mark { table: *table, column: *column, value: moved(value) }
         }
+        Operation::Unique { flow, rule, keys, within, time, delay } => Operation::Unique {
+            flow: flow.clone(),
+            rule: rule.clone(),
+            keys: keys.iter().map(moved).collect(),
+            within: *within,
+            time: time.map(|slot| slot + by),
+            delay: *delay,
+        },
         Operation::Expect(expect) => {
             let mut expect = expect.clone();
             for rule in &mut expect.rules {
-                rule.passes = rule.passes.map(|slot| slot + 1);
-                rule.repaired = rule.repaired.map(|slot| slot + 1);
-                rule.shown.iter_mut().for_each(|slot| *slot += 1);
+                rule.passes = rule.passes.map(|slot| slot + by);
+                rule.repaired = rule.repaired.map(|slot| slot + by);
+                rule.shown.iter_mut().for_each(|slot| *slot += by);
             }
             Operation::Expect(expect)
         }

@@ -25,8 +25,8 @@ pub(super) struct Entries<'a> {
     sink: &'a CheckedSink,
     /// For each entry: the program that brings the table's rows into the columns that stand there, the carried one before them.
     programs: Vec<Program>,
-    /// The number of the epoch that rejected a row first.
-    carried: Field,
+    /// What goes with a row as far as the last `expect`: the epoch that rejected it first, and the rules that it failed then.
+    carried: Vec<Field>,
     source: Schema,
     /// Columns that the table does not have as they are needed, by their name in the source: why.
     pub(super) missing: BTreeMap<String, String>,
@@ -40,13 +40,16 @@ impl<'a> Entries<'a> {
             return Err(Refusal::new(Reason::NoRejects, sink.origin, message, "run the program first: `flowc run`"));
         };
         let taken = |name: &str| flow.steps.iter().any(|s| s.rows.schema.index_of(name).is_some());
-        let name = (1..).map(|n| format!("{}{EPOCH}", "#".repeat(n))).find(|n| !taken(n)).unwrap_or_default();
+        let fresh =
+            |name: &str| (1..).map(|n| format!("{}{name}", "#".repeat(n))).find(|n| !taken(n)).unwrap_or_default();
+        let names = Type::new(DataType::Array(Box::new(Type::nullable(DataType::String))));
+        let carried = vec![Field::new(fresh(EPOCH), Type::new(DataType::Long)), Field::new(fresh(FAILED), names)];
         let mut entries = Entries {
             checked,
             target,
             sink,
             programs: vec![],
-            carried: Field::new(name, Type::new(DataType::Long)),
+            carried,
             source: Schema::new(vec![]),
             missing: BTreeMap::new(),
         };
@@ -127,8 +130,11 @@ impl<'a> Entries<'a> {
         if self.flow().rejected.len() > 1 {
             self.choose_rows(index, &mut program);
         }
-        let epoch = not_null(&mut program, Expr::new(ExprKind::Column(0), self.source.fields[0].ty.clone(), at), EPOCH);
-        program.outputs.push(Output { field: self.carried.clone(), value: epoch });
+        for place in 0..self.carried.len() {
+            let (field, held) = (self.carried[place].clone(), self.source.fields[place].clone());
+            let value = not_null(&mut program, Expr::new(ExprKind::Column(place), held.ty, at), &held.name);
+            program.outputs.push(Output { field, value });
+        }
         for (field, joined) in columns.fields.iter().zip(joined) {
             let value = self.column(field, joined, table);
             let value = if field.ty.nullable { value } else { not_null(&mut program, value, &field.name) };
@@ -143,25 +149,29 @@ impl<'a> Entries<'a> {
             let all: Vec<&str> = (0..self.flow().rejected.len()).flat_map(|i| self.rules(i)).collect();
             let what =
                 format!("that `_failed` names a rule of flow `{}`, to know where the row left it,", self.flow().name);
-            program.steps.push(ProgramStep::Assert { condition: self.failed_one_of(&all), what });
+            program.steps.push(ProgramStep::Assert { condition: self.failed_one_of(self.failed(), &all), what });
         }
         let before: Vec<&str> = (0..index).flat_map(|i| self.rules(i)).collect();
         if !before.is_empty() {
-            let none = ExprKind::Not(Box::new(self.failed_one_of(&before)));
+            let none = ExprKind::Not(Box::new(self.failed_one_of(self.failed(), &before)));
             program.steps.push(ProgramStep::Filter(Expr::new(none, Type::boolean(), self.origin())));
         }
-        program.steps.push(ProgramStep::Filter(self.failed_one_of(&self.rules(index))));
+        program.steps.push(ProgramStep::Filter(self.failed_one_of(self.failed(), &self.rules(index))));
     }
 
-    /// Whether `_failed` has one of these names.
-    fn failed_one_of(&self, names: &[&str]) -> Expr {
+    /// `_failed` as the table has it.
+    fn failed(&self) -> Expr {
+        Expr::new(ExprKind::Column(1), self.source.fields[1].ty.clone(), self.origin())
+    }
+
+    /// Whether these names of rules have one of those.
+    fn failed_one_of(&self, failed: Expr, names: &[&str]) -> Expr {
         let at = self.origin();
         let never = || Expr::new(ExprKind::Literal(Value::Boolean(false)), Type::boolean(), at);
         let text = Type::nullable(DataType::String);
         let array = Type::new(DataType::Array(Box::new(text.clone())));
         let names = names.iter().map(|n| Expr::new(ExprKind::Literal(Value::String((*n).into())), text.clone(), at));
         let names = Expr::new(ExprKind::Array(names.collect()), array, at);
-        let failed = Expr::new(ExprKind::Column(1), self.source.fields[1].ty.clone(), at);
         let args = vec![failed, names];
         let types: Vec<Type> = args.iter().map(|a| a.ty.clone()).collect();
         let Ok(found) = resolve("arrays_overlap", &types) else { return never() };
@@ -237,12 +247,13 @@ impl<'a> Entries<'a> {
                 steps.extend(self.meet(steps.last(), other));
             }
             places.insert(index, steps.len());
-            // The step behind the last `expect` removes rows, and what was carried.
-            steps.push(if index <= last.step + 1 {
-                carry::step(step, &self.carried, index <= last.step)
-            } else {
-                step.clone()
-            });
+            let moved = match &step.operation {
+                Operation::Unique { rule, .. } if index <= first.step => self.verdict(step, rule, steps.last()),
+                // The step behind the last `expect` removes rows, and what was carried.
+                _ if index <= last.step + 1 => carry::step(step, &self.carried, index <= last.step),
+                _ => step.clone(),
+            };
+            steps.push(moved);
         }
         let rejected = flow.rejected.iter().map(|r| CheckedRejects {
             first: places[&r.first],
@@ -254,11 +265,22 @@ impl<'a> Entries<'a> {
         (target.input, target.steps) = (source, steps);
     }
 
+    /// Which of several rows with the same key was the first was decided when they came: a row that was not stays so, and one that was need not fear itself.
+    fn verdict(&self, step: &CheckedStep, rule: &str, before: Option<&CheckedStep>) -> CheckedStep {
+        let moved = carry::step(step, &self.carried, true);
+        let (Some(before), Some(first)) = (before, moved.rows.schema.fields.last()) else { return moved };
+        let mut program = carry::same(&before.rows.schema, step.origin);
+        let failed = self.failed_one_of(carry::read(&self.carried, 1, step.origin), &[rule]);
+        let value = Expr::new(ExprKind::Not(Box::new(failed)), Type::boolean(), step.origin);
+        program.outputs.push(Output { field: first.clone(), value });
+        CheckedStep { operation: Operation::Transform(program), ..moved }
+    }
+
     /// What keeps rejected rows: they stay rows of the epoch that rejected them first.
     fn rejecting(&self, program: &Program) -> Program {
         let mut program = carry::program(program, &self.carried, false, self.origin());
         for output in program.outputs.iter_mut().filter(|o| o.field.name == EPOCH) {
-            output.value = carry::read(&self.carried, self.origin());
+            output.value = carry::read(&self.carried, 0, self.origin());
         }
         program
     }
@@ -292,12 +314,7 @@ impl<'a> Entries<'a> {
     /// Rows that went through earlier expectations, and those that enter here.
     fn meet(&self, before: Option<&CheckedStep>, other: Input) -> Option<CheckedStep> {
         let rows = before?.rows.clone();
-        let output = |(slot, field): (usize, &Field)| Output {
-            field: field.clone(),
-            value: Expr::new(ExprKind::Column(slot), field.ty.clone(), self.origin()),
-        };
-        let outputs = rows.schema.fields.iter().enumerate().map(output).collect();
-        let same = Program { input: rows.schema.clone(), steps: vec![], outputs };
+        let same = carry::same(&rows.schema, self.origin());
         let operation = Operation::Union { align: same.clone(), others: vec![(other, same)] };
         Some(CheckedStep { operation, rows, keyword: "replay", origin: self.origin() })
     }

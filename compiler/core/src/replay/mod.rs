@@ -12,6 +12,7 @@ use crate::checked::{Checked, CheckedSink, Input};
 use crate::lower::is_whole;
 use entry::Entries;
 use flowc_ir::Origin;
+use flowc_ir::graph::Operator;
 use flowc_ir::plan::{Connector, Plan, SinkMode};
 use flowc_ir::types::quote_name;
 use reach::Reach;
@@ -167,6 +168,16 @@ impl Replay {
     /// The optimized plan: columns that nothing needs are not asked of the table.
     pub fn plan(&self) -> Result<Plan, Refusal> {
         let plan = self.checked.lower().optimize();
+        for node in &plan.graph.nodes {
+            if let Operator::Unique(unique) = &node.operator {
+                let message = format!(
+                    "rule `{}` of `{}` remembers the rows of ordinary runs: whether a row is the first cannot be told in a replay",
+                    unique.rule, unique.flow
+                );
+                let help = "let the rule stand in the `expect` that rejects the rows: then it has judged them already";
+                return Err(Refusal::new(Reason::Sinks, node.origin, message, help));
+            }
+        }
         let wanted = plan.sources.iter().flat_map(|source| &source.schema.fields);
         let lacks: Vec<&str> = wanted.filter_map(|f| self.missing.get(&f.name)).map(String::as_str).collect();
         if lacks.is_empty() {

@@ -29,9 +29,12 @@ fn replay_from(held: TableInfo, text: &str) -> Result<Replay, Refusal> {
     let readings = [("id", integer()), ("value", Type::nullable(DataType::Double))];
     catalog.add("/w/s", table(&readings));
     catalog.add("/w/t", table(&readings));
+    catalog.add("/w/u", table(&[("id", integer()), ("at", Type::new(DataType::Timestamp))]));
     catalog.add("/w/d", table(&[("id", integer()), ("site", Type::new(DataType::String))]));
     catalog.add("/w/rejects", held);
-    let text = format!("source s = delta(\"s\")\nsource t = delta(\"t\")\ntable d = delta(\"d\")\n{text}");
+    let text = format!(
+        "source s = delta(\"s\")\nsource t = delta(\"t\")\ntable d = delta(\"d\")\nsource u = delta(\"u\") {{ event_time at\n watermark 1h }}\n{text}"
+    );
     let loader = FixedLoader { files: IndexMap::from([("p.flow".to_string(), text)]) };
     let outcome = check(&Source { name: "p", path: "p.flow", base: "/w", params: &IndexMap::new() }, &loader, &catalog);
     let errors: Vec<_> = outcome.diagnostics.iter().filter(|d| d.is_error()).collect();
@@ -171,4 +174,20 @@ fn rows_enter_where_they_left() {
     assert_eq!(columns, ["_epoch", "_failed", "id", "value"]);
     let unions = plan.graph.nodes.iter().filter(|n| n.operator == Operator::Union).count();
     assert_eq!(unions, 2, "one where rows meet, one of what is rejected again");
+}
+
+#[test]
+fn which_row_was_the_first_was_decided_when_it_came() {
+    let held = || rejects(&[("id", integer()), ("at", Type::new(DataType::Timestamp))]);
+    let rest = format!("{REJECTS}sink a = clean -> delta(\"a\")\n");
+    let inside = format!(
+        "flow clean = u |> expect {{ known: id in d.id else quarantine, one: unique (id) within 1h else quarantine }}\n{rest}"
+    );
+    let plan = replay_from(held(), &inside).unwrap().plan().unwrap();
+    assert!(plan.sources[0].schema.field("_failed").is_some());
+    let behind = format!(
+        "flow clean = u |> expect {{ known: id in d.id else quarantine }} |> expect {{ one: unique (id) within 1h else drop }}\n{rest}"
+    );
+    let (kind, message) = reason(replay_from(held(), &behind));
+    assert!(kind == Reason::Sinks && message.starts_with("rule `one` of `clean`"), "{message}");
 }

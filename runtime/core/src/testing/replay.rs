@@ -101,7 +101,7 @@ async fn an_unfinished_replay_is_finished_by_its_own_program_only() {
                 // Without its state nobody knows what it had read.
                 let lost = tempfile::tempdir().unwrap();
                 let error = run_replay(&plan, &memory, of("old", options(lost.path(), 1, 4, None))).await.unwrap_err();
-                assert_eq!(error.code, "R0408");
+                assert_eq!(error.code, "R0410");
                 run_replay(&plan, &memory, of("old", options(state.path(), 1, 4, None))).await.unwrap();
                 stopped += 1;
             }
