@@ -242,7 +242,7 @@ fn what_cannot_be_replayed_says_why() {
             .replace("delta(\"rejects\")", "delta(\"rejects\") { evolve }"),
     );
     let lacks = code(&["rejects", "--program", "q.flow"], 1, "R0624");
-    assert!(lacks.contains("`half` is no column of the table"), "{lacks}");
+    assert!(lacks.contains("`half` is no column of the"), "{lacks}");
     // The program is found relative to the table, and missed when it is gone.
     std::fs::rename(project.path().join("p.flow"), project.path().join("p2.flow")).unwrap();
     let gone = code(&["rejects"], 1, "R0621");

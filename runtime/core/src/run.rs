@@ -276,6 +276,25 @@ impl Session {
         Ok(found)
     }
 
+    fn epoch_run(
+        &self,
+        record: &EpochRecord,
+        resumed: bool,
+        committing: &Arc<AtomicBool>,
+    ) -> Result<EpochRun, RunError> {
+        Ok(EpochRun {
+            executable: Arc::clone(&self.executable),
+            world: Arc::clone(&self.world),
+            options: Arc::clone(&self.options),
+            observer: Arc::clone(&self.observer),
+            scratch: self.state.scratch(),
+            resumed,
+            replayed: self.replayed.clone(),
+            committing: Arc::clone(committing),
+            remembered: self.remembered(record)?,
+        })
+    }
+
     /// Runs a recorded epoch, moves the checkpoint, and reports.
     async fn epoch(
         &mut self,
@@ -285,17 +304,7 @@ impl Session {
         resumed: bool,
     ) -> Result<(), Halt> {
         let committing = Arc::new(AtomicBool::new(false));
-        let run = EpochRun {
-            executable: Arc::clone(&self.executable),
-            world: Arc::clone(&self.world),
-            options: Arc::clone(&self.options),
-            observer: Arc::clone(&self.observer),
-            scratch: self.state.scratch(),
-            resumed,
-            replayed: self.replayed.clone(),
-            committing: Arc::clone(&committing),
-            remembered: self.remembered(&record)?,
-        };
+        let run = self.epoch_run(&record, resumed, &committing)?;
         let begun = self.options.clock.now();
         let mut earlier = std::mem::take(&mut record.quality);
         let mut read = std::mem::take(&mut record.read);

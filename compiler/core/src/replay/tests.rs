@@ -154,11 +154,9 @@ fn columns_have_the_types_that_the_flow_needs() {
         ("old", Type::nullable(DataType::Date)),
     ]);
     replay_from(more, &text).unwrap();
-    let evolving = format!(
-        "flow clean = s |> extend n = if id > 1 then id else null |> expect {{ k: id in d.id else quarantine }}\n\
-         sink r = clean.rejected -> delta(\"rejects\") {{ evolve }}\nsink a = clean -> delta(\"a\")\n"
-    );
-    replay(&evolving).unwrap();
+    let evolving = "flow clean = s |> extend n = if id > 1 then id else null |> expect { k: id in d.id else quarantine }\n\
+                    sink r = clean.rejected -> delta(\"rejects\") { evolve }\nsink a = clean -> delta(\"a\")\n";
+    replay(evolving).unwrap();
     let (kind, message) = reason(replay(&evolving.replace("if id > 1 then id else null", "id + 1")));
     assert!(kind == Reason::Columns && message.contains("`n` is no column of the table"), "{message}");
 }
