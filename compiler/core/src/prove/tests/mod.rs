@@ -1,6 +1,7 @@
 //! What is proved, refuted and left open, from programs: each line one constraint.
 
 mod law;
+mod programs;
 
 use crate::checked::{Decision, ObligationKind};
 use crate::load::FixedLoader;
