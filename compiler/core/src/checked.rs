@@ -61,6 +61,8 @@ pub enum Owner {
 /// The kinds of obligations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObligationKind {
+    /// A rule of an `expect`.
+    Rule,
     /// A constraint that the sink declares.
     Constraint,
     /// A constraint that the existing table has.

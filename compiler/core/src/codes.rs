@@ -242,6 +242,8 @@ pub const UNUSED_SOURCE: &str = "W0203";
 pub const UNUSED_FLOW: &str = "W0204";
 /// A constraint of a sink that no row can fulfil.
 pub const REFUTED_CONSTRAINT: &str = "E0821";
+/// A rule of an expectation that no row can pass.
+pub const REFUTED_RULE: &str = "E0822";
 /// Nothing guarantees a constraint of a sink.
 pub const OPEN_CONSTRAINT: &str = "W0821";
 /// A condition that no row can pass.
@@ -423,6 +425,7 @@ pub const ALL: &[(&str, &str)] = &[
     (QUARANTINE_UNREAD, "rows are quarantined where no sink reads them"),
     (MALFORMED_UNREAD, "malformed rows are put aside, and go nowhere"),
     (REFUTED_CONSTRAINT, "no row can fulfil a constraint of a sink"),
+    (REFUTED_RULE, "no row can pass a rule"),
     (OPEN_CONSTRAINT, "nothing guarantees a constraint of a sink"),
     (DEAD_FILTER, "no row can pass a `where`"),
     (TEST_SUBJECT, "a test gives or expects something that it cannot"),

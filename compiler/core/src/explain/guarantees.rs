@@ -16,7 +16,7 @@ pub struct Guarantee {
     /// The sink whose constraint it is, or its table's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink: Option<String>,
-    /// `constraint`, `table constraint`, `generated column`, `not null`.
+    /// `rule`, `constraint`, `table constraint`, `generated column`, `not null`.
     pub kind: &'static str,
     /// What has to be true.
     pub condition: String,
@@ -78,6 +78,7 @@ fn guarantee(obligation: &Obligation, sources: &SourceMap) -> Guarantee {
 
 fn kind(kind: ObligationKind) -> &'static str {
     match kind {
+        ObligationKind::Rule => "rule",
         ObligationKind::Constraint => "constraint",
         ObligationKind::TableConstraint => "table constraint",
         ObligationKind::GeneratedColumn => "generated column",
@@ -106,7 +107,7 @@ impl Guarantee {
     /// ``constraint `sane` of sink `out` ``
     pub(super) fn title(&self) -> String {
         let owner = match (&self.flow, &self.sink) {
-            (Some(flow), _) => format!("flow `{flow}`"),
+            (Some(flow), _) => format!("`{flow}`"),
             (_, sink) => format!("sink `{}`", sink.as_deref().unwrap_or_default()),
         };
         match self.kind {

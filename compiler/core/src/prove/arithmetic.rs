@@ -5,8 +5,7 @@
 
 use crate::prove::forward::{cast_point, monotone};
 use crate::prove::set::{Set, Values, at_ordinal, bounds, ordinal};
-use crate::prove::solve::State;
-use crate::prove::terms::{Term, TermId};
+use crate::prove::terms::Term;
 use flowc_ir::cast::castable;
 use flowc_ir::eval::EvalContext;
 use flowc_ir::functions::{Call, FunctionRef};
@@ -46,14 +45,7 @@ impl Values {
 }
 
 /// What a call can yield for operands that are not null.
-pub(crate) fn apply(
-    state: &State<'_>,
-    id: TermId,
-    term: &Term,
-    function: FunctionRef,
-    args: &[&Set],
-    types: &[Type],
-) -> Image {
+pub(crate) fn apply(term: &Term, function: FunctionRef, args: &[&Set], types: &[Type]) -> Image {
     let all = || (Values::all(&term.data), true);
     let values: Vec<&Values> = args.iter().map(|a| &a.values).collect();
     let data: Vec<&DataType> = types.iter().map(|t| &t.data).collect();
@@ -61,12 +53,11 @@ pub(crate) fn apply(
         ("add" | "subtract" | "multiply" | "divide" | "div" | "mod" | "pmod", [a, b]) => {
             let of_whole = is_whole(data[0]) && is_whole(data[1]) && is_whole(&term.data);
             let image = match data[0] {
-                _ if of_whole => whole_operation(state, function.name, term, (a, b)),
+                _ if of_whole => whole_operation(function.name, term, (a, b)),
                 DataType::Float | DataType::Double => real_operation(function.name, &term.data, (a, b)),
                 DataType::Decimal { .. } => decimal_operation(function, &term.data, (a, b), types),
                 _ => None,
             };
-            let _ = id;
             image.unwrap_or_else(all)
         }
         ("negate", [a]) if is_whole(data[0]) => match whole(a) {
@@ -157,7 +148,7 @@ fn corners(a: (i128, i128), b: (i128, i128), f: impl Fn(i128, i128) -> i128) -> 
     (all.iter().copied().min().unwrap_or(0), all.iter().copied().max().unwrap_or(0))
 }
 
-fn whole_operation(_: &State<'_>, name: &str, term: &Term, (a, b): (&Values, &Values)) -> Option<Image> {
+fn whole_operation(name: &str, term: &Term, (a, b): (&Values, &Values)) -> Option<Image> {
     let (x, y) = (whole(a)?, whole(b)?);
     // The difference of two dates is in days, and a duration counts microseconds.
     if name == "subtract" && term.data == DataType::Duration && matches!(a.lo(), Some(Value::Date(_))) {

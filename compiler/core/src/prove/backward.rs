@@ -6,13 +6,9 @@ use crate::prove::set::{Set, Values, at_ordinal, from, ordinal, up_to};
 use crate::prove::solve::State;
 use crate::prove::terms::{Shape, TermId};
 use flowc_ir::functions::Nulls;
-use flowc_ir::{CastFailure, DataType, Type, Value};
+use flowc_ir::{CastFailure, DataType, Value};
 
 impl State<'_> {
-    fn narrow(&mut self, id: TermId, set: &Set) {
-        self.sets[id] = self.sets[id].meet(set);
-    }
-
     fn narrow_values(&mut self, id: TermId, values: &Values) {
         self.sets[id].values = self.sets[id].values.meet(values);
     }
@@ -21,8 +17,15 @@ impl State<'_> {
         self.sets[id].null = false;
     }
 
-    /// Makes the sets of the operands smaller.
-    pub(crate) fn backward(&mut self, id: TermId) {
+    /// Makes the sets of the operands smaller; whether it did.
+    pub(crate) fn backward(&mut self, id: TermId) -> bool {
+        let terms = self.terms;
+        let before: Vec<Set> = terms[id].args.iter().map(|arg| self.sets[*arg].clone()).collect();
+        self.inferred(id);
+        terms[id].args.iter().zip(&before).any(|(arg, before)| self.sets[*arg] != *before)
+    }
+
+    fn inferred(&mut self, id: TermId) {
         let terms = self.terms;
         let term = &terms[id];
         let own = self.sets[id].clone();
@@ -88,7 +91,9 @@ impl State<'_> {
             // Every operand was reached, and none settled it.
             let each = Set { null: own.null, ..Set::booleans(!decisive, decisive, own.null) };
             let each = Set { values: Values::OneOf(vec![Value::Boolean(!decisive)]), ..each };
-            args.iter().for_each(|arg| self.narrow(*arg, &each));
+            args.iter().for_each(|arg| {
+                self.narrow(*arg, &each);
+            });
         } else if own.is_only(decisive) {
             let able: Vec<TermId> = args.iter().copied().filter(|a| self.sets[*a].can_be(decisive)).collect();
             if let [one] = able.as_slice() {
@@ -98,11 +103,17 @@ impl State<'_> {
         }
     }
 
+    fn all_null(&mut self, ids: &[TermId]) {
+        for id in ids {
+            self.narrow(*id, &Set { null: true, values: Values::None });
+        }
+    }
+
     /// The first that is not null: if only one operand can be what the result is, it is that one.
     fn coalesced(&mut self, id: TermId, own: &Set) {
         let args = self.terms[id].args.clone();
         if own.null && own.values == Values::None {
-            args.iter().for_each(|arg| self.narrow(*arg, &Set { null: true, values: Values::None }));
+            self.all_null(&args);
             return;
         }
         if own.null {
@@ -111,7 +122,7 @@ impl State<'_> {
         let able: Vec<usize> =
             (0..args.len()).filter(|i| self.sets[args[*i]].values.meet(&own.values) != Values::None).collect();
         if let [one] = able.as_slice() {
-            args[..*one].iter().for_each(|arg| self.narrow(*arg, &Set { null: true, values: Values::None }));
+            self.all_null(&args[..*one]);
             self.narrow(args[*one], &own.present());
         }
     }
@@ -159,15 +170,15 @@ impl State<'_> {
         if own.null {
             return;
         }
-        let types: Vec<Type> = data.iter().map(|d| Type::nullable((*d).clone())).collect();
+        let types = &term.types;
         for (at, rising) in self.directions(id) {
             let others: Vec<Value> = (0..term.args.len())
                 .filter(|i| *i != at)
                 .filter_map(|i| self.sets[term.args[i]].values.single().cloned())
                 .collect();
             let apply = |v: &Value| match (at, others.as_slice()) {
-                (0, rest) => point(*function, v, rest, &types, &term.data),
-                (_, [first]) => point(*function, first, std::slice::from_ref(v), &types, &term.data),
+                (0, rest) => point(*function, v, rest, types, &term.data),
+                (_, [first]) => point(*function, first, std::slice::from_ref(v), types, &term.data),
                 _ => None,
             };
             self.invert(term.args[at], &own.values, rising, &apply);

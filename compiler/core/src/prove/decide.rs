@@ -2,7 +2,7 @@
 
 use crate::prove::knowledge::{Knowledge, Reason, Relevant, not, value};
 use crate::prove::set::Set;
-use crate::prove::solve::{Answer, Asserted, State};
+use crate::prove::solve::{Answer, Asserted, MOST_WORK, State};
 use crate::prove::terms::{TermId, Terms};
 use crate::prove::witness;
 use flowc_ir::{Expr, Value};
@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// So many questions are asked to make a proof's chain of facts short.
 const MOST_TRIALS: usize = 60;
+
+/// And so many terms are looked at for it.
+const MOST_WORK_FOR_CHAINS: usize = 6 * MOST_WORK;
 
 /// What became of a condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +77,15 @@ impl Question {
     }
 
     fn answer(&self) -> Answer {
-        self.state().ask(self.goal)
+        self.answer_with_work().0
+    }
+
+    /// The answer, and how many terms were looked at for it.
+    fn answer_with_work(&self) -> (Answer, usize) {
+        let state = self.state();
+        let work = state.work();
+        let answer = state.ask(self.goal);
+        (answer, MOST_WORK.saturating_sub(work.get()))
     }
 }
 
@@ -144,18 +155,20 @@ impl Knowledge {
         let items: Vec<Item> =
             relevant.facts.iter().map(|f| Item::Fact(*f)).chain(definitions.map(|d| Item::Definition(*d))).collect();
         let mut left_out = BTreeSet::new();
-        let mut trials = MOST_TRIALS;
+        let (mut trials, mut work) = (MOST_TRIALS, MOST_WORK_FOR_CHAINS);
         // Many at once first: most facts have nothing to do with it.
         let mut size = items.len().div_ceil(2).max(1);
-        while trials > 0 {
+        while trials > 0 && work > 0 {
             for group in items.chunks(size) {
                 let mut fewer: BTreeSet<Item> = left_out.clone();
                 fewer.extend(group);
-                if fewer.len() == left_out.len() || trials == 0 {
+                if fewer.len() == left_out.len() || trials == 0 || work == 0 {
                     continue;
                 }
                 trials -= 1;
-                if holds(&Question::new(self, goal, relevant, &fewer).answer()) {
+                let (answer, spent) = Question::new(self, goal, relevant, &fewer).answer_with_work();
+                work = work.saturating_sub(spent);
+                if holds(&answer) {
                     left_out = fewer;
                 }
             }

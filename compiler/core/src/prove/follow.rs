@@ -6,8 +6,8 @@ use crate::optimize::analysis::depends_on_epoch;
 use crate::prove::aggregate;
 use crate::prove::decide::Verdict;
 use crate::prove::knowledge::{Knowledge, Reason, choice, constant, either, not, present, value};
-use flowc_ir::graph::{LookupKind, malformed_schema};
-use flowc_ir::{DataType, Expr, ExprKind, Field, Origin, Program, ProgramStep, Schema, Type, Value};
+use flowc_ir::graph::{Expect, LookupKind, Policy, malformed_schema};
+use flowc_ir::{CastFailure, DataType, Expr, ExprKind, Field, Origin, Program, ProgramStep, Schema, Type, Value};
 use std::collections::BTreeMap;
 
 /// Gives the text that stands at a place of the program.
@@ -20,6 +20,16 @@ pub(crate) struct Follower<'a> {
     known: BTreeMap<Input, Knowledge>,
     /// Conditions of `where` that let nothing through, with the facts that say so.
     pub dead: Vec<(Origin, Vec<Reason>)>,
+    /// What became of rules: by flow, step, and place among the step's rules.
+    pub rules: BTreeMap<(usize, usize, usize), Judged>,
+}
+
+/// What became of a rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Judged {
+    pub verdict: Verdict,
+    /// A row that shows that it is refuted, as it is written.
+    pub row: String,
 }
 
 /// Who says something, for the reasons of a step.
@@ -29,12 +39,16 @@ pub(crate) struct Speaker<'s> {
     pub source: &'s str,
     /// The step: what is written inside of it is quoted as written.
     pub origin: Origin,
+    /// The flow, whose rules hidden columns stand for.
+    pub flow: &'s str,
+    /// Whether a condition that nothing passes is worth a warning.
+    pub warns: bool,
 }
 
 impl<'a> Follower<'a> {
     /// Nothing is known yet.
     pub fn new(checked: &'a Checked, written: Written<'a>) -> Self {
-        Follower { checked, written, known: BTreeMap::new(), dead: vec![] }
+        Follower { checked, written, known: BTreeMap::new(), dead: vec![], rules: BTreeMap::new() }
     }
 
     /// The text at a place, where it is worth showing.
@@ -57,8 +71,8 @@ impl<'a> Follower<'a> {
             Input::Flow(index) => {
                 let flow = &self.checked.flows[index];
                 let mut known = self.input(flow.input);
-                for step in &flow.steps {
-                    known = self.step(known, step, &flow.name);
+                for at in 0..flow.steps.len() {
+                    known = self.step(known, index, at);
                 }
                 known
             }
@@ -71,20 +85,19 @@ impl<'a> Follower<'a> {
     /// The rows that the expectations of a flow reject.
     fn rejected(&mut self, index: usize) -> Knowledge {
         let flow = &self.checked.flows[index];
-        // That an expectation rejects nothing is no mistake of the program.
-        let dead = self.dead.clone();
         let mut branches = vec![];
         for rejects in &flow.rejected {
             let mut known = self.input(flow.input);
-            for step in &flow.steps[..=rejects.step] {
-                known = self.step(known, step, &flow.name);
+            for at in 0..=rejects.step {
+                known = self.step(known, index, at);
             }
             let source = format!("`{}.rejected`", flow.name);
-            let speaker = Speaker { source: &source, origin: flow.steps[rejects.step].origin };
+            let origin = flow.steps[rejects.step].origin;
+            // That an expectation rejects nothing is no mistake of the program.
+            let speaker = Speaker { source: &source, origin, flow: &flow.name, warns: false };
             self.transform(&mut known, &rejects.program, speaker);
             branches.push(known);
         }
-        self.dead = dead;
         match branches.len() {
             1 => branches.swap_remove(0),
             _ => union(branches, &flow.rejected[0].program.output_schema()),
@@ -95,8 +108,8 @@ impl<'a> Follower<'a> {
         let source = &self.checked.sources[index];
         let mut known = read(&source.spec.schema, &source.spec.name, &source.facts);
         if let Some(program) = &source.derive {
-            let speaker =
-                Speaker { source: &format!("event time of `{}`", source.spec.name), origin: source.spec.origin };
+            let (name, origin) = (&source.spec.name, source.spec.origin);
+            let speaker = Speaker { source: &format!("event time of `{name}`"), origin, flow: name, warns: true };
             self.transform(&mut known, program, speaker);
         }
         known
@@ -107,9 +120,11 @@ impl<'a> Follower<'a> {
         read(&table.spec.schema, &table.spec.name, &table.facts)
     }
 
-    fn step(&mut self, mut known: Knowledge, step: &CheckedStep, flow: &str) -> Knowledge {
-        let source = format!("`{}` of `{flow}`", step.keyword);
-        let speaker = Speaker { source: &source, origin: step.origin };
+    fn step(&mut self, mut known: Knowledge, flow: usize, at: usize) -> Knowledge {
+        let checked = self.checked;
+        let (step, name) = (&checked.flows[flow].steps[at], &checked.flows[flow].name);
+        let source = format!("`{}` of `{name}`", step.keyword);
+        let speaker = Speaker { source: &source, origin: step.origin, flow: name, warns: step.keyword != "expect" };
         match &step.operation {
             Operation::Transform(program) => {
                 self.transform(&mut known, program, speaker);
@@ -120,14 +135,28 @@ impl<'a> Follower<'a> {
                 self.lookup(known, *table, *kind, on, &names, speaker)
             }
             Operation::Aggregate { keys, aggregates } => self.aggregate(&known, keys, aggregates, speaker),
-            Operation::Sort(_) | Operation::Limit(_) | Operation::Expect(_) => known,
-            Operation::Mark { .. } | Operation::Unique { .. } => {
-                let mark = known.unknown(&DataType::Boolean);
-                if step.rows.schema.fields.last().is_some_and(|field| !field.ty.nullable) {
-                    known.learn(&present(mark, &DataType::Boolean), true, &|_| vec![]);
+            Operation::Sort(_) | Operation::Limit(_) => known,
+            Operation::Expect(expect) => {
+                self.judge(&known, expect, (flow, at));
+                // Where a rule of `fail` is broken nothing goes on. Rows that other rules remove are removed by a filter behind this.
+                for rule in expect.rules.iter().filter(|rule| rule.policy == Policy::Fail) {
+                    if let Some(passes) = rule.passes.and_then(|column| known.columns.get(column)) {
+                        let passes = value(*passes, &DataType::Boolean);
+                        known.learn(&passes, true, &|_| vec![]);
+                    }
                 }
-                known.columns.push(mark);
                 known
+            }
+            Operation::Unique { .. } => {
+                // Whether it is the first row of its key: nothing is known of that.
+                let first = known.unknown(&DataType::Boolean);
+                known.learn(&present(first, &DataType::Boolean), true, &|_| vec![]);
+                known.columns.push(first);
+                known
+            }
+            Operation::Mark { table, column, value: wanted } => {
+                let nullable = step.rows.schema.fields.last().is_none_or(|field| field.ty.nullable);
+                self.mark(known, (*table, *column), wanted, nullable)
             }
             Operation::Union { align, others } => {
                 self.transform(&mut known, align, speaker);
@@ -162,6 +191,66 @@ impl<'a> Follower<'a> {
         }
     }
 
+    /// `x in table.column`: where it is true the table has such a row.
+    fn mark(&mut self, mut known: Knowledge, (table, column): (usize, usize), e: &Expr, nullable: bool) -> Knowledge {
+        let wanted = known.over(e);
+        let mark = known.unknown(&DataType::Boolean);
+        if !nullable {
+            known.learn(&present(mark, &DataType::Boolean), true, &|_| vec![]);
+        }
+        let found = Expr::new(
+            ExprKind::Coalesce(vec![
+                value(mark, &DataType::Boolean),
+                constant(Value::Boolean(false), &DataType::Boolean),
+            ]),
+            Type::boolean(),
+            e.origin,
+        );
+        let other = self.input(Input::Table(table));
+        let shift = known.include(&other, Some(&found));
+        let spec = &self.checked.tables[table].spec;
+        let of_table = other.columns.get(column).zip(spec.schema.fields.get(column));
+        if let Some((variable, field)) = of_table {
+            let theirs = value(variable + shift, &field.ty.data);
+            let theirs = if field.ty.data == wanted.ty.data {
+                theirs
+            } else {
+                let cast = ExprKind::Cast { value: Box::new(theirs), on_failure: CastFailure::Never };
+                Expr::new(cast, Type::nullable(wanted.ty.data.clone()), e.origin)
+            };
+            let reason = Reason {
+                text: format!("{} in {}.{}", show(e, &[]), expression::name(&spec.name), expression::name(&field.name)),
+                source: format!("rows of `{}`", spec.name),
+                origin: Some(e.origin),
+            };
+            if let Some(function) = flowc_ir::functions::find("equal") {
+                let kind = ExprKind::Call { function, args: vec![wanted, theirs] };
+                let same = Expr::new(kind, Type::nullable(DataType::Boolean), e.origin);
+                known.learn(&either(&[not(&found), same]), false, &|_| vec![reason.clone()]);
+            }
+        }
+        known.columns.push(mark);
+        known
+    }
+
+    /// Decides the rules of a step: each for itself, before any of them removes a row.
+    fn judge(&mut self, known: &Knowledge, expect: &Expect, (flow, at): (usize, usize)) {
+        for (place, rule) in expect.rules.iter().enumerate() {
+            let (Some(passes), false) = (rule.passes, self.rules.contains_key(&(flow, at, place))) else { continue };
+            let Some(variable) = known.columns.get(passes) else { continue };
+            let verdict = known.decide_over(&value(*variable, &DataType::Boolean));
+            let row = match &verdict {
+                Verdict::Refuted { witness, .. } => {
+                    let fields = &self.checked.flows[flow].steps[at].rows.schema.fields;
+                    let names: Vec<String> = fields.iter().map(|f| f.name.clone()).collect();
+                    super::obligations::row(known, witness, &names)
+                }
+                _ => String::new(),
+            };
+            self.rules.insert((flow, at, place), Judged { verdict, row });
+        }
+    }
+
     /// The reason for a condition or a value: as it is written, where it stands in the step itself.
     pub fn reason(&self, e: &Expr, names: &[String], speaker: Speaker<'_>) -> Reason {
         let (at, step) = (e.origin, speaker.origin);
@@ -176,13 +265,16 @@ impl<'a> Follower<'a> {
         for step in &program.steps {
             match step {
                 ProgramStep::Let(e) => {
-                    let reason = self.definition(e, &names[known.columns.len()], &names, speaker);
+                    let name = &names[known.columns.len()];
+                    // What only the step itself uses has no name, and needs no telling.
+                    let reason = (show(e, &names) != *name).then(|| self.definition(e, name, &names, speaker));
                     let value = known.over(e);
-                    let variable = known.defined(value, Some(reason));
+                    let variable = known.defined(value, reason);
                     known.columns.push(variable);
                 }
                 ProgramStep::Filter(condition) => {
-                    if !crate::optimize::analysis::columns_of(condition).is_empty()
+                    if speaker.warns
+                        && !crate::optimize::analysis::columns_of(condition).is_empty()
                         && let Verdict::Refuted { facts, .. } = known.decide(condition)
                     {
                         self.dead.push((condition.origin, facts));
@@ -208,20 +300,27 @@ impl<'a> Follower<'a> {
 
     fn definition(&self, e: &Expr, name: &str, names: &[String], speaker: Speaker<'_>) -> Reason {
         let reason = self.reason(e, names, speaker);
+        if let Some(rule) = hidden(name) {
+            return Reason { source: format!("rule `{rule}` of `{}`", speaker.flow), ..reason };
+        }
         Reason { text: format!("{name} = {}", reason.text), ..reason }
     }
 
-    /// The reasons of the parts of a condition, in their order.
-    fn parts(&self, condition: &Expr, names: &[String], speaker: Speaker<'_>) -> Vec<Reason> {
+    /// The reasons of the parts of a condition, in their order. That a row passed a rule is told by the rule.
+    fn parts(&self, condition: &Expr, names: &[String], speaker: Speaker<'_>) -> Vec<Option<Reason>> {
         let parts = crate::optimize::analysis::conjuncts(condition);
-        parts.into_iter().map(|part| self.reason(part, names, speaker)).collect()
+        let of_rule = |part: &Expr| match part.kind {
+            ExprKind::Column(slot) => names.get(slot).is_some_and(|name| hidden(name).is_some()),
+            _ => false,
+        };
+        parts.into_iter().map(|part| (!of_rule(part)).then(|| self.reason(part, names, speaker))).collect()
     }
 
-    fn learn(&self, known: &mut Knowledge, condition: &Expr, reasons: Vec<Reason>) {
+    fn learn(&self, known: &mut Knowledge, condition: &Expr, reasons: Vec<Option<Reason>>) {
         let next = std::cell::Cell::new(0);
         known.learn(condition, true, &|_| {
             let at = next.replace(next.get() + 1);
-            reasons.get(at).cloned().into_iter().collect()
+            reasons.get(at).cloned().flatten().into_iter().collect()
         });
     }
 
@@ -253,7 +352,9 @@ impl<'a> Follower<'a> {
             None => self.learn(&mut known, &condition, reasons),
             Some(matched) => {
                 for (part, reason) in crate::optimize::analysis::conjuncts(&condition).into_iter().zip(reasons) {
-                    known.learn(&either(&[not(matched), part.clone()]), false, &|_| vec![reason.clone()]);
+                    known.learn(&either(&[not(matched), part.clone()]), false, &|_| {
+                        reason.clone().into_iter().collect()
+                    });
                 }
             }
         }
@@ -313,6 +414,11 @@ impl<'a> Follower<'a> {
         known.columns = columns;
         known
     }
+}
+
+/// The rule that a column stands for which only an `expect` sees.
+fn hidden(name: &str) -> Option<&str> {
+    name.trim_matches('`').strip_prefix('#').map(|rule| rule.trim_start_matches('#'))
 }
 
 /// What a table or a source is known to hold.

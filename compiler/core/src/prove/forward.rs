@@ -72,7 +72,7 @@ impl State<'_> {
                 Outcome::of(Set { null: nullable || set(0).null, values: Values::all(&term.data) })
             }
             Shape::Struct | Shape::Array => Outcome::of(Set { null: false, values: Values::All }),
-            Shape::Call(function) => self.call(id, term, *function),
+            Shape::Call(function) => self.call(term, *function),
         }
     }
 
@@ -85,12 +85,12 @@ impl State<'_> {
         if decisive { Set::booleans(decided, neutral, null) } else { Set::booleans(neutral, decided, null) }
     }
 
-    fn call(&self, id: TermId, term: &Term, function: FunctionRef) -> Outcome {
+    fn call(&self, term: &Term, function: FunctionRef) -> Outcome {
         let args: Vec<&Set> = term.args.iter().map(|a| &self.sets[*a]).collect();
         if let Some(outcome) = self.points(term, function, &args) {
             return outcome;
         }
-        let types: Vec<Type> = term.args.iter().map(|a| Type::nullable(self.terms[*a].data.clone())).collect();
+        let types = &term.types;
         let null = match function.nulls {
             Nulls::Propagate => args.iter().any(|a| a.null) || term.null_of_present,
             Nulls::Custom if args.iter().all(|a| !a.null) => term.null_of_present,
@@ -116,9 +116,9 @@ impl State<'_> {
                     || b.null && a.values != Values::None;
                 (Set::booleans(yes, no, false).values, false)
             }
-            _ => arithmetic::apply(self, id, term, function, &args, &types),
+            _ => arithmetic::apply(term, function, &args, types),
         };
-        Outcome { set: Set { null, values }, fails: fails && function.can_fail(&types) }
+        Outcome { set: Set { null, values }, fails: fails && function.can_fail(types) }
     }
 
     /// The results for each combination of the operands' values, where these are few. Nulls are tried as well.
@@ -145,9 +145,8 @@ impl State<'_> {
         if combinations > MOST_POINTS || !term.is_followed() {
             return None;
         }
-        let types: Vec<Type> = term.args.iter().map(|a| Type::nullable(self.terms[*a].data.clone())).collect();
         let result = Type::nullable(term.data.clone());
-        let call = Call { args: &types, result: &result, context: &EvalContext::default() };
+        let call = Call { args: &term.types, result: &result, context: &EvalContext::default() };
         let mut found = vec![];
         let mut fails = false;
         for number in 0..combinations {

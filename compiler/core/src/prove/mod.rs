@@ -1,7 +1,8 @@
 //! Facts and obligations: what every row is known to fulfil, and whether that is enough for what has to hold of it.
 //!
-//! A stage between checking and lowering: it reads the checked program, goes through its flows step by step, and decides each constraint of each sink:
-//! *proved* (its run-time test is taken out), *refuted* (an error, with a row that shows it) or *open* (tested for every row, and a warning).
+//! A stage between checking and lowering: it reads the checked program, goes through its flows step by step, and decides each rule of each
+//! expectation and each constraint of each sink: *proved* (its run-time test is taken out), *refuted* (an error, with a row that shows it) or *open* (tested for
+//! every row; of a sink a warning).
 //! Knows typed expressions only; nothing of syntax. What it does not understand it does not know: the result is then open, never wrong.
 
 mod aggregate;
@@ -13,6 +14,7 @@ mod forward;
 mod knowledge;
 mod obligations;
 mod order;
+mod rules;
 mod set;
 mod solve;
 mod terms;

@@ -1,4 +1,4 @@
-//! What has to hold, and what became of it: the constraints of sinks.
+//! What has to hold, and what became of it: the constraints of sinks, and with the rules of flows everything together.
 
 use crate::checked::{Checked, CheckedSink, Decision, Obligation, ObligationKind, Owner};
 use crate::codes;
@@ -7,6 +7,7 @@ use crate::optimize::analysis::columns_of;
 use crate::prove::decide::Verdict;
 use crate::prove::follow::{Follower, Speaker, Written, slot_names};
 use crate::prove::knowledge::{Knowledge, Reason, present};
+use crate::prove::rules;
 use flowc_ir::cast::format::text_of;
 use flowc_ir::types::quote_name;
 use flowc_ir::{Expr, ExprKind, Origin, Program, ProgramStep, Value};
@@ -33,6 +34,7 @@ pub(crate) fn decide(checked: &mut Checked, written: Written<'_>) -> Vec<Diagnos
     for index in 0..checked.flows.len() {
         follower.input(crate::checked::Input::Flow(index));
     }
+    let rules = std::mem::take(&mut follower.rules);
     let mut dead = std::mem::take(&mut follower.dead);
     dead.sort();
     dead.dedup();
@@ -41,7 +43,8 @@ pub(crate) fn decide(checked: &mut Checked, written: Written<'_>) -> Vec<Diagnos
         sink.program.steps = steps;
         sink.tested.clear();
     }
-    checked.obligations = decided;
+    checked.obligations = rules::decide(checked, rules, written, &mut found);
+    checked.obligations.append(&mut decided);
     found
 }
 
@@ -60,7 +63,7 @@ impl SinkPart<'_> {
         let program = &self.sink.program;
         let names = slot_names(program);
         let source = format!("sink `{}`", self.sink.name);
-        let speaker = Speaker { source: &source, origin: self.sink.origin };
+        let speaker = Speaker { source: &source, origin: self.sink.origin, flow: &self.sink.name, warns: false };
         for (at, step) in program.steps.iter().enumerate() {
             let one = Program { input: program.input.clone(), steps: vec![step.clone()], outputs: vec![] };
             match step {
@@ -171,10 +174,8 @@ impl SinkPart<'_> {
         )
         .label(format!("not true, for example, of the row {row}"));
         for fact in facts {
-            match fact.origin {
-                Some(origin) => diagnostic = diagnostic.also(span(origin), format!("{}: {}", fact.source, fact.text)),
-                None => diagnostic = diagnostic.also(span(self.sink.origin), format!("{}: {}", fact.source, fact.text)),
-            }
+            let at = span(fact.origin.unwrap_or(self.sink.origin));
+            diagnostic = diagnostic.also(at, format!("{}: {}", fact.source, fact.text));
         }
         diagnostic.help("change the condition, or what the flow computes")
     }
@@ -202,6 +203,7 @@ fn described(name: &str, kind: ObligationKind) -> String {
         ObligationKind::TableConstraint => format!("the table's constraint `{name}`"),
         ObligationKind::GeneratedColumn => format!("what the table computes for its column `{name}`"),
         ObligationKind::NotNull => format!("that `{name}` is not null"),
+        ObligationKind::Rule => format!("the rule `{name}`"),
     }
 }
 
@@ -239,10 +241,10 @@ fn same_or_null(condition: &Expr) -> Option<Expr> {
 }
 
 /// The columns of a witness that matter, as a row is written.
-fn row(known: &Knowledge, witness: &BTreeMap<usize, Value>, names: &[String]) -> String {
+pub(super) fn row(known: &Knowledge, witness: &BTreeMap<usize, Value>, names: &[String]) -> String {
     let mut parts = vec![];
     for (variable, name) in known.columns.iter().zip(names) {
-        if let Some(value) = witness.get(variable) {
+        if let Some(value) = witness.get(variable).filter(|_| !name.starts_with('#')) {
             let data = &known.variables[*variable].data;
             parts.push(format!("{name}: {}", shown(value, data)));
         }
@@ -257,6 +259,6 @@ fn shown(value: &Value, data: &flowc_ir::DataType) -> String {
     }
 }
 
-fn span(origin: Origin) -> Span {
+pub(super) fn span(origin: Origin) -> Span {
     Span::new(FileId(origin.file), origin.start as usize, origin.end as usize)
 }

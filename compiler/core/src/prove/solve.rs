@@ -8,6 +8,8 @@
 use crate::prove::order::Edge;
 use crate::prove::set::{Set, Values};
 use crate::prove::terms::{Shape, TermId, Terms};
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// Rounds of propagation; each only makes sets smaller, so that stopping early is sound.
 const MOST_ROUNDS: usize = 10;
@@ -17,6 +19,9 @@ const MOST_DEPTH: usize = 5;
 
 /// Cases in all, for one question.
 const MOST_CASES: usize = 48;
+
+/// Terms that are looked at for one question, again in each round of each case.
+pub(crate) const MOST_WORK: usize = 40_000;
 
 /// A condition that is known to be true of every row.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +42,8 @@ pub(crate) struct State<'a> {
     live: Vec<bool>,
     /// The order of terms.
     pub edges: Vec<Edge>,
+    /// How many terms may still be looked at, in all cases together.
+    work: Rc<Cell<usize>>,
 }
 
 /// What a question came to.
@@ -60,6 +67,7 @@ impl<'a> State<'a> {
             fails: (0..count).map(|id| !terms[id].total).collect(),
             live: vec![false; count],
             edges: vec![],
+            work: Rc::new(Cell::new(MOST_WORK)),
         };
         for condition in asserted {
             state.assert(condition.term, &Set::yes(), condition.evaluated);
@@ -80,13 +88,21 @@ impl<'a> State<'a> {
         self.terms[id].total || self.live[id] || !self.fails[id]
     }
 
+    /// How many terms may still be looked at.
+    pub fn work(&self) -> Rc<Cell<usize>> {
+        self.work.clone()
+    }
+
     /// Follows everything as far as it goes; false: there can be no row.
     pub fn propagate(&mut self) -> bool {
         for _ in 0..MOST_ROUNDS {
-            let before = (self.sets.clone(), self.live.clone());
+            let Some(left) = self.work.get().checked_sub(self.terms.len()) else { break };
+            self.work.set(left);
+            let before = self.live.clone();
+            let mut changed = false;
             for id in 0..self.terms.len() {
                 let outcome = self.forward(id);
-                self.sets[id] = self.sets[id].meet(&outcome.set);
+                changed |= self.narrow(id, &outcome.set);
                 self.fails[id] = !self.is_sure(id) && (outcome.fails || self.operands_fail(id));
             }
             for id in (0..self.terms.len()).rev() {
@@ -96,18 +112,28 @@ impl<'a> State<'a> {
             }
             for id in (0..self.terms.len()).rev() {
                 if self.is_sure(id) {
-                    self.backward(id);
+                    changed |= self.backward(id);
                 }
             }
-            self.edges = self.known_order();
+            let edges = self.known_order();
+            changed |= edges != self.edges || before != self.live;
+            self.edges = edges;
             if (0..self.terms.len()).any(|id| self.sets[id].is_none() && self.is_sure(id)) {
                 return false;
             }
-            if before == (self.sets.clone(), self.live.clone()) {
+            if !changed {
                 break;
             }
         }
         true
+    }
+
+    /// Makes a set smaller; whether it did.
+    pub fn narrow(&mut self, id: TermId, set: &Set) -> bool {
+        let smaller = self.sets[id].meet(set);
+        let changed = smaller != self.sets[id];
+        self.sets[id] = smaller;
+        changed
     }
 
     /// Whether an operand that is reached can fail.

@@ -46,6 +46,8 @@ pub(crate) struct Term {
     pub args: Vec<TermId>,
     /// The type of its value.
     pub data: DataType,
+    /// The types of its operands, as they may be null.
+    pub types: Vec<Type>,
     /// Of a call: whether it can be null when no operand is.
     pub null_of_present: bool,
     /// Of a call: whether it can be null when all operands can.
@@ -103,6 +105,7 @@ impl Terms {
             shape: Shape::Opaque,
             args: vec![],
             data: data.clone(),
+            types: vec![],
             null_of_present: true,
             null_of_null: true,
             total: false,
@@ -299,17 +302,15 @@ impl Terms {
         if let Some(id) = self.known.get(&key) {
             return *id;
         }
+        let types: Vec<Type> = args.iter().map(|a| Type::nullable(self[*a].data.clone())).collect();
         let own = match &shape {
-            Shape::Call(function) => {
-                let types: Vec<Type> = args.iter().map(|a| Type::nullable(self[*a].data.clone())).collect();
-                !function.can_fail(&types)
-            }
+            Shape::Call(function) => !function.can_fail(&types),
             Shape::Cast(on_failure) => *on_failure == CastFailure::Null || !cast_can_fail(&self[args[0]].data, &data),
             Shape::Opaque => false,
             _ => true,
         };
         let total = shape == Shape::Try || own && args.iter().all(|a| self[*a].total);
-        let term = Term { shape, args, data, null_of_present: true, null_of_null: true, total, of_epoch: false };
+        let term = Term { shape, args, data, types, null_of_present: true, null_of_null: true, total, of_epoch: false };
         self.list.push(term);
         self.known.insert(key, self.list.len() - 1);
         self.list.len() - 1

@@ -12,7 +12,7 @@ use flowc_ir::testgen::{Generator, Options};
 use flowc_ir::{CastFailure, DataType, Expr, ExprKind, Field, Origin, Type, Value, functions};
 use std::collections::BTreeSet;
 
-const CASES: u64 = 2_500;
+const CASES: u64 = 1_500;
 
 /// So many rows are tried for each case.
 const ROWS: usize = 60;

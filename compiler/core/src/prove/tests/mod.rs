@@ -368,3 +368,74 @@ fn what_an_open_constraint_offers_is_enough() {
         assert!(again.checked.is_some(), "{offered}: {:#?}", again.diagnostics);
     }
 }
+
+/// The rules of a flow by name, with what became of them; refuted ones are missing.
+fn rules(steps: &str) -> Vec<(String, bool, Vec<String>)> {
+    let text =
+        format!("source t = delta(\"t\")\ntable u = delta(\"u\")\nflow f = t\n    {steps}\nsink out = f -> console()");
+    let outcome = checked(&text, &catalog());
+    let errors: Vec<_> = outcome.diagnostics.iter().filter(|d| d.is_error()).collect();
+    let program = outcome.checked.as_ref().unwrap_or_else(|| panic!("{text}: {errors:#?}"));
+    let all = crate::explain::guarantees(program, &outcome.sources);
+    all.into_iter().filter(|g| g.kind == "rule").map(|g| (g.name, g.proved, g.facts)).collect()
+}
+
+#[test]
+fn rules_are_decided_each_for_itself() {
+    let found = rules(
+        "|> where a > 5
+    |> expect {
+        large: a > 3 else drop
+        larger: a > 8 else drop
+        huge: a > 7 else quarantine
+        known: a in u.a2 else drop
+        whole: x between 0 and 1 else repair x = clamp(x ?? 0, 0, 1)
+    }
+    |> expect { again: a > 8 and x <= 1 else fail, theirs: a > 0 else drop }
+    |> expect { twice: a > 7 else warn }",
+    );
+    let proved: Vec<&str> = found.iter().filter(|r| r.1).map(|r| r.0.as_str()).collect();
+    // A rule of the same step that removes rows is no fact for another: all rules are judged.
+    assert_eq!(proved, ["large", "whole", "again", "theirs", "twice"], "{found:#?}");
+    let facts = |name: &str| found.iter().find(|r| r.0 == name).map(|r| r.2.clone()).unwrap_or_default();
+    assert_eq!(facts("large"), ["a > 5 (`where` of `f`, p.flow:4)"]);
+    assert_eq!(facts("twice"), ["a > 8 and x <= 1 (rule `again` of `f`, p.flow:12)"]);
+}
+
+#[test]
+fn a_repair_that_always_helps_is_proved() {
+    let found = rules(
+        "|> where x is not null
+    |> expect { in_range: x between 0 and 1 else repair x = clamp(x, 0, 1) }",
+    );
+    assert!(found[0].1, "{found:#?}");
+    let open = rules("|> expect { in_range: x between 0 and 1 else repair x = clamp(x, 0, 1) }");
+    assert!(!open[0].1, "null is not repaired: {open:#?}");
+}
+
+#[test]
+fn rules_make_constraints_certain() {
+    all_come_out(
+        "t",
+        &[
+            ("|> expect { r: x < 1000 else quarantine }", "x < 1000", "proved"),
+            ("|> expect { r: x < 1000 else drop }", "x < 2000", "proved"),
+            ("|> expect { r: x < 1000 else fail }", "x < 1000", "proved"),
+            ("|> expect { r: x < 1000 else repair x = 5 }", "x < 1000", "proved"),
+            ("|> expect { r: x < 1000 else warn }", "x < 1000", "open"),
+            ("|> expect { r: x < 1000 }", "x < 1000", "open"),
+            ("|> expect { r: a in u.a2 else drop }", "a > 0", "proved"),
+            ("|> expect { r: a in u.a2 else warn }", "a > 0", "open"),
+            ("|> expect { r: b in u.a2 else drop }", "b is not null", "proved"),
+        ],
+    );
+}
+
+#[test]
+fn a_refuted_rule_shows_a_row() {
+    let text = "source t = delta(\"t\")\nflow f = t |> where a between 1 and 2 |> expect { r: a > b and a > 7 else drop }\nsink out = f -> console()";
+    let outcome = checked(text, &catalog());
+    let found: Vec<_> = outcome.diagnostics.iter().filter(|d| d.code == crate::codes::REFUTED_RULE).collect();
+    assert_eq!(found.len(), 1, "{:#?}", outcome.diagnostics);
+    assert!(found[0].label.starts_with("not true, for example, of the row { a: 1, b: "), "{}", found[0].label);
+}

@@ -11,14 +11,14 @@ use crate::pipeline;
 use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::catalog::{FixedCatalog, TableInfo};
 use flowc_ir::eval::EvalContext;
-use flowc_ir::graph::LookupKind;
+use flowc_ir::graph::{Expect, LookupKind, Policy};
 use flowc_ir::interpret::eval;
 use flowc_ir::testgen::{Generator, Options};
 use flowc_ir::{DataType, Expr, Program, ProgramStep, Schema, Type, Value};
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
 
-const PROGRAMS: u64 = 700;
+const PROGRAMS: u64 = 300;
 const ROWS: usize = 40;
 
 type Row = Vec<Value>;
@@ -31,6 +31,8 @@ struct Counts {
     proved: usize,
     refuted: usize,
     open: usize,
+    rules_proved: usize,
+    rules_refuted: usize,
 }
 
 /// What a column is, for the conditions that can be written of it.
@@ -137,8 +139,36 @@ impl Writer {
         }
     }
 
+    fn rule(&mut self) -> String {
+        self.next += 1;
+        let name = format!("r{}", self.next);
+        let condition = match self.column(Kind::Whole) {
+            Some(column) if self.g.once_in(4) => format!("{column} in u.a2"),
+            _ => self.condition(2),
+        };
+        let policy = match self.g.below(6) {
+            0 => "warn".to_string(),
+            1 => "quarantine".to_string(),
+            2 => "fail".to_string(),
+            3 => {
+                let kind = *self.g.pick(&[Kind::Whole, Kind::Real]);
+                let ty = if kind == Kind::Whole { "integer" } else { "double" };
+                match self.column(kind).filter(|c| ["a", "b", "x", "y"].contains(&c.as_str())) {
+                    Some(column) => format!("repair {column} = {} as {ty}", self.value(kind, 2)),
+                    None => "drop".to_string(),
+                }
+            }
+            _ => "drop".to_string(),
+        };
+        format!("{name}: {condition} else {policy}")
+    }
+
     fn step(&mut self) -> String {
-        match self.g.below(12) {
+        match self.g.below(15) {
+            12..15 => {
+                let rules: Vec<String> = (0..1 + self.g.below(3)).map(|_| self.rule()).collect();
+                format!("|> expect {{ {} }}", rules.join(", "))
+            }
             0..5 => format!("|> where {}", self.condition(2)),
             5..8 => {
                 let kind = *self.g.pick(&[Kind::Whole, Kind::Real, Kind::Text]);
@@ -275,6 +305,11 @@ struct World<'a> {
     checked: &'a Checked,
     sources: BTreeMap<usize, Vec<Row>>,
     tables: BTreeMap<usize, Vec<Row>>,
+    /// Rules that are contradicted by a row.
+    wrong: std::cell::RefCell<Vec<String>>,
+    /// The program after proving, and the places of refuted rules.
+    after: &'a Checked,
+    refuted: &'a [flowc_ir::Origin],
 }
 
 fn ran(program: &Program, row: &Row) -> Option<Row> {
@@ -299,7 +334,12 @@ impl World<'_> {
             Input::Flow(index) => {
                 let flow = &self.checked.flows[index];
                 let first = self.rows(flow.input);
-                flow.steps.iter().fold(first, |rows, step| self.step(rows, &step.operation, step.rows.schema.len()))
+                flow.steps.iter().enumerate().fold(first, |rows, (at, step)| match &step.operation {
+                    Operation::Expect(expect) => {
+                        self.expected(rows, expect, &self.after.flows[index].steps[at].operation)
+                    }
+                    other => self.step(rows, other, step.rows.schema.len()),
+                })
             }
             other => panic!("{other:?} is not generated"),
         }
@@ -311,6 +351,9 @@ impl World<'_> {
             Operation::Transform(program) => rows.iter().filter_map(|row| ran(program, row)).collect(),
             Operation::Lookup { table, kind, on, .. } => {
                 rows.iter().flat_map(|row| self.found(row, *table, *kind, on)).collect()
+            }
+            Operation::Mark { table, column, value } => {
+                rows.iter().filter_map(|row| self.marked(row, *table, *column, value)).collect()
             }
             Operation::Union { align, others } => {
                 let mut all: Vec<Row> = rows.iter().filter_map(|row| ran(align, row)).collect();
@@ -326,6 +369,43 @@ impl World<'_> {
             }
             other => panic!("{other:?} is not generated"),
         }
+    }
+
+    /// Judges rows; those that break a rule of `fail` stop a run.
+    fn expected(&self, rows: Vec<Row>, expect: &Expect, after: &Operation) -> Vec<Row> {
+        let Operation::Expect(after) = after else { panic!("the step is the same") };
+        let mut kept = rows;
+        for (rule, now) in expect.rules.iter().zip(&after.rules) {
+            let Some(passes) = rule.passes else { continue };
+            for row in &kept {
+                let holds = row[passes] == Value::Boolean(true);
+                let wrong = now.passes.is_none() && !holds || self.refuted.contains(&rule.origin) && holds;
+                if wrong {
+                    self.wrong
+                        .borrow_mut()
+                        .push(format!("rule `{}` is decided, and {:?} of {row:?}", rule.name, row[passes]));
+                }
+            }
+        }
+        for rule in expect.rules.iter().filter(|r| r.policy == Policy::Fail) {
+            kept.retain(|row| rule.passes.is_none_or(|passes| row[passes] == Value::Boolean(true)));
+        }
+        kept
+    }
+
+    fn marked(&self, row: &Row, table: usize, column: usize, wanted: &Expr) -> Option<Row> {
+        let wanted_value = eval(wanted, row, &EvalContext::default()).ok()?;
+        let of = &self.checked.tables[table].spec.schema.fields[column].ty.data;
+        let theirs =
+            self.tables[&table].iter().map(|other| flowc_ir::cast::cast_value(&other[column], of, &wanted.ty.data));
+        let theirs: Vec<Value> = theirs.collect::<Result<_, _>>().ok()?;
+        let answer = match wanted_value.is_null() {
+            true => Value::Null,
+            false if theirs.iter().any(|v| !v.is_null() && *v == wanted_value) => Value::Boolean(true),
+            false if theirs.iter().any(Value::is_null) => Value::Null,
+            false => Value::Boolean(false),
+        };
+        Some([row.clone(), vec![answer]].concat())
     }
 
     fn found(&self, row: &Row, table: usize, kind: LookupKind, on: &Expr) -> Vec<Row> {
@@ -479,15 +559,32 @@ fn one(seed: u64, counts: &mut Counts) {
     let found = crate::prove::decide(&mut after, &|_| None);
     let refuted: Vec<flowc_ir::Origin> = found
         .iter()
-        .filter(|d| d.code == crate::codes::REFUTED_CONSTRAINT)
+        .filter(|d| [crate::codes::REFUTED_CONSTRAINT, crate::codes::REFUTED_RULE].contains(&d.code))
         .map(|d| crate::check::origin(d.span))
         .collect();
     let sources = before.sources.iter().map(|s| data(&mut g, &s.spec.schema, &s.facts)).enumerate().collect();
     let tables = before.tables.iter().map(|t| data(&mut g, &t.spec.schema, &t.facts)).enumerate().collect();
-    let world = World { checked: &before, sources, tables };
+    let world =
+        World { checked: &before, sources, tables, wrong: Default::default(), after: &after, refuted: &refuted };
+    let rules = |checked: &Checked| {
+        let steps = checked.flows.iter().flat_map(|f| &f.steps);
+        let all = steps.filter_map(|s| match &s.operation {
+            Operation::Expect(expect) => Some(expect.rules.iter().filter(|r| r.passes.is_some()).count()),
+            _ => None,
+        });
+        all.sum::<usize>()
+    };
+    counts.rules_proved += rules(&before) - rules(&after);
+    counts.rules_refuted += found.iter().filter(|d| d.code == crate::codes::REFUTED_RULE).count();
     for (sink, after) in before.sinks.iter().zip(&after.sinks) {
         let rows = world.rows(sink.input);
         counts.rows += rows.len();
+        if let Some(why) = world.wrong.borrow().first() {
+            panic!(
+                "FLOWC_SEED={seed}: {why}\n{text}\n{:#?}",
+                catalog.tables.values().map(|t| &t.constraints).collect::<Vec<_>>()
+            );
+        }
         if let Err(why) = judged(sink, &after.program.steps, &refuted, &rows, counts) {
             panic!(
                 "FLOWC_SEED={seed}: {why}\n{text}\n{:#?}",
@@ -511,5 +608,6 @@ fn no_row_of_a_program_contradicts_a_proof() {
     println!("{counts:?}");
     assert!(counts.wrong * 4 < counts.programs, "most programs should be right: {counts:?}");
     assert!(counts.proved * 20 > counts.programs && counts.refuted * 50 > counts.programs, "{counts:?}");
+    assert!(counts.rules_proved * 30 > counts.programs && counts.rules_refuted * 100 > counts.programs, "{counts:?}");
     assert!(counts.rows > counts.programs * 5, "{counts:?}");
 }
