@@ -171,6 +171,7 @@ async fn source_rows(
             schema: spec.schema.clone(),
             predicate: None,
             version: request.from,
+            promises: vec![],
             origin: spec.origin,
         };
         return table_rows(connectors, &table, request.limit).await;

@@ -174,3 +174,43 @@ fn an_unknown_code_offers_the_nearest() {
     let ran = project.flowc(&["explain", "E0299"]).expect(2);
     assert!(ran.stderr.contains("E02"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_proof_does_not_outlive_what_it_rests_on() {
+    let project = Project::new();
+    project.table("t", "id: long, value: double", &[r#"{"id": 1, "value": 2.5}"#]);
+    project.alter("t", "ADD CONSTRAINT", |m| m["configuration"]["delta.constraints.sane"] = "value > 0".into());
+    project.alter("t", "ADD CONSTRAINT", |m| m["configuration"]["delta.constraints.other"] = "id > 0".into());
+    project.write(
+        "p.flow",
+        "source s = delta(\"t\")\nflow f = s |> extend twice = value * 2\n\
+         sink out = f -> delta(\"out\") { constraint positive: twice > 0 }\n",
+    );
+    let json = project.flowc(&["check", "--format", "json", "p.flow"]).expect(0).json();
+    let facts =
+        serde_json::json!(["value > 0.0 (constraint `sane` of `s`)", "twice = value * 2 (`extend` of `f`, p.flow:2)"]);
+    assert_eq!(json["proved"][0]["facts"], facts, "{json:#}");
+    project.flowc(&["build", "p.flow", "-o", "dist"]).expect(0);
+    let built = || {
+        let mut command = std::process::Command::new(project.path().join("dist/p"));
+        crate::support::Ran::of(command.env("NO_COLOR", "1"))
+    };
+    built().expect(0);
+    // Another constraint may go.
+    let without = |m: &mut serde_json::Value, name: &str| {
+        m["configuration"].as_object_mut().unwrap().remove(&format!("delta.constraints.{name}"));
+    };
+    project.alter("t", "DROP CONSTRAINT", |m| without(m, "other"));
+    project.table("t", "id: long, value: double", &[r#"{"id": 2, "value": 3.5}"#]);
+    built().expect(0);
+    project.alter("t", "DROP CONSTRAINT", |m| without(m, "sane"));
+    project.table("t", "id: long, value: double", &[r#"{"id": 3, "value": -3.5}"#]);
+    let ran = built().expect(1);
+    assert!(ran.stderr.contains("R0225") && ran.stderr.contains("no longer has `sane`"), "{}", ran.stderr);
+    assert_eq!(project.rows("out").len(), 2);
+    // Checked again, the constraint is open, and tested.
+    let checked = project.flowc(&["check", "p.flow"]).expect(0);
+    assert!(checked.stdout.contains("W0821"), "{}", checked.stdout);
+    let ran = project.flowc(&["run", "p.flow"]).expect(1);
+    assert!(ran.stderr.contains("R0105"), "{}", ran.stderr);
+}

@@ -85,8 +85,10 @@ pub enum Decision {
 /// A condition that every row of a table fulfils, whoever wrote it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableFact {
-    /// What says so: ``constraint `positive` ``.
-    pub what: String,
+    /// What says so: `constraint`, or `generated column`.
+    pub what: &'static str,
+    /// Its name.
+    pub name: String,
     /// Over the columns of the source or table.
     pub condition: Expr,
 }

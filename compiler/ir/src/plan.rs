@@ -105,6 +105,9 @@ pub struct SourceSpec {
     pub quarantine: Option<Schema>,
     /// Where to begin when nothing has been read yet: this version's changes are included. None: with the snapshot of now.
     pub start: Option<VersionSpec>,
+    /// Constraints and generated columns of the table, name and SQL, that proofs rest on: a version that lacks one of them is not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub promises: Vec<(String, String)>,
     /// The declaration.
     pub origin: Origin,
 }
@@ -122,6 +125,9 @@ pub struct TableSpec {
     pub predicate: Option<Program>,
     /// Pinned to a version; none: the newest when an epoch starts.
     pub version: Option<VersionSpec>,
+    /// Constraints and generated columns of the table, name and SQL, that proofs rest on: a version that lacks one of them is not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub promises: Vec<(String, String)>,
     /// The declaration.
     pub origin: Origin,
 }

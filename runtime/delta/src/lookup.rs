@@ -3,7 +3,7 @@
 use crate::catalog;
 use crate::codes;
 use crate::log::Snapshot;
-use crate::scan::Scan;
+use crate::scan::{Scan, promised};
 use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
 use flowc_ir::plan::TableSpec;
@@ -56,6 +56,7 @@ impl DeltaTable {
 
 fn scan(spec: &TableSpec, storage: &Storage, snapshot: &Snapshot) -> Result<Scan, RunError> {
     let what = format!("table `{}` ({})", spec.name, storage.location());
+    promised(&what, snapshot, &spec.promises).map_err(|e| e.at(spec.origin))?;
     Scan::new(storage, &what, snapshot, &spec.schema, spec.predicate.as_ref()).map_err(|e| e.at(spec.origin))
 }
 

@@ -5,8 +5,8 @@ use crate::codes;
 use crate::convert;
 use crate::facts::{Column, FileFacts, RowGroupFacts};
 use crate::file_reader::FileReader;
-use crate::log::features::Features;
-use crate::log::{Add, Snapshot, actions::DeletionVector, deletion};
+use crate::log::features::{self, Features};
+use crate::log::{Add, Metadata, Snapshot, actions::DeletionVector, deletion};
 use crate::partition;
 use crate::prune::may_match;
 use crate::schema::{self, DeltaField};
@@ -296,6 +296,21 @@ pub fn differences(table: &[DeltaField], wanted: &Schema) -> Vec<String> {
             .then(|| format!("`{}` is {} there, {} in the program", field.name, declared.ty, field.ty))
     };
     wanted.fields.iter().filter_map(difference).collect()
+}
+
+/// Whether a version of a table promises of its rows what proofs rest on.
+pub fn promised(what: &str, snapshot: &Snapshot, promises: &[(String, String)]) -> Result<(), RunError> {
+    let fields = schema::parse(&snapshot.metadata.schema_string).map_err(|e| e.reading(what))?;
+    let broken = broken_promises(&snapshot.metadata, &fields, promises);
+    if broken.is_empty() { Ok(()) } else { Err(changed(what, snapshot.version, &broken.join("; "))) }
+}
+
+/// What the table no longer promises of its rows, of what proofs rest on.
+pub fn broken_promises(metadata: &Metadata, fields: &[DeltaField], promises: &[(String, String)]) -> Vec<String> {
+    let (constraints, generated) = (features::constraints(metadata, fields), features::generated(fields));
+    let kept = |promise: &&(String, String)| constraints.contains(*promise) || generated.contains(*promise);
+    let broken = promises.iter().filter(|promise| !kept(promise));
+    broken.map(|(name, sql)| format!("it no longer has `{name}`, on which a proof rests: `{sql}`")).collect()
 }
 
 /// Whether a column of the table can be read as the program wants it. Structs may have got further fields.

@@ -6,7 +6,7 @@ use crate::codes;
 use crate::log::commits::{Listing, commit_path, read_commit};
 use crate::log::features::Features;
 use crate::log::{Add, Commit, Snapshot};
-use crate::scan::{Scan, changed, differences, unreadable};
+use crate::scan::{Scan, broken_promises, changed, differences, promised, unreadable};
 use crate::schema::{self, DeltaField};
 use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
@@ -60,6 +60,7 @@ impl DeltaSource {
         let opened = Snapshot::load(&storage, None).await.map_err(|e| e.reading(&what).at(spec.origin))?;
         let scan = Scan::new(&storage, &what, &opened, &spec.schema, spec.predicate.as_ref())
             .map_err(|e| e.at(spec.origin))?;
+        promised(&what, &opened, &spec.promises).map_err(|e| e.at(spec.origin))?;
         let (table, mut opened) = (opened.metadata.id.clone(), opened);
         let files: Files = Arc::new(opened.ordered_files());
         opened.files.clear();
@@ -193,6 +194,9 @@ impl DeltaSource {
             wanted.fields.retain(|f| fields.iter().any(|t| t.name == f.name) || !f.ty.nullable);
         }
         let mut wrong = differences(&fields, &wanted);
+        if commit.version > self.opened.version {
+            wrong.extend(broken_promises(metadata, &fields, &self.spec.promises));
+        }
         if self.opened.metadata.partition_columns != metadata.partition_columns {
             wrong.push("it is partitioned by other columns".into());
         }

@@ -679,10 +679,12 @@ fn span_at(at: flowc_ir::Origin) -> Span {
     Span::new(flowc_syntax::span::FileId(at.file), at.start as usize, at.end as usize)
 }
 
-/// Whether two expressions are the same, or are stored as the same SQL: `date(at)` and `at as date` are.
+/// Whether two expressions are the same, or are stored as the same SQL, or mean the same: `date(at)` and `at as date`, `x > 0` and `x > 0.0` do.
 fn same_meaning(writer: &Writer, a: &Expr, b: &Expr) -> bool {
     let stored = |e: &Expr| sql::to_spark_sql(&writer.by_position(e), &writer.schema()).ok();
-    without_places(a) == without_places(b) || stored(a).is_some_and(|text| Some(text) == stored(b))
+    without_places(a) == without_places(b)
+        || stored(a).is_some_and(|text| Some(text) == stored(b))
+        || crate::prove::same(a, b)
 }
 
 /// The expression without its places, to compare what it means.

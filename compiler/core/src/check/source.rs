@@ -56,6 +56,7 @@ impl Checker<'_> {
             checked.sources.push(CheckedSource {
                 facts,
                 spec: SourceSpec {
+                    promises: vec![],
                     name: source.name.text.clone(),
                     connector: opened.connector,
                     quarantine: kept.then(|| opened.schema.clone()),
@@ -89,6 +90,7 @@ impl Checker<'_> {
             checked.tables.push(CheckedTable {
                 facts,
                 spec: TableSpec {
+                    promises: vec![],
                     name: table.name.text.clone(),
                     connector: opened.connector,
                     schema: opened.schema,

@@ -35,14 +35,14 @@ impl Checker<'_> {
         for (name, text) in &info.constraints {
             let condition = typed(text).filter(|e| e.ty.data == DataType::Boolean);
             let moved = condition.and_then(|e| over(&e, &info.schema, schema));
-            facts.extend(moved.map(|condition| TableFact { what: format!("constraint `{name}`"), condition }));
+            facts.extend(moved.map(|condition| TableFact { what: "constraint", name: name.clone(), condition }));
         }
         for (name, text) in &info.generated {
             let Some(column) = rows.own(name) else { continue };
             let value = typed(text).and_then(|value| self.widened_silently(value, column));
             let condition = value.and_then(|value| self.same_value(column, value, super::origin(span)));
             let moved = condition.and_then(|e| over(&e, &info.schema, schema));
-            facts.extend(moved.map(|condition| TableFact { what: format!("generated column `{name}`"), condition }));
+            facts.extend(moved.map(|condition| TableFact { what: "generated column", name: name.clone(), condition }));
         }
         facts
     }

@@ -66,6 +66,7 @@ impl Builder {
         let device = schema(&[("id", id()), ("site", Type::new(DataType::String))]);
         let (info, origin) = (TableInfo::default(), Origin::default());
         let spec = SourceSpec {
+            promises: vec![],
             quarantine: None,
             name: "sensor".into(),
             connector: delta("/sensor"),
@@ -85,6 +86,7 @@ impl Builder {
             facts: vec![],
         };
         let spec = TableSpec {
+            promises: vec![],
             name: "device".into(),
             connector: delta("/device"),
             schema: device,

@@ -65,7 +65,7 @@ impl<'a> Follower<'a> {
             Input::Source(index) => self.source(index),
             Input::Malformed(index) => {
                 let name = format!("{}.malformed", self.checked.sources[index].spec.name);
-                read(&malformed_schema(), &name, &[])
+                read(&malformed_schema(), &name, &[], None)
             }
             Input::Table(index) => self.table(index),
             Input::Flow(index) => {
@@ -106,7 +106,7 @@ impl<'a> Follower<'a> {
 
     fn source(&mut self, index: usize) -> Knowledge {
         let source = &self.checked.sources[index];
-        let mut known = read(&source.spec.schema, &source.spec.name, &source.facts);
+        let mut known = read(&source.spec.schema, &source.spec.name, &source.facts, Some(Input::Source(index)));
         if let Some(program) = &source.derive {
             let (name, origin) = (&source.spec.name, source.spec.origin);
             let speaker = Speaker { source: &format!("event time of `{name}`"), origin, flow: name, warns: true };
@@ -117,7 +117,7 @@ impl<'a> Follower<'a> {
 
     fn table(&mut self, index: usize) -> Knowledge {
         let table = &self.checked.tables[index];
-        read(&table.spec.schema, &table.spec.name, &table.facts)
+        read(&table.spec.schema, &table.spec.name, &table.facts, Some(Input::Table(index)))
     }
 
     fn step(&mut self, mut known: Knowledge, flow: usize, at: usize) -> Knowledge {
@@ -178,6 +178,7 @@ impl<'a> Follower<'a> {
                         text: format!("{} is not null", expression::name(&element.name)),
                         source: speaker.source.to_string(),
                         origin: Some(step.origin),
+                        promise: None,
                     };
                     known.learn(&present(variable, &element.ty.data), true, &|_| vec![reason.clone()]);
                 }
@@ -222,6 +223,7 @@ impl<'a> Follower<'a> {
                 text: format!("{} in {}.{}", show(e, &[]), expression::name(&spec.name), expression::name(&field.name)),
                 source: format!("rows of `{}`", spec.name),
                 origin: Some(e.origin),
+                promise: None,
             };
             if let Some(function) = flowc_ir::functions::find("equal") {
                 let kind = ExprKind::Call { function, args: vec![wanted, theirs] };
@@ -256,7 +258,7 @@ impl<'a> Follower<'a> {
         let (at, step) = (e.origin, speaker.origin);
         let inside = at.file == step.file && at.start >= step.start && at.end <= step.end && at.start < at.end;
         let text = inside.then(|| (self.written)(at)).flatten().unwrap_or_else(|| show(e, names));
-        Reason { text, source: speaker.source.to_string(), origin: Some(if inside { at } else { step }) }
+        Reason { text, source: speaker.source.to_string(), origin: Some(if inside { at } else { step }), promise: None }
     }
 
     /// Filters and computes.
@@ -422,20 +424,22 @@ fn hidden(name: &str) -> Option<&str> {
 }
 
 /// What a table or a source is known to hold.
-fn read(schema: &Schema, name: &str, facts: &[TableFact]) -> Knowledge {
+fn read(schema: &Schema, name: &str, facts: &[TableFact], input: Option<Input>) -> Knowledge {
     let mut known = Knowledge::default();
     known.read(&schema.fields, &|field| Reason {
         text: format!("{} is not null", expression::name(&field.name)),
         source: format!("schema of `{name}`"),
         origin: None,
+        promise: None,
     });
     let names: Vec<String> = schema.fields.iter().map(|f| expression::name(&f.name)).collect();
     for fact in facts {
         let condition = known.over(&fact.condition);
-        let source = format!("{} of `{name}`", fact.what);
+        let source = format!("{} `{}` of `{name}`", fact.what, fact.name);
         // Values are numbered as the columns are.
         known.learn(&condition, false, &|part| {
-            vec![Reason { text: show(part, &names), source: source.clone(), origin: None }]
+            let promise = input.map(|input| (input, fact.name.clone()));
+            vec![Reason { text: show(part, &names), source: source.clone(), origin: None, promise }]
         });
     }
     known

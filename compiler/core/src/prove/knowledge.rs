@@ -1,6 +1,7 @@
 //! What is known of the rows between two steps: the values that were ever made for them, how they were computed, and the conditions that they fulfil.
 //! Values are only added, never changed, so nothing has to be forgotten when a column is dropped or replaced.
 
+use crate::checked::Input;
 use crate::optimize::analysis::{can_fail, columns_of, conjuncts, map_columns};
 use flowc_ir::{DataType, Expr, ExprKind, Field, Origin, Type, Value};
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ pub struct Reason {
     pub source: String,
     /// Where that stands; none: in a table.
     pub origin: Option<Origin>,
+    /// What a table promises: the source or table, and the name of the constraint or generated column.
+    pub promise: Option<(Input, String)>,
 }
 
 /// A value of a row.

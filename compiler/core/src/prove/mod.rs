@@ -24,3 +24,4 @@ mod witness;
 
 pub use knowledge::Reason;
 pub(crate) use obligations::decide;
+pub(crate) use terms::same;

@@ -1,6 +1,6 @@
 //! What has to hold, and what became of it: the constraints of sinks, and with the rules of flows everything together.
 
-use crate::checked::{Checked, CheckedSink, Decision, Obligation, ObligationKind, Owner};
+use crate::checked::{Checked, CheckedSink, Decision, Input, Obligation, ObligationKind, Owner};
 use crate::codes;
 use crate::explain::expression::{self, show};
 use crate::optimize::analysis::columns_of;
@@ -32,7 +32,7 @@ pub(crate) fn decide(checked: &mut Checked, written: Written<'_>) -> Vec<Diagnos
     }
     // Flows that no sink reads are of interest as well.
     for index in 0..checked.flows.len() {
-        follower.input(crate::checked::Input::Flow(index));
+        follower.input(Input::Flow(index));
     }
     let rules = std::mem::take(&mut follower.rules);
     let mut dead = std::mem::take(&mut follower.dead);
@@ -45,7 +45,35 @@ pub(crate) fn decide(checked: &mut Checked, written: Written<'_>) -> Vec<Diagnos
     }
     checked.obligations = rules::decide(checked, rules, written, &mut found);
     checked.obligations.append(&mut decided);
+    rest_on(checked);
     found
+}
+
+/// Notes in sources and tables what the proofs need of them: a run does not read a version that no longer promises it.
+fn rest_on(checked: &mut Checked) {
+    let mut needed: BTreeSet<(Input, String)> = BTreeSet::new();
+    for obligation in &checked.obligations {
+        if let Decision::Proved(facts) = &obligation.decision {
+            needed.extend(facts.iter().filter_map(|f| f.promise.clone()));
+        }
+    }
+    let of = |info: &flowc_ir::catalog::TableInfo, name: &String| {
+        let all = info.constraints.iter().chain(&info.generated);
+        all.filter(|(n, _)| n == name).cloned().collect::<Vec<_>>()
+    };
+    for (input, name) in needed {
+        match input {
+            Input::Source(index) => {
+                let source = &mut checked.sources[index];
+                source.spec.promises.extend(of(&source.info, &name));
+            }
+            Input::Table(index) => {
+                let table = &mut checked.tables[index];
+                table.spec.promises.extend(of(&table.info, &name));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The obligations of a sink.
@@ -69,7 +97,7 @@ impl SinkPart<'_> {
             match step {
                 ProgramStep::Let(e) => {
                     let text = format!("{} = {}", names[known.columns.len()], show(e, &names));
-                    let reason = Reason { text, source: source.clone(), origin: Some(self.sink.origin) };
+                    let reason = Reason { text, source: source.clone(), origin: Some(self.sink.origin), promise: None };
                     let variable = known.defined(known.over(e), Some(reason));
                     known.columns.push(variable);
                 }
@@ -138,13 +166,9 @@ impl SinkPart<'_> {
 
     fn flow_name(&self) -> &str {
         match self.sink.input {
-            crate::checked::Input::Flow(index) | crate::checked::Input::Rejected(index) => {
-                &self.checked.flows[index].name
-            }
-            crate::checked::Input::Source(index) | crate::checked::Input::Malformed(index) => {
-                &self.checked.sources[index].spec.name
-            }
-            crate::checked::Input::Table(index) => &self.checked.tables[index].spec.name,
+            Input::Flow(index) | Input::Rejected(index) => &self.checked.flows[index].name,
+            Input::Source(index) | Input::Malformed(index) => &self.checked.sources[index].spec.name,
+            Input::Table(index) => &self.checked.tables[index].spec.name,
         }
     }
 
@@ -153,7 +177,7 @@ impl SinkPart<'_> {
         let what = described(name, kind);
         let rule = format!("|> expect {{ {}: {text} else quarantine }}", quote_name(name));
         let place = match self.sink.input {
-            crate::checked::Input::Flow(_) => format!("at the end of `{flow}`:\n    {rule}"),
+            Input::Flow(_) => format!("at the end of `{flow}`:\n    {rule}"),
             _ => format!("in a flow that the sink reads:\n    flow checked = {}\n        {rule}", quote_name(flow)),
         };
         Diagnostic::warning(
@@ -172,7 +196,7 @@ impl SinkPart<'_> {
             span(origin),
             format!("no row of `{flow}` can fulfil {}", described(name, kind)),
         )
-        .label(format!("not true, for example, of the row {row}"));
+        .label(not_true(row));
         for fact in facts {
             let at = span(fact.origin.unwrap_or(self.sink.origin));
             diagnostic = diagnostic.also(at, format!("{}: {}", fact.source, fact.text));
@@ -249,7 +273,12 @@ pub(super) fn row(known: &Knowledge, witness: &BTreeMap<usize, Value>, names: &[
             parts.push(format!("{name}: {}", shown(value, data)));
         }
     }
-    format!("{{ {} }}", parts.join(", "))
+    if parts.is_empty() { String::new() } else { format!("{{ {} }}", parts.join(", ")) }
+}
+
+/// What to say of a condition that no row fulfils.
+pub(super) fn not_true(row: &str) -> String {
+    if row.is_empty() { "true of no row".into() } else { format!("not true, for example, of the row {row}") }
 }
 
 fn shown(value: &Value, data: &flowc_ir::DataType) -> String {

@@ -5,7 +5,7 @@ use crate::codes;
 use crate::prove::decide::Verdict;
 use crate::prove::follow::{Judged, Written};
 use crate::prove::knowledge::{Reason, constant};
-use crate::prove::obligations::span;
+use crate::prove::obligations::{not_true, span};
 use flowc_ir::graph::ExpectRule;
 use flowc_ir::{DataType, Expr, ExprKind, ProgramStep, Type, Value};
 use flowc_syntax::diagnostic::Diagnostic;
@@ -72,8 +72,7 @@ fn leave_out(flow: &mut CheckedFlow, at: usize, place: usize) {
 
 fn refuted(flow: &str, rule: &ExpectRule, row: &str, facts: &[Reason]) -> Diagnostic {
     let message = format!("no row can pass the rule `{}` of `{flow}`", rule.name);
-    let mut diagnostic = Diagnostic::error(codes::REFUTED_RULE, span(rule.origin), message)
-        .label(format!("not true, for example, of the row {row}"));
+    let mut diagnostic = Diagnostic::error(codes::REFUTED_RULE, span(rule.origin), message).label(not_true(row));
     let mut tables = vec![];
     for fact in facts.iter().filter(|f| !is_own(f, rule)) {
         match fact.origin {

@@ -5,7 +5,7 @@
 
 use crate::optimize::analysis::depends_on_epoch;
 use crate::prove::set::is_followed;
-use flowc_ir::cast::cast_can_fail;
+use flowc_ir::cast::{cast_can_fail, cast_value};
 use flowc_ir::eval::EvalContext;
 use flowc_ir::functions::{self, Call, FunctionRef};
 use flowc_ir::{CastFailure, DataType, Expr, ExprKind, LocalId, Type, Value};
@@ -165,6 +165,11 @@ impl Terms {
                 if value.ty.data == e.ty.data {
                     return args[0];
                 }
+                if let Shape::Literal(constant) = &self[args[0]].shape
+                    && let Ok(constant) = cast_value(constant, &value.ty.data, &e.ty.data)
+                {
+                    return self.add(Shape::Literal(constant), vec![], e.ty.data.clone());
+                }
                 let on_failure = if total { CastFailure::Never } else { *on_failure };
                 self.add(Shape::Cast(on_failure), args, e.ty.data.clone())
             }
@@ -315,6 +320,20 @@ impl Terms {
         self.known.insert(key, self.list.len() - 1);
         self.list.len() - 1
     }
+}
+
+/// Whether two expressions over the same columns mean the same, as far as their forms tell.
+pub(crate) fn same(a: &Expr, b: &Expr) -> bool {
+    let mut terms = Terms::default();
+    let mut columns = BTreeMap::new();
+    for e in [a, b] {
+        e.walk(&mut |e| {
+            if let ExprKind::Column(slot) = e.kind {
+                columns.entry(slot).or_insert_with(|| terms.variable(slot, &e.ty.data));
+            }
+        });
+    }
+    terms.expression(a, &columns) == terms.expression(b, &columns)
 }
 
 impl Term {

@@ -215,8 +215,9 @@ fn source(r: &mut Reader<'_>) -> Parsed<SourceSpec> {
     let schema = columns(r)?;
     let quarantine = if r.eat_word("quarantine") { Some(r.schema()?) } else { None };
     let start = if r.eat_word("start") { Some(r.json()?) } else { None };
+    let promises = clause(r, "promises")?;
     let predicate = predicate(r, &schema)?;
-    Ok(SourceSpec { name, connector, schema, predicate, quarantine, start, origin })
+    Ok(SourceSpec { name, connector, schema, predicate, quarantine, start, promises, origin })
 }
 
 fn table(r: &mut Reader<'_>) -> Parsed<TableSpec> {
@@ -224,8 +225,9 @@ fn table(r: &mut Reader<'_>) -> Parsed<TableSpec> {
     let origin = r.origin()?;
     let schema = columns(r)?;
     let version = if r.eat_word("version") { Some(r.json()?) } else { None };
+    let promises = clause(r, "promises")?;
     let predicate = predicate(r, &schema)?;
-    Ok(TableSpec { name, connector, schema, predicate, version, origin })
+    Ok(TableSpec { name, connector, schema, predicate, version, promises, origin })
 }
 
 /// A clause whose value is JSON; its type's default where it is left out.

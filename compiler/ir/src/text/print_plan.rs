@@ -200,6 +200,7 @@ fn source(p: &mut Printer, spec: &SourceSpec) {
         p.line(1);
         p.push(format!("start {}", json(start)));
     }
+    promises(p, &spec.promises);
     predicate(p, spec.predicate.as_ref(), &spec.schema);
 }
 
@@ -212,7 +213,15 @@ fn table(p: &mut Printer, spec: &TableSpec) {
         p.line(1);
         p.push(format!("version {}", json(version)));
     }
+    promises(p, &spec.promises);
     predicate(p, spec.predicate.as_ref(), &spec.schema);
+}
+
+fn promises(p: &mut Printer, promises: &[(String, String)]) {
+    if !promises.is_empty() {
+        p.line(1);
+        p.push(format!("promises {}", json(&promises)));
+    }
 }
 
 fn columns(p: &mut Printer, schema: &Schema) {

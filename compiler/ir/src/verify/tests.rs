@@ -134,6 +134,7 @@ pub(crate) fn plan() -> Plan {
     let connector = Connector::Delta { location: "/t".into() };
     let origin = Origin::default();
     let lines = SourceSpec {
+        promises: vec![],
         name: "lines".into(),
         connector: Connector::Json { glob: "/lines/*".into() },
         schema: Schema::new(vec![schema.fields[0].clone()]),
@@ -146,6 +147,7 @@ pub(crate) fn plan() -> Plan {
         pipeline: "p".into(),
         sources: vec![
             SourceSpec {
+                promises: vec![],
                 name: "s".into(),
                 connector: connector.clone(),
                 predicate: Some(positive(&schema)),
@@ -157,6 +159,7 @@ pub(crate) fn plan() -> Plan {
             lines,
         ],
         tables: vec![TableSpec {
+            promises: vec![],
             name: "device".into(),
             connector: connector.clone(),
             schema: table,

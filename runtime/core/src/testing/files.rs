@@ -46,6 +46,7 @@ fn reader(directory: &str, table: &str, out: &Path) -> Planned {
     let source = p.source("in");
     p.plan.sources[0].connector = Connector::Parquet { glob: directory.into() };
     p.plan.tables.push(TableSpec {
+        promises: vec![],
         name: "wanted".into(),
         connector: Connector::Csv { glob: table.into(), header: true, delimiter: ';', quote: '"', null: String::new() },
         schema: row_schema(),

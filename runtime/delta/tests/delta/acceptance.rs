@@ -64,6 +64,7 @@ async fn check(location: &str, folder: &Path, version: Option<u64>) -> usize {
     assert_eq!(info.unreadable, Vec::<String>::new());
 
     let spec = TableSpec {
+        promises: vec![],
         name: "t".into(),
         connector,
         schema: info.schema.clone(),

@@ -58,6 +58,7 @@ pub fn sink_spec(schema: Schema, partition_by: &[&str]) -> SinkSpec {
 
 pub fn source_spec(schema: Schema) -> SourceSpec {
     SourceSpec {
+        promises: vec![],
         quarantine: None,
         name: "in".into(),
         connector: connector(),
@@ -103,6 +104,7 @@ pub async fn append(storage: &Storage, schema: &Schema, application: &str, batch
 /// The rows of a table at a version, read as a lookup table reads them.
 pub async fn table_rows(storage: &Storage, schema: &Schema, version: Option<u64>) -> Vec<RecordBatch> {
     let spec = TableSpec {
+        promises: vec![],
         name: "t".into(),
         connector: connector(),
         schema: schema.clone(),

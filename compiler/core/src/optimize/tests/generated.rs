@@ -225,6 +225,7 @@ fn generated(seed: u64) -> (Plan, Data, Data) {
         });
     }
     let sources = vec![SourceSpec {
+        promises: vec![],
         name: "s".into(),
         connector: delta(),
         schema: source,
@@ -233,8 +234,15 @@ fn generated(seed: u64) -> (Plan, Data, Data) {
         start: None,
         origin,
     }];
-    let tables =
-        vec![TableSpec { name: "t".into(), connector: delta(), schema: table, predicate: None, version: None, origin }];
+    let tables = vec![TableSpec {
+        promises: vec![],
+        name: "t".into(),
+        connector: delta(),
+        schema: table,
+        predicate: None,
+        version: None,
+        origin,
+    }];
     let mut plan = Plan { pipeline: "p".into(), sources, tables, sinks, graph: maker.graph };
     // Nothing runs what leads to no sink.
     super::super::edit::renumber(&mut plan);

@@ -214,7 +214,7 @@ impl Conditions<'_> {
 }
 
 fn reason(text: &str) -> Reason {
-    Reason { text: text.into(), source: "test".into(), origin: None }
+    Reason { text: text.into(), source: "test".into(), origin: None, promise: None }
 }
 
 fn case(g: &mut Generator) -> Case {

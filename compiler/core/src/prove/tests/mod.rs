@@ -369,6 +369,29 @@ fn what_an_open_constraint_offers_is_enough() {
     }
 }
 
+#[test]
+fn a_constraint_is_the_tables_however_its_numbers_are_written() {
+    for (declared, stored, same) in [
+        ("x > 0", "x > 0.0", true),
+        ("x > 0", "0 < x", true),
+        ("x between 0 and 10", "x >= 0.0 AND x <= 1e1", true),
+        ("not (x > 3)", "x <= 3", true),
+        ("x > 0", "x >= 0", false),
+        ("x > 0.5", "x > 0.25", false),
+    ] {
+        let mut catalog = catalog();
+        let info = TableInfo {
+            schema: Schema::new(columns("")),
+            constraints: pairs(&[("c", stored)]),
+            ..TableInfo::default()
+        };
+        catalog.add("/w/out", info);
+        let text = format!("source t = delta(\"t\")\nsink out = t -> delta(\"out\") {{ constraint c: {declared} }}");
+        let outcome = checked(&text, &catalog);
+        assert_eq!(outcome.checked.is_some(), same, "{declared} and {stored}: {:#?}", outcome.diagnostics);
+    }
+}
+
 /// The rules of a flow by name, with what became of them; refuted ones are missing.
 fn rules(steps: &str) -> Vec<(String, bool, Vec<String>)> {
     let text =

@@ -31,7 +31,16 @@ async fn read(path: &Path, columns: &[usize], batch_rows: usize) -> (RecordBatch
     };
     let schema = Schema::new(columns.iter().map(|c| declared().fields[*c].clone()).collect());
     let (quarantine, origin) = (Some(declared()), Origin::default());
-    let spec = SourceSpec { name: "s".into(), connector, schema, predicate: None, quarantine, start: None, origin };
+    let spec = SourceSpec {
+        promises: vec![],
+        name: "s".into(),
+        connector,
+        schema,
+        predicate: None,
+        quarantine,
+        start: None,
+        origin,
+    };
     let source = FileConnectors::default().source(&spec).await.unwrap();
     let range = source.next_range(None, EpochLimits::NONE).await.unwrap().unwrap();
     let (mut rows, mut malformed) = (vec![], vec![]);
