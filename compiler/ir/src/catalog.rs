@@ -30,6 +30,9 @@ pub struct TableInfo {
     /// The ids of columns, where the table maps its columns: a column that is renamed keeps its own.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub column_ids: IndexMap<String, i64>,
+    /// Columns of Spark's `char(n)`: blanks at their ends do not count there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub padded: Vec<String>,
     /// Whether the property `delta.appendOnly` is set.
     pub append_only: bool,
     /// The table's description.

@@ -121,11 +121,18 @@ pub fn table_info(snapshot: &Snapshot) -> Result<TableInfo, CatalogError> {
         unreadable: features.unreadable,
         unwritable: features.unwritable,
         column_ids: fields.iter().filter_map(|f| Some((f.name.clone(), f.id()?))).collect(),
+        padded: fields.iter().filter(|f| is_padded(f)).map(|f| f.name.clone()).collect(),
         append_only: metadata.enabled("delta.appendOnly"),
         description: metadata.description.clone(),
         files: Some((snapshot.files.len() as u64, bytes)),
         rows: snapshot.files.values().map(|f| f.rows()).sum(),
     })
+}
+
+/// Whether a column was declared as `char(n)`.
+fn is_padded(field: &schema::DeltaField) -> bool {
+    let declared = field.metadata.get("__CHAR_VARCHAR_TYPE_STRING").and_then(|v| v.as_str());
+    declared.is_some_and(|declared| declared.starts_with("char"))
 }
 
 /// What lies where a table was expected.

@@ -32,16 +32,20 @@ impl Checker<'_> {
             typed.filter(|e| !found.iter().any(|d| d.is_error()) && means_the_same(e, text))
         };
         let mut facts = vec![];
+        // Texts that are compared by other rules than by their bytes are not followed.
+        if info.features.iter().any(|feature| feature.starts_with("collations")) {
+            return facts;
+        }
         for (name, text) in &info.constraints {
             let condition = typed(text).filter(|e| e.ty.data == DataType::Boolean);
-            let moved = condition.and_then(|e| over(&e, &info.schema, schema));
+            let moved = condition.and_then(|e| over(&e, info, schema));
             facts.extend(moved.map(|condition| TableFact { what: "constraint", name: name.clone(), condition }));
         }
         for (name, text) in &info.generated {
             let Some(column) = rows.own(name) else { continue };
             let value = typed(text).and_then(|value| self.widened_silently(value, column));
             let condition = value.and_then(|value| self.same_value(column, value, super::origin(span)));
-            let moved = condition.and_then(|e| over(&e, &info.schema, schema));
+            let moved = condition.and_then(|e| over(&e, info, schema));
             facts.extend(moved.map(|condition| TableFact { what: "generated column", name: name.clone(), condition }));
         }
         facts
@@ -65,6 +69,12 @@ fn means_the_same(e: &Expr, text: &str) -> bool {
             let (from, to) = (&value.ty.data, &e.ty.data);
             same &= zoneless(from) == zoneless(to) || !zoned(from) && !zoned(to);
         }
+        // Divided by zero it is null to Spark, and infinite or NaN to flowc.
+        ExprKind::Call { function, args }
+            if matches!(function.name, "divide" | "mod" | "pmod") && e.ty.data.is_floating() =>
+        {
+            same &= matches!(&args[1].kind, ExprKind::Literal(Value::Double(v)) if *v != 0.0);
+        }
         ExprKind::Call { function, args } if !ZONELESS.contains(&function.name) => {
             let compares = matches!(
                 function.name,
@@ -79,9 +89,12 @@ fn means_the_same(e: &Expr, text: &str) -> bool {
 }
 
 /// The condition over the columns that are read; none if one of them is not, or has another type.
-fn over(e: &Expr, table: &Schema, read: &Schema) -> Option<Expr> {
+fn over(e: &Expr, info: &TableInfo, read: &Schema) -> Option<Expr> {
+    let table = &info.schema;
     for column in columns_of(e) {
         let field = &table.fields[column];
+        // To Spark, blanks at the end of a `char(n)` do not count.
+        (!info.padded.contains(&field.name)).then_some(())?;
         read.field(&field.name).filter(|f| f.ty.data == field.ty.data)?;
     }
     let position = |column: usize| read.index_of(&table.fields[column].name).unwrap_or(usize::MAX);

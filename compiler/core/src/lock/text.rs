@@ -74,6 +74,9 @@ struct Column {
     comment: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<i64>,
+    /// `char(n)`: blanks at the end do not count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    padded: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -158,6 +161,7 @@ fn row(entry: &Entry) -> Row {
         r#type: print_type(&f.ty),
         comment: f.comment.clone(),
         id: info.column_ids.get(&f.name).copied(),
+        padded: info.padded.contains(&f.name),
     };
     let named = |(name, sql): &(String, String)| Named { name: name.clone(), sql: sql.clone() };
     Row {
@@ -192,8 +196,9 @@ fn entry(row: Row) -> Result<Entry, String> {
         Some(text) => Some(parse_at(text).ok_or_else(|| bad(format!("`{text}` is no version")))?),
         None => None,
     };
-    let (mut fields, mut ids) = (vec![], IndexMap::new());
+    let (mut fields, mut ids, mut padded) = (vec![], IndexMap::new(), vec![]);
     for column in row.columns {
+        padded.extend(column.padded.then(|| column.name.clone()));
         let ty = parse_type(&column.r#type).map_err(|e| bad(format!("the type of `{}`: {e}", column.name)))?;
         ids.extend(column.id.map(|id| (column.name.clone(), id)));
         fields.push(Field { name: column.name, ty, comment: column.comment });
@@ -215,6 +220,7 @@ fn entry(row: Row) -> Result<Entry, String> {
             unreadable: row.unreadable,
             unwritable: row.unwritable,
             column_ids: ids,
+            padded,
             description: row.description,
             files: row.files,
             rows: row.rows,

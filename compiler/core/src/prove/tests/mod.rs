@@ -59,6 +59,7 @@ fn catalog() -> FixedCatalog {
         ("c5", "b + 1 > 5"),
         ("c6", "at > TIMESTAMP '2020-01-01 00:00:00'"),
         ("c7", "x <= y"),
+        ("c8", "coalesce(x / y, 7D) > 1D"),
     ];
     catalog.add("/w/checked", table("", &promises, &[("day", "CAST(at AS DATE)"), ("n", "a * 2")]));
     catalog.add("/w/u", table("2", &[("pos", "a2 > 0"), ("range", "x2 BETWEEN 0 AND 1")], &[]));
@@ -256,6 +257,8 @@ fn what_tables_promise() {
             ("|> where day is not null", "day == date(at)", "open"),
             ("", "at > @2019-01-01T00:00:00Z", "open"),
             ("", "a == 100", "refuted"),
+            // Divided by zero: null to whoever tested it.
+            ("", "((x / y) ?? 7) > 1", "open"),
             ("", "n between 0 and 198", "proved"),
             // A contract with another type takes no facts along.
             ("|> extend z = a as long", "z >= 0", "proved"),
