@@ -205,12 +205,10 @@ fn a_proof_does_not_outlive_what_it_rests_on() {
     built().expect(0);
     project.alter("t", "DROP CONSTRAINT", |m| without(m, "sane"));
     project.table("t", "id: long, value: double", &[r#"{"id": 3, "value": -3.5}"#]);
+    // Checked against the table as it is now, the constraint is open, and tested.
     let ran = built().expect(1);
-    assert!(ran.stderr.contains("R0225") && ran.stderr.contains("no longer has `sane`"), "{}", ran.stderr);
-    assert_eq!(project.rows("out").len(), 2);
-    // Checked again, the constraint is open, and tested.
-    let checked = project.flowc(&["check", "p.flow"]).expect(0);
-    assert!(checked.stdout.contains("W0821"), "{}", checked.stdout);
+    assert!(ran.stderr.contains("W0821") && ran.stderr.contains("R0105"), "{}", ran.stderr);
     let ran = project.flowc(&["run", "p.flow"]).expect(1);
     assert!(ran.stderr.contains("R0105"), "{}", ran.stderr);
+    assert_eq!(project.rows("out").len(), 2);
 }

@@ -3,10 +3,10 @@
 use crate::common::*;
 use deltalake::logstore::object_store::ObjectStoreExt;
 use flowc_delta::log::{Snapshot, commits::commit_path};
-use flowc_delta::{DeltaSink, DeltaSource, Storage};
-use flowc_ir::plan::{SinkMode, SinkSpec, SourceSpec, VersionSpec};
+use flowc_delta::{DeltaSink, DeltaSource, DeltaTable, Storage};
+use flowc_ir::plan::{SinkMode, SinkSpec, SourceSpec, TableSpec, VersionSpec};
 use flowc_ir::{DataType, Schema};
-use flowc_runtime::{EpochLimits, Position, RunError, Source};
+use flowc_runtime::{EpochLimits, LookupTable, Position, RunError, Source};
 
 async fn open(storage: &Storage) -> DeltaSource {
     DeltaSource::open(&source_spec(numbers_schema()), storage.clone()).await.expect("opens")
@@ -303,4 +303,42 @@ async fn an_overwritten_source_names_the_commit() {
     run_epoch(&DeltaSink::new(&spec, storage.clone()), 1, &[vec![numbers(5..6, None)]]).await.expect("commits");
     let error = next(&source, Some(&first.to)).await.expect_err("rows were removed");
     assert!(error.message.contains("version 1 (WRITE"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn what_proofs_rest_on_must_stay() {
+    let storage = memory();
+    add(&storage, 0..3, "a").await;
+    let before = Snapshot::load(&storage, None).await.expect("a table").metadata;
+    let with = |constraints: &[(&str, &str)]| {
+        let mut metadata = before.clone();
+        let property = |(name, sql): &(&str, &str)| (format!("delta.constraints.{name}"), Some(sql.to_string()));
+        metadata.configuration = Some(constraints.iter().map(property).collect());
+        serde_json::json!({ "metaData": metadata }).to_string()
+    };
+    let (sane, other) = (("sane", "id >= 0"), ("other", "id < 100"));
+    put(&storage, 1, &with(&[sane, other])).await;
+    let promises = vec![("sane".to_string(), "id >= 0".to_string())];
+    let spec = SourceSpec { promises: promises.clone(), ..source_spec(numbers_schema()) };
+    let lookup = TableSpec {
+        promises,
+        name: "t".into(),
+        connector: spec.connector.clone(),
+        schema: numbers_schema(),
+        predicate: None,
+        version: None,
+        origin: Default::default(),
+    };
+    let source = DeltaSource::open(&spec, storage.clone()).await.expect("it is promised");
+    let table = DeltaTable::open(&lookup, storage.clone()).await.expect("it is promised");
+    let first = next(&source, None).await.expect("reads").expect("rows");
+    put(&storage, 2, &with(&[sane])).await;
+    assert_eq!(next(&source, Some(&first.to)).await.expect("another constraint may go"), None);
+    table.pin().await.expect("another constraint may go");
+    put(&storage, 3, &with(&[("sane", "id >= -5")])).await;
+    let error = next(&source, Some(&first.to)).await.expect_err("it says something else now");
+    assert_eq!(error.code, "R0225");
+    assert!(error.message.contains("no longer has `sane`, on which a proof rests: `id >= 0`"), "{}", error.message);
+    assert_eq!(table.pin().await.expect_err("it says something else now").code, "R0225");
+    assert_eq!(DeltaSource::open(&spec, storage.clone()).await.expect_err("not any more").code, "R0225");
 }
