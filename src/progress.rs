@@ -85,7 +85,11 @@ impl Observer for Bars {
         for source in &progress.sources {
             self.with_bar(&source.name, source.total, |bar| {
                 bar.set_position(source.rows);
-                bar.set_message(format!("{rate} rows/s  epoch {}", progress.epoch));
+                let failed = match progress.violations {
+                    0 => String::new(),
+                    n => format!("  {} violations", group(n)),
+                };
+                bar.set_message(format!("{rate} rows/s  epoch {}{failed}", progress.epoch));
             });
         }
     }

@@ -491,7 +491,8 @@ impl EpochRun {
             {
                 meter.sources[source].rows.fetch_add(rows as u64, Ordering::Relaxed);
                 meter.sources[source].malformed.fetch_add(malformed as u64, Ordering::Relaxed);
-                self.observer.progress(&meter.progress(self.options.clock.now()));
+                let violations = flow.violations();
+                self.observer.progress(&Progress { violations, ..meter.progress(self.options.clock.now()) });
             }
         }
         if let Some(halt) = held {
@@ -670,6 +671,6 @@ impl Meter {
             rows: count.rows.load(Ordering::Relaxed),
             total: count.total,
         });
-        Progress { epoch: self.epoch, sources: sources.collect(), elapsed: now - self.begun }
+        Progress { epoch: self.epoch, sources: sources.collect(), elapsed: now - self.begun, violations: 0 }
     }
 }

@@ -251,6 +251,15 @@ impl Flow {
         );
     }
 
+    /// How often rows have failed rules so far.
+    pub(crate) fn violations(&self) -> u64 {
+        let failed = self.stations.iter().map(|station| match station {
+            Station::Expect(expect, _) => expect.failed(),
+            _ => 0,
+        });
+        failed.sum()
+    }
+
     /// What the expectations came to, by node.
     pub(crate) fn judgements(&self, context: &EvalContext) -> Result<Vec<(usize, Judgement)>, RunError> {
         let judged = self.stations.iter().enumerate().filter_map(|(node, station)| match station {

@@ -64,6 +64,8 @@ pub struct Progress {
     pub sources: Vec<SourceProgress>,
     /// Microseconds since it started.
     pub elapsed: i64,
+    /// How often rows have failed rules so far: a row that fails two counts twice.
+    pub violations: u64,
 }
 
 /// How far a source is.

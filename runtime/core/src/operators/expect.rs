@@ -112,6 +112,11 @@ impl Expect {
         Ok(())
     }
 
+    /// How often rows have failed rules so far.
+    pub fn failed(&self) -> u64 {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).counts.iter().map(|c| c.failed).sum()
+    }
+
     /// Puts every removed row down to one rule: the first that it failed, of those that drop before those that quarantine.
     fn attribute(&self, counts: &mut [Counts], failing: &[(usize, BooleanBuffer)], rows: usize) {
         let mut removed: Option<BooleanBuffer> = None;
