@@ -263,7 +263,8 @@ mod tests {
     use super::*;
     use flowc_core::load::FixedLoader;
     use flowc_core::pipeline::{self, Input};
-    use flowc_ir::catalog::FixedCatalog;
+    use flowc_ir::catalog::{FixedCatalog, TableInfo};
+    use flowc_ir::{DataType, Field, Type, Value};
     use indexmap::IndexMap;
 
     fn checked(text: &str) -> Checked {
@@ -299,6 +300,72 @@ mod tests {
         let stops = trial.agree(&ended[0], &ended[2], execution).unwrap();
         assert!(stops.diagnostic.message.contains("in another execution it stops with R0102"), "{stops:?}");
         assert!(trial.agree(&ended[2], &ended[2], execution).is_none());
+    }
+
+    /// Values that are easily written or read wrongly.
+    fn odd_values() -> Vec<(Value, DataType)> {
+        let decimal = |precision, scale| DataType::Decimal { precision, scale };
+        let strings = DataType::Array(Box::new(Type::nullable(DataType::String)));
+        let mut all = vec![
+            (Value::Byte(i8::MIN), DataType::Byte),
+            (Value::Short(i16::MIN), DataType::Short),
+            (Value::Integer(i32::MIN), DataType::Integer),
+            (Value::Decimal(10i128.pow(38) - 1), decimal(38, 0)),
+            (Value::Decimal(1 - 10i128.pow(38)), decimal(38, 38)),
+            (Value::Decimal(-1), decimal(9, 2)),
+            (Value::Binary(vec![]), DataType::Binary),
+            (Value::Array(vec![]), strings.clone()),
+            (Value::Array(vec![Value::Null, Value::String("{\"}\\\u{7f}\u{2028}é😀\t".into())]), strings),
+            (Value::String("}}{{ \r\n\u{0}".into()), DataType::String),
+        ];
+        for x in [0.0, -0.0, 1e-300, -1.5e300, f64::MAX, 5e-324, 0.1, 1e21, f64::NAN, f64::NEG_INFINITY] {
+            all.push((Value::Double(x), DataType::Double));
+        }
+        for x in [f32::MIN_POSITIVE, f32::MAX, -0.1, 16_777_217.0, f32::NAN, f32::INFINITY] {
+            all.push((Value::Float(x), DataType::Float));
+        }
+        for n in [i64::MIN, i64::MAX, 0, -1] {
+            all.push((Value::Long(n), DataType::Long));
+        }
+        for micros in [0, -1, 1, 253_402_300_799_999_999, -62_135_596_800_000_000, 253_402_300_800_000_000] {
+            all.push((Value::Timestamp(micros), DataType::Timestamp));
+            all.push((Value::TimestampNtz(micros), DataType::TimestampNtz));
+            all.push((Value::Date((micros / 86_400_000_000) as i32), DataType::Date));
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for (value, data) in odd_values() {
+            let text = literal::literal(&value, &data);
+            let column = Field::new("x", Type::nullable(data.clone()));
+            let mut catalog = FixedCatalog::default();
+            catalog.add("/t", TableInfo { schema: Schema::new(vec![column]), ..TableInfo::default() });
+            let program = format!(
+                "source s = delta(\"t\")\nflow f = s |> where x is null\ntest \"a\" {{ given s [{{ x: {text} }}] then f [{{ x: {text} }}] }}\n"
+            );
+            let loader = FixedLoader { files: IndexMap::from([("p.flow".to_string(), program)]) };
+            let input = Input { name: "p", path: "p.flow", base: "/", params: &IndexMap::new() };
+            let outcome = pipeline::check(&input, &loader, &catalog);
+            let errors: Vec<_> = outcome.diagnostics.iter().filter(|d| d.is_error()).collect();
+            assert!(errors.is_empty(), "{text}: {errors:?}");
+            let checked = outcome.checked.unwrap();
+            let ClauseKind::Given(_, rows) = &checked.tests[0].clauses[0].kind else { panic!("no rows") };
+            assert_eq!(format!("{:?}", rows[0][0]), format!("{value:?}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_program_without_sinks_stops_in_its_flows() {
+        let program = checked(
+            "source s = generate(rows: 3)\nflow f = s |> extend r = 10 div id\n\
+             test \"stops\" { given s [{ id: 0 }] then error R0102 }\n\
+             test \"does not\" { given s [{ id: 1 }] then error R0102 }\n",
+        );
+        let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let passed = program.tests.iter().map(|test| run(&program, test, &threads, None).unwrap().passed());
+        assert_eq!(passed.collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]

@@ -193,7 +193,7 @@ pub fn batch(schema: &Schema, rows: &[Vec<Value>]) -> RecordBatch {
         .expect("the values of a checked test have the types of its columns")
 }
 
-/// What a test looks at, each once; all sinks too where it expects an error, which may be theirs, or nothing at all.
+/// What a test looks at, each once; where it expects an error, or nothing at all, all sinks too (in a program without any, all flows): the error may be theirs.
 pub fn observed(program: &Checked, test: &CheckedTest) -> Vec<Observed> {
     let mut found: Vec<Observed> = vec![];
     let mut add = |observed: Observed| {
@@ -209,7 +209,10 @@ pub fn observed(program: &Checked, test: &CheckedTest) -> Vec<Observed> {
     let expects_rows = test.clauses.iter().any(|c| matches!(c.kind, ClauseKind::Then(..)));
     let expects_error = test.clauses.iter().any(|c| matches!(c.kind, ClauseKind::ThenError(_)));
     if expects_error || !expects_rows {
-        (0..program.sinks.len()).map(Observed::Sink).for_each(add);
+        (0..program.sinks.len()).map(Observed::Sink).for_each(&mut add);
+        if program.sinks.is_empty() {
+            (0..program.flows.len()).map(|index| Observed::Rows(Input::Flow(index))).for_each(add);
+        }
     }
     found
 }
