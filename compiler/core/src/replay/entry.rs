@@ -321,6 +321,7 @@ impl<'a> Entries<'a> {
 
     fn checked_source(&self) -> CheckedSource {
         let spec = SourceSpec {
+            promises: vec![],
             name: self.sink.name.clone(),
             connector: self.sink.connector.clone(),
             schema: self.source.clone(),
