@@ -282,3 +282,71 @@ fn a_table_that_only_takes_rows_is_refused_before_anything_is_written() {
     assert!(ran.stderr.contains("R0324") && ran.stderr.contains("delta.appendOnly"), "{}", ran.stderr);
     assert_eq!(project.version("out"), Some(0));
 }
+
+#[test]
+fn what_earlier_steps_guarantee_is_tested_all_the_same() {
+    let project = Project::new();
+    project.table(
+        "readings",
+        "id: integer, value: double?",
+        &[r#"{"id":1,"value":1.0}"#, r#"{"id":-2,"value":200.0}"#, r#"{"id":-3,"value":null}"#],
+    );
+    let program = |before: &str, rule: &str| {
+        format!(
+            "source readings = delta(\"readings\")\nflow clean = readings {before}|> expect {{ known: {rule} else quarantine, small: value is null or value < 500 else drop }}\n\
+             sink out = clean -> delta(\"out\") {{ constraint small: value is null or value < 100 }}\n\
+             sink rejects = clean.rejected -> delta(\"rejects\")\n"
+        )
+    };
+    project.write("p.flow", &program("", "id > 0"));
+    project.run("p.flow");
+    // For rows that come through this `where` the constraint is proved; the rejected one did not.
+    let mended = program("|> where value is null or value < 100 ", "id > -5");
+    project.write("p.flow", &mended);
+    let checked = project.flowc(&["check", "p.flow", "--format", "json"]).expect(0).json();
+    let proved: Vec<String> =
+        checked["proved"].as_array().unwrap().iter().map(|p| format!("{} {}", p["kind"], p["name"])).collect();
+    let of_rows = [r#""rule" "small""#, r#""table constraint" "small""#];
+    assert!(of_rows.iter().all(|wanted| proved.iter().any(|p| p == wanted)), "{proved:?}");
+    let ran = project.flowc(&["replay", "rejects"]).expect(1);
+    assert!(ran.stderr.contains("R0105") && ran.stderr.contains("200"), "{}", ran.stderr);
+    assert_eq!((ids(&project, "out"), ids(&project, "rejects")), (vec![1], vec![-3, -2]));
+    // A repair mends it.
+    project.write(
+        "p.flow",
+        &mended.replace(
+            "small: value is null or value < 500 else drop",
+            "small: value is null or value < 100 else repair value = 99.0",
+        ),
+    );
+    let (replayed, _) = replay(&project, &[]);
+    assert_eq!((&replayed["passed"], &replayed["rejected"]), (&json!(2), &json!(0)));
+    assert!(project.rows("out").contains(&json!({ "id": -2, "value": 99.0 })));
+}
+
+#[test]
+fn a_replay_that_was_stopped_between_two_commits_is_finished_by_the_next() {
+    let project = project();
+    project.table("device", "id: integer", &[r#"{"id":2}"#]);
+    // The version that the table of rejected rows would get cannot be written.
+    let blocked = project.path().join("rejects/_delta_log/00000000000000000001.json");
+    std::fs::create_dir(&blocked).unwrap();
+    let ran = project.flowc(&["replay", "rejects"]).expect(3);
+    assert!(ran.stderr.contains("rejects"), "{}", ran.stderr);
+    std::fs::remove_dir(&blocked).unwrap();
+    assert_eq!((ids(&project, "out"), ids(&project, "rejects")), (vec![1, 2], vec![2, 3, 4]));
+    // Another program would let other rows pass; another state knows nothing of it; an ordinary run is not concerned.
+    project.write("p.flow", &PROGRAM.replace("100", "1000"));
+    let ran = project.flowc(&["replay", "rejects"]).expect(1);
+    assert!(ran.stderr.contains("R0409"), "{}", ran.stderr);
+    let ran = project.flowc(&["replay", "rejects", "--state", "lost"]).expect(1);
+    assert!(ran.stderr.contains("R0410"), "{}", ran.stderr);
+    project.write("p.flow", &format!("# The same program.\n\n{PROGRAM}"));
+    project.table("readings", "id: integer, value: double?", &[r#"{"id":6,"value":6.0}"#]);
+    project.run("p.flow");
+    let (finished, ran) = replay(&project, &[]);
+    assert_eq!((&finished["number"], &finished["passed"], &finished["rejected"]), (&json!(1), &json!(1), &json!(2)));
+    let epoch = &ran.json_lines()[0];
+    assert_eq!((&epoch["resumed"], &epoch["epoch"]), (&json!(true), &json!(1)));
+    assert_eq!((ids(&project, "out"), ids(&project, "rejects")), (vec![1, 2], vec![3, 4, 6]));
+}
