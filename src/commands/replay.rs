@@ -10,7 +10,7 @@ use crate::progress::{self, group};
 use crate::report;
 use crate::world::{self, Program};
 use flowc_core::pipeline::CheckOutcome;
-use flowc_core::replay::{Reason, Refusal, Replay, rejects_sink};
+use flowc_core::replay::{Reason, Refusal, Replay, Unfit, rejects_sink};
 use flowc_delta::{Storage, show};
 use flowc_runtime::{RunError, RunOptions, RunSummary};
 use serde_json::{Value, json};
@@ -26,14 +26,17 @@ const DERIVED: &str = "R0623";
 const COLUMNS: &str = "R0624";
 /// Sinks cannot take the rows.
 const SINKS: &str = "R0625";
+/// A row cannot enter the flow.
+const UNFIT: &str = "R0626";
 
-/// The codes of the errors that a replay stops with before it begins, with their titles; each has a page.
+/// The codes of the errors that only replays stop with, with their titles; each has a page.
 pub const CODES: &[(&str, &str)] = &[
     (NO_PROGRAM, "the program of a table is not known"),
     (NO_REJECTS, "the table does not hold what a flow rejected"),
     (DERIVED, "the table holds what was computed from rejected rows"),
     (COLUMNS, "rejected rows do not have the columns that the flow needs"),
     (SINKS, "the sinks cannot take replayed rows"),
+    (UNFIT, "a rejected row cannot enter the flow"),
 ];
 
 /// Versions in which the program is looked for, the newest first.
@@ -74,6 +77,7 @@ pub fn replay(words: &Words, console: &Console) -> Result<Exit, Failure> {
         Some(&replay.sink),
     )?;
     watch.finish();
+    let ended = (ended.0.map_err(|error| explained(error, &replay)), ended.1);
     let conclude = |summary: Option<&RunSummary>, document: &mut Value| told(words, &replay, summary, document);
     Ok(conclude_with(&program, words.format, ended, &outcome, console, conclude))
 }
@@ -195,6 +199,22 @@ fn refused(refusal: Refusal) -> RunError {
         Some(origin) => error.at(origin),
         None => error,
     }
+}
+
+/// A row that fails as it enters says more than that.
+fn explained(error: RunError, replay: &Replay) -> RunError {
+    let (message, help) = match replay.unfit(error.origin, &error.message) {
+        None => return error,
+        Some(Unfit::Unnamed) => (
+            format!("`_failed` names no rule of `{}`: at which `expect` the row left it cannot be told", replay.flow),
+            "call one of the rules as it was called when the row failed it, or delete the row; nothing was written",
+        ),
+        Some(Unfit::Null(column)) => (
+            format!("`{column}` is null, which it never is where the row would enter `{}`", replay.flow),
+            "give it a value in the table, or delete the row; nothing was written",
+        ),
+    };
+    RunError { code: UNFIT, message, help: Some(help.to_string()), ..error }
 }
 
 /// Tells why nothing was replayed.

@@ -350,3 +350,27 @@ fn a_replay_that_was_stopped_between_two_commits_is_finished_by_the_next() {
     assert_eq!((&epoch["resumed"], &epoch["epoch"]), (&json!(true), &json!(1)));
     assert_eq!((ids(&project, "out"), ids(&project, "rejects")), (vec![1, 2], vec![3, 4, 6]));
 }
+
+#[test]
+fn a_row_that_cannot_enter_stops_the_replay() {
+    let project = Project::new();
+    project.table("readings", "id: integer?", &[r#"{"id":1}"#, r#"{"id":20}"#, r#"{"id":null}"#]);
+    let program = |before: &str, first: &str, second: &str| {
+        format!(
+            "source readings = delta(\"readings\")\nflow clean = readings {before}|> expect {{ {first}: id < 100 else quarantine }}\n    \
+             |> expect {{ {second}: id < 10 else quarantine }}\n\
+             sink out = clean -> delta(\"out\")\nsink rejects = clean.rejected -> delta(\"rejects\")\n"
+        )
+    };
+    project.write("p.flow", &program("", "a", "b"));
+    project.run("p.flow");
+    let stops = |says: &str| {
+        let ran = project.flowc(&["replay", "rejects"]).expect(1);
+        assert!(ran.stderr.contains("R0626") && ran.stderr.contains(says), "{}", ran.stderr);
+        assert_eq!((project.version("out"), project.version("rejects")), (Some(0), Some(0)));
+    };
+    project.write("p.flow", &program("", "a", "c"));
+    stops("`_failed` names no rule of `clean`");
+    project.write("p.flow", &program("|> where id is not null ", "a", "b"));
+    stops("`id` is null");
+}

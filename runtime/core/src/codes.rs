@@ -43,6 +43,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0408", "a rule with `unique` compares other columns than before"),
     ("R0409", "the program changed while a replay was unfinished"),
     ("R0410", "a replay is not finished, and its state is not known"),
+    ("R0411", "two replays of one table ran at the same time"),
     ("R0501", "the state directory cannot be written"),
     ("R0502", "temporary files cannot be written"),
     ("R0503", "the console cannot be written"),

@@ -604,6 +604,11 @@ impl EpochRun {
             let passed = judged.iter().filter(|(node, _)| inputs[sink].nodes.contains(node));
             let passed: Vec<Judgement> = passed.map(|(_, judgement)| judgement.clone()).collect();
             match station.commit(written, &passed).await {
+                // A replay writes only sinks that lacked it: somebody else replays the same rows, perhaps more of them.
+                Ok(committed) if committed.already && self.replayed.is_some() => {
+                    abort(ready.collect()).await;
+                    return Err(another_replay(&spec.name).at(spec.origin).into());
+                }
                 Ok(committed) => reports.push(SinkReport { name: spec.name.clone(), committed }),
                 Err(error) => {
                     abort(ready.collect()).await;
@@ -613,6 +618,13 @@ impl EpochRun {
         }
         Ok(reports)
     }
+}
+
+fn another_replay(sink: &str) -> RunError {
+    let text = format!("sink `{sink}` got the rows of this replay from another `flowc replay` meanwhile");
+    RunError::world("R0411", text).help(
+        "two replays of one table ran at the same time, with different state directories: let the other one finish; this one has not taken rows out of the table",
+    )
 }
 
 /// Malformed records with the epoch that read them.

@@ -18,6 +18,10 @@ use std::collections::BTreeMap;
 const FAILED: &str = "_failed";
 const EPOCH: &str = "_epoch";
 
+/// What is asserted of rows as they enter, as failures name it: that `_failed` names a rule, and that a column has a value.
+pub(super) const NAMED: &str = "the name of a rule in `_failed`";
+pub(super) const VALUED: &str = "a value of ";
+
 /// The entries of a flow, one for each `expect` that quarantines.
 pub(super) struct Entries<'a> {
     checked: &'a Checked,
@@ -147,8 +151,7 @@ impl<'a> Entries<'a> {
     fn choose_rows(&self, index: usize, program: &mut Program) {
         if index == 0 {
             let all: Vec<&str> = (0..self.flow().rejected.len()).flat_map(|i| self.rules(i)).collect();
-            let what =
-                format!("that `_failed` names a rule of flow `{}`, to know where the row left it,", self.flow().name);
+            let what = NAMED.to_string();
             program.steps.push(ProgramStep::Assert { condition: self.failed_one_of(self.failed(), &all), what });
         }
         let before: Vec<&str> = (0..index).flat_map(|i| self.rules(i)).collect();
@@ -351,7 +354,7 @@ fn not_null(program: &mut Program, value: Expr, name: &str) -> Expr {
     let at = value.origin;
     let null = Expr::new(ExprKind::IsNull(Box::new(value.clone())), Type::boolean(), at);
     let condition = Expr::new(ExprKind::Not(Box::new(null)), Type::boolean(), at);
-    let what = format!("that `{name}`, which the flow knows never to be null, has a value");
+    let what = format!("{VALUED}{name}");
     program.steps.push(ProgramStep::Assert { condition, what });
     let ty = value.ty.clone().with_nullable(false);
     match &value.kind {

@@ -43,6 +43,15 @@ pub struct LeftOut {
     pub why: String,
 }
 
+/// What is wrong with a row that cannot enter the flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// `_failed` names no rule of the flow's several expectations.
+    Unnamed,
+    /// This column is null, and the flow knows it never to be.
+    Null(String),
+}
+
 /// Why rows cannot be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -188,6 +197,17 @@ impl Replay {
         let help = "let the flow have the columns that it had when it rejected the rows (a column of a joined table is kept by `extend site = device.site` before the `expect`), \
                     or add them to the table";
         Err(Refusal::new(Reason::Columns, self.origin, message, help))
+    }
+}
+
+impl Replay {
+    /// What is wrong with a row, if it is a test at the flow's entry that failed, by the place and the message of the failure.
+    pub fn unfit(&self, at: Option<Origin>, message: &str) -> Option<Unfit> {
+        let what = message.strip_suffix(" does not hold").filter(|_| at == Some(self.origin))?;
+        if what == entry::NAMED {
+            return Some(Unfit::Unnamed);
+        }
+        what.strip_prefix(entry::VALUED).map(|column| Unfit::Null(column.to_string()))
     }
 }
 

@@ -275,6 +275,9 @@ impl SinkEpoch for MemoryEpoch {
         {
             let mut targets = self.0.memory.outside.targets.lock().unwrap();
             let target = targets.entry(self.0.name.clone()).or_default();
+            if target.others.get(&self.1.application).is_some_and(|other| *other >= self.1.epoch) {
+                return Ok(Committed { already: true, ..Committed::default() });
+            }
             if self.0.replaces || self.1.replace {
                 target.rows.clear();
             }

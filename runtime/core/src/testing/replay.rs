@@ -131,3 +131,24 @@ async fn ordinary_runs_and_replays_keep_accounts_of_their_own() {
     let second = run_replay(&plan, &memory, options(lost.path(), 1, 4, None)).await.unwrap();
     assert_eq!(second.last_epoch, 2, "the targets know how many replays there were");
 }
+
+#[tokio::test]
+async fn a_replay_beside_another_one_stops_before_rows_leave() {
+    /// Another replay that is faster at the sink `out`.
+    #[derive(Debug)]
+    struct Faster(Arc<Outside>);
+    impl crate::Observer for Faster {
+        fn progress(&self, _: &crate::Progress) {
+            let mut targets = self.0.targets.lock().unwrap();
+            targets.entry("out".into()).or_default().others.insert("p/out/replay/rejects".into(), 1);
+        }
+    }
+    let outside = outside(1..7);
+    let memory = Memory { outside: Arc::clone(&outside), faults: Faults::none() };
+    let state = tempfile::tempdir().unwrap();
+    let other = Arc::new(Faster(Arc::clone(&outside)));
+    let options = options(state.path(), 1, 4, None);
+    let ran = replay(&planned().executable(), Arc::new(memory), options, other, "rejects").await;
+    assert_eq!(ran.unwrap_err().code, "R0411");
+    assert_eq!(held(&outside), [1, 2, 3, 4, 5, 6]);
+}
