@@ -162,3 +162,37 @@ fn a_unique_row_is_remembered_across_runs() {
     assert!(ran.stderr.contains("R0405"), "{}", ran.stderr);
     assert_eq!(project.rows("out").len(), 3);
 }
+
+#[test]
+fn the_statistics_of_a_pinned_version_are_facts() {
+    let project = Project::new();
+    let schema = "n: integer, day: date?, x: double, text: string?";
+    project.table(
+        "t",
+        schema,
+        &[r#"{"n":3,"day":"2026-01-02","x":1.0,"text":"a"}"#, r#"{"n":9,"day":"2026-03-01","x":2.0,"text":"b"}"#],
+    );
+    project.table("t", schema, &[r#"{"n":-4,"day":null,"x":3.0,"text":"c"}"#]);
+    let program = |pin: &str| {
+        format!(
+            "table t = delta(\"t\"){pin}\nflow f = t\n    |> expect {{\n        low: n >= -4 else drop,\n        high: n <= 9 else drop,\n        higher: n < 9 else drop,\n        \
+             early: day is null or day >= @2026-01-02 else drop,\n        text: text is not null else drop,\n        x: x < 10 else drop,\n    }}\nsink out = f -> console()\n"
+        )
+    };
+    let proved = |pin: &str| {
+        project.write("p.flow", &program(pin));
+        let document = project.flowc(&["check", "p.flow", "--format", "json"]).expect(0).json();
+        let rules = document["proved"].as_array().unwrap().iter().filter(|p| p["flow"] == "f");
+        rules.map(|p| p["name"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    // Of a double statistics say nothing above: NaN is the greatest, and writers leave it out.
+    assert_eq!(proved(" { version 1 }"), ["low", "high", "early", "text"]);
+    assert_eq!(proved(" { version 0 }"), ["low", "high", "early", "text"]);
+    assert_eq!(proved(" { as of @2100-01-01T00:00:00Z }"), [""; 0], "the version of a time to come is not settled");
+    assert_eq!(proved(""), [""; 0], "the newest version does not stay the newest");
+    project.write("p.flow", &program(" { version 1 }"));
+    let ran = project.flowc(&["run", "p.flow"]).expect(0);
+    assert_eq!(ran.stdout.lines().count(), 2, "{}", ran.stdout);
+    let explained = project.flowc(&["explain", "p.flow"]).expect(0);
+    assert!(explained.stdout.contains("file statistics `n` of `t`"), "{}", explained.stdout);
+}

@@ -85,9 +85,9 @@ pub enum Decision {
 /// A condition that every row of a table fulfils, whoever wrote it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableFact {
-    /// What says so: `constraint`, or `generated column`.
+    /// What says so: `constraint`, `generated column` or `file statistics`.
     pub what: &'static str,
-    /// Its name.
+    /// Its name, or that of the column.
     pub name: String,
     /// Over the columns of the source or table.
     pub condition: Expr,

@@ -2,6 +2,7 @@
 
 use crate::plan::{Connector, VersionSpec};
 use crate::types::{DataType, Field, Schema, Type};
+use crate::value::Value;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -41,6 +42,22 @@ pub struct TableInfo {
     pub files: Option<(u64, u64)>,
     /// Number of rows, where the statistics of every file say it.
     pub rows: Option<u64>,
+    /// What the statistics of all files say of columns. Only of a version that was asked for by its number: such a version never changes.
+    #[serde(default)]
+    pub bounds: Vec<ColumnBounds>,
+}
+
+/// What the statistics of all files say of a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnBounds {
+    /// The column.
+    pub column: String,
+    /// No value is less.
+    pub min: Option<Value>,
+    /// No value is greater.
+    pub max: Option<Value>,
+    /// Whether a row may be null.
+    pub nulls: bool,
 }
 
 /// Why a table is not known.

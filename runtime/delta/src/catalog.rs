@@ -1,6 +1,7 @@
 //! What the compiler asks of Delta tables. Synchronous: it brings its own threads, so it may be called from anywhere. Knows the log; nothing of
 //! running.
 
+use crate::facts;
 use crate::log::Snapshot;
 use crate::log::features::{self, Features};
 use crate::schema;
@@ -81,7 +82,13 @@ async fn look(location: &str, version: Option<VersionSpec>) -> Result<TableInfo,
         return Err(CatalogError::NotATable("a file; a Delta table is a folder with a `_delta_log`".into()));
     }
     match load(&storage, version).await {
-        Ok(snapshot) => table_info(&snapshot),
+        Ok(snapshot) => {
+            let mut info = table_info(&snapshot)?;
+            if let Some(VersionSpec::Number(_)) = version {
+                info.bounds = facts::table_bounds(&snapshot, &info.schema);
+            }
+            Ok(info)
+        }
         Err(StorageError::NoTable) => Err(what_else(&storage).await),
         Err(StorageError::NoSuchVersion { oldest, newest }) => Err(CatalogError::NoSuchVersion { oldest, newest }),
         Err(other) => Err(CatalogError::Unreachable(format!("{location}: {other}"))),
@@ -126,6 +133,7 @@ pub fn table_info(snapshot: &Snapshot) -> Result<TableInfo, CatalogError> {
         description: metadata.description.clone(),
         files: Some((snapshot.files.len() as u64, bytes)),
         rows: snapshot.files.values().map(|f| f.rows()).sum(),
+        bounds: vec![],
     })
 }
 

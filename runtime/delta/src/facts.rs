@@ -1,11 +1,12 @@
 //! What is known of a file's columns: its partition values, the statistics in the log, and those of Parquet row groups. Knows how they are
 //! written and where they cannot be trusted.
 
-use crate::log::Add;
+use crate::log::{Add, Snapshot};
 use crate::partition::{self, parse_value};
 use crate::prune::{Facts, Range, widen};
 use crate::schema::{DeltaField, DeltaType};
-use flowc_ir::{DataType, Type, Value};
+use flowc_ir::catalog::ColumnBounds;
+use flowc_ir::{DataType, Schema, Type, Value};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::schema::types::SchemaDescriptor;
@@ -73,6 +74,31 @@ impl Facts for FileFacts<'_> {
             values: rows.is_none() || nulls.is_none() || nulls < rows,
         })
     }
+}
+
+/// What the statistics of all files of a version say of its columns. A column of which a file says nothing is left out.
+pub fn table_bounds(snapshot: &Snapshot, schema: &Schema) -> Vec<ColumnBounds> {
+    let Ok(fields) = crate::schema::parse(&snapshot.metadata.schema_string) else { return vec![] };
+    let column = |field: &flowc_ir::Field| {
+        let table = fields.iter().find(|f| f.name == field.name).cloned()?;
+        let partition = snapshot.metadata.partition_columns.contains(&field.name);
+        Some(Column { field: field.clone(), table, partition })
+    };
+    let columns: Vec<Column> = schema.fields.iter().filter_map(column).collect();
+    let files: Vec<FileFacts<'_>> = snapshot.files.values().map(|add| FileFacts::new(&columns, add)).collect();
+    let bounds = |(index, column): (usize, &Column)| {
+        let ranges: Option<Vec<Range>> = files.iter().map(|file| file.range(&[index], &column.field.ty)).collect();
+        let ranges = ranges.filter(|ranges| !ranges.is_empty())?;
+        let nulls = ranges.iter().any(|range| range.nulls);
+        let values = || ranges.iter().filter(|range| range.values);
+        // One file without a bound, and the table has none.
+        let least: Option<Vec<Value>> = values().map(|range| range.min.clone()).collect();
+        let greatest: Option<Vec<Value>> = values().map(|range| range.max.clone()).collect();
+        let min = least.and_then(|all| all.into_iter().min_by(Value::compare));
+        let max = greatest.and_then(|all| all.into_iter().max_by(Value::compare));
+        Some(ColumnBounds { column: column.field.name.clone(), min, max, nulls })
+    };
+    columns.iter().enumerate().filter_map(bounds).collect()
 }
 
 /// The physical names on the way to a field of a column, and the type that the table has for it: that of the values in the statistics. None where a

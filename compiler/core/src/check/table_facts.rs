@@ -7,7 +7,7 @@ use crate::checked::TableFact;
 use crate::optimize::analysis::{columns_of, depends_on_epoch, map_columns};
 use crate::sql;
 use flowc_ir::catalog::TableInfo;
-use flowc_ir::{DataType, Expr, ExprKind, Schema, Value};
+use flowc_ir::{DataType, Expr, ExprKind, Schema, Type, Value};
 use flowc_syntax::span::Span;
 
 /// Functions of timestamps that mean the same in every time zone.
@@ -31,7 +31,7 @@ impl Checker<'_> {
             let (typed, found) = self.overheard(|| self.expr(&mut Env::new(&rows), &syntax));
             typed.filter(|e| !found.iter().any(|d| d.is_error()) && means_the_same(e, text))
         };
-        let mut facts = vec![];
+        let mut facts = self.statistics(info, schema, span);
         // Texts that are compared by other rules than by their bytes are not followed.
         if info.features.iter().any(|feature| feature.starts_with("collations")) {
             return facts;
@@ -47,6 +47,39 @@ impl Checker<'_> {
             let condition = value.and_then(|value| self.same_value(column, value, super::origin(span)));
             let moved = condition.and_then(|e| over(&e, info, schema));
             facts.extend(moved.map(|condition| TableFact { what: "generated column", name: name.clone(), condition }));
+        }
+        facts
+    }
+
+    /// What the files' statistics say. Texts are cut there, and floats may be NaN besides: the catalog gives them no bounds that do not hold.
+    fn statistics(&self, info: &TableInfo, schema: &Schema, span: Span) -> Vec<TableFact> {
+        let at = super::origin(span);
+        let boolean = |kind: ExprKind| Expr::new(kind, Type::nullable(DataType::Boolean), at);
+        let mut facts = vec![];
+        for bounds in &info.bounds {
+            let Some(slot) = schema.index_of(&bounds.column) else { continue };
+            let held = info.schema.field(&bounds.column).map(|f| &f.ty.data);
+            let ty = &schema.fields[slot].ty;
+            if held != Some(&ty.data) {
+                continue;
+            }
+            let value = Expr::new(ExprKind::Column(slot), ty.clone(), at);
+            let null = boolean(ExprKind::IsNull(Box::new(value.clone())));
+            let mut fact = |condition: Expr| {
+                facts.push(TableFact { what: "file statistics", name: bounds.column.clone(), condition });
+            };
+            if !bounds.nulls {
+                fact(boolean(ExprKind::Not(Box::new(null.clone()))));
+            }
+            let cut = matches!(ty.data, DataType::String | DataType::Binary);
+            for (bound, test) in [(&bounds.min, "greater_equal"), (&bounds.max, "less_equal")] {
+                let Some(bound) = bound.clone().filter(|_| !cut) else { continue };
+                let bound = Expr::new(ExprKind::Literal(bound), Type::new(ty.data.clone()), at);
+                let compared = self.built_in(test, vec![value.clone(), bound], span);
+                if let Some(compared) = compared {
+                    fact(boolean(ExprKind::Or(vec![null.clone(), compared])));
+                }
+            }
         }
         facts
     }

@@ -224,6 +224,8 @@ fn entry(row: Row) -> Result<Entry, String> {
             description: row.description,
             files: row.files,
             rows: row.rows,
+            // Statistics are not recorded.
+            bounds: vec![],
         })),
     };
     Ok(Entry { location: row.location, connector, at, programs: row.programs, found })
