@@ -99,6 +99,8 @@ pub(crate) struct SpillBuffer {
     budget: Budget,
     memory: Vec<RecordBatch>,
     held: usize,
+    /// Whether half of the budget is left to others.
+    leaves_half: bool,
     file: Option<StreamWriter<BufWriter<File>>>,
 }
 
@@ -111,12 +113,20 @@ impl std::fmt::Debug for SpillBuffer {
 
 impl SpillBuffer {
     pub(crate) fn new(budget: Budget) -> Self {
-        SpillBuffer { budget, memory: vec![], held: 0, file: None }
+        SpillBuffer { budget, memory: vec![], held: 0, leaves_half: false, file: None }
+    }
+
+    /// As [`SpillBuffer::new`], for rows that wait for something which needs memory, too: half of the budget is left to it.
+    pub(crate) fn leaving_half(budget: Budget) -> Self {
+        let mut buffer = SpillBuffer::new(budget);
+        buffer.leaves_half = true;
+        buffer
     }
 
     pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<(), RunError> {
         let bytes = batch_bytes(&batch);
-        if self.file.is_none() && self.budget.take(bytes) {
+        let fits = || if self.leaves_half { self.budget.take_of_half(bytes) } else { self.budget.take(bytes) };
+        if self.file.is_none() && fits() {
             self.held += bytes;
             self.memory.push(batch);
             return Ok(());

@@ -210,7 +210,7 @@ impl Blocking for Unique {
     fn push(&self, _worker: usize, batch: Batch) -> Result<(), Fault> {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (batch.order.path, batch.order.split);
-        let buffer = rows.entry(place).or_insert_with(|| SpillBuffer::new(self.budget.clone()));
+        let buffer = rows.entry(place).or_insert_with(|| SpillBuffer::leaving_half(self.budget.clone()));
         Ok(buffer.push(batch.data)?)
     }
 

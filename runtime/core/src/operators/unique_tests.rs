@@ -114,6 +114,19 @@ fn other_columns_and_too_little_memory_are_said() {
     assert_eq!(error.code, "R0115");
 }
 
+#[test]
+fn rows_that_wait_leave_memory_for_the_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let unique = Unique::new(&spec(None), schema(), Budget::new(40_000, directory.path()), None).unwrap();
+    // Far more rows than fit, of few keys.
+    for sequence in 0..200 {
+        let rows: Vec<Row> = (0..100).map(|k| (Some(k), None)).collect();
+        unique.push(0, Batch { data: batch(&rows), order: Order { sequence, ..Order::default() } }).unwrap();
+    }
+    let first: usize = unique.finish().unwrap().map(|out| out.unwrap().column(2).as_boolean().true_count()).sum();
+    assert_eq!(first, 100);
+}
+
 proptest! {
     #[test]
     fn however_rows_are_cut(
