@@ -76,6 +76,8 @@ pub(crate) struct Checker<'a> {
     declarations: Declarations<'a>,
     /// The test whose params are in force.
     scenario: Option<&'a Test>,
+    /// Whether there are syntax errors, so that parts of the program may be missing.
+    broken: bool,
     diagnostics: RefCell<Vec<Diagnostic>>,
     /// While above 0 nothing is reported: what is checked was checked before.
     muted: Cell<u32>,
@@ -127,6 +129,7 @@ fn check_as(
         catalog,
         declarations,
         scenario,
+        broken,
         diagnostics: RefCell::new(found),
         muted: Cell::new(0),
         world_failed: Cell::new(false),

@@ -413,7 +413,8 @@ impl Checker<'_> {
 
     /// Warns of a test of what reads the clock, without a clock.
     fn clock_is_told(&self, test: &Test, tested: &CheckedTest, told: bool) {
-        if told || self.has_errors() {
+        // Of a program with mistakes parts may be missing.
+        if told || self.broken || self.has_errors() || !self.bad_params.borrow().is_empty() {
             return;
         }
         let checked = self.checked.borrow();

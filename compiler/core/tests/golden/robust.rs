@@ -65,9 +65,39 @@ const WORDS: &[&str] = &[
     "device",
     "orders.id",
     "mode append",
+    "|> expect {",
+    "a: id > 0 else quarantine",
+    "else repair id = 1",
+    "share(a) < 1%",
+    "unique (id) within 1h",
+    ".rejected",
+    "id in device.id",
+    "given sensor [{ id: 1 }]",
+    "then f []",
+    "test \"t\" {",
     "#",
     "`",
 ];
+
+#[test]
+fn a_test_of_what_is_broken_is_answered() {
+    let program = |source: &str| {
+        format!(
+            "{source}\ntable device = delta(\"device\")\nflow f = sensor |> where value is not null |> expect {{ a: id in device.id else quarantine }}\n\
+             sink out = f -> console()\nsink bad = f.rejected -> console()\n\
+             test \"t\" {{\n    given sensor [{{ id: 1, timestamp: 1, value: 1.0 }}]\n    then f []\n    then f.rejected []\n    then out []\n}}\n"
+        )
+    };
+    for source in [
+        "source sensor = delta(\"sensor\"",
+        "source sensor = delta(",
+        "source sensor delta(\"sensor\")",
+        "source sensor = delta(\"sensor\") { watermark }",
+        "",
+    ] {
+        assert!(check_text(&program(source)).diagnostics.iter().any(|d| d.is_error()), "{source}");
+    }
+}
 
 fn programs() -> Vec<String> {
     cases("diag").into_iter().chain(cases("types")).map(|(_, text)| text).collect()
