@@ -5,7 +5,7 @@ use crate::codes;
 use crate::explain::expression::{self, show};
 use crate::optimize::analysis::columns_of;
 use crate::prove::decide::Verdict;
-use crate::prove::follow::{Follower, Speaker, Written, slot_names};
+use crate::prove::follow::{Follower, Written, slot_names};
 use crate::prove::knowledge::{Knowledge, Reason, present};
 use crate::prove::rules;
 use flowc_ir::cast::format::text_of;
@@ -91,9 +91,7 @@ impl SinkPart<'_> {
         let program = &self.sink.program;
         let names = slot_names(program);
         let source = format!("sink `{}`", self.sink.name);
-        let speaker = Speaker { source: &source, origin: self.sink.origin, flow: &self.sink.name, warns: false };
         for (at, step) in program.steps.iter().enumerate() {
-            let one = Program { input: program.input.clone(), steps: vec![step.clone()], outputs: vec![] };
             match step {
                 ProgramStep::Let(e) => {
                     let text = format!("{} = {}", names[known.columns.len()], show(e, &names));
@@ -103,9 +101,11 @@ impl SinkPart<'_> {
                 }
                 ProgramStep::Assert { condition, .. } => {
                     self.tested(follower, known, at, condition, &names);
-                    let columns = known.columns.clone();
-                    follower.transform(known, &one, speaker);
-                    known.columns = columns;
+                    // A table's own constraint is written nowhere in the program.
+                    let text = show(&inlined(condition, program), &names[..program.input.len()]);
+                    let reason = Reason { text, source: source.clone(), origin: Some(self.sink.origin), promise: None };
+                    let over = known.over(condition);
+                    known.learn(&over, true, &|_| vec![reason.clone()]);
                 }
                 ProgramStep::Filter(_) => {}
             }
