@@ -301,6 +301,9 @@ impl Checker<'_> {
         let help = match data {
             DataType::Duration => format!("write a number: `|> extend {0} = {0} / 1s`", quote_name(column)),
             DataType::Null => "give it a type: `null as string?`".to_string(),
+            DataType::Array(item) if item.data == DataType::String => {
+                format!("write it as text: `|> extend {0} = array_join({0}, \",\")`", quote_name(column))
+            }
             _ => "write it as text: `x as string`, or take its parts".to_string(),
         };
         self.report(

@@ -219,8 +219,9 @@ impl<'a> Follower<'a> {
                 let cast = ExprKind::Cast { value: Box::new(theirs), on_failure: CastFailure::Never };
                 Expr::new(cast, Type::nullable(wanted.ty.data.clone()), e.origin)
             };
+            let looked_for = self.written(e.origin).unwrap_or_else(|| show(e, &[]));
             let reason = Reason {
-                text: format!("{} in {}.{}", show(e, &[]), expression::name(&spec.name), expression::name(&field.name)),
+                text: format!("{looked_for} in {}.{}", expression::name(&spec.name), expression::name(&field.name)),
                 source: format!("rows of `{}`", spec.name),
                 origin: Some(e.origin),
                 promise: None,
