@@ -4,6 +4,7 @@ use super::Outcome;
 use super::show::mismatch;
 use flowc_syntax::SourceMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The tests of one program.
 #[derive(Debug)]
@@ -24,7 +25,8 @@ pub fn document(suites: &[Suite<'_>]) -> String {
     for suite in suites {
         let failures = suite.outcomes.iter().filter(|o| !o.passed()).count();
         let errors = usize::from(suite.broken.is_some());
-        let seconds: f64 = suite.outcomes.iter().map(|o| o.took.as_secs_f64()).sum();
+        let took: Duration = suite.outcomes.iter().map(|o| o.took).sum();
+        let seconds = took.as_secs_f64();
         let _ = writeln!(
             out,
             "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{seconds:.3}\">",

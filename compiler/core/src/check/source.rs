@@ -288,7 +288,10 @@ impl Checker<'_> {
                     ..TableInfo::default()
                 },
                 None => {
-                    self.undeclared(name, written, &inferred);
+                    // A declaration with a clause that cannot be read may well have had its columns in it.
+                    if !self.declarations.broken.contains(&name.text) {
+                        self.undeclared(name, written, &inferred);
+                    }
                     return None;
                 }
             },

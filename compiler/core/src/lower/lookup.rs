@@ -115,10 +115,7 @@ pub(super) fn lower(
     let id = l.table_id(table);
     let columns = l.checked.tables[table].spec.schema.clone();
     let parts = split(on, &stream, &columns, kind);
-    let reads = match parts.stream.is_identity() {
-        true => before,
-        false => l.transform(before, parts.stream.finish(), label, step.origin),
-    };
+    let reads = l.with_temporaries(before, parts.stream, label, step.origin);
     let widened = l.schema(reads).clone();
     let prepare = parts.table.finish();
     let carries = matches!(kind, LookupKind::Inner | LookupKind::Left);
@@ -152,10 +149,7 @@ pub(super) fn mark(
     let columns = l.checked.tables[table].spec.schema.clone();
     let mut widened = WithTemporaries::new(&stream);
     let key = widened.column(value.clone());
-    let reads = match widened.is_identity() {
-        true => before,
-        false => l.transform(before, widened.finish(), label, step.origin),
-    };
+    let reads = l.with_temporaries(before, widened, label, step.origin);
     let field = &columns.fields[column];
     let theirs = Expr::new(ExprKind::Column(column), field.ty.clone(), value.origin);
     let ty = Type { data: value.ty.data.clone(), nullable: field.ty.nullable };

@@ -17,6 +17,7 @@ use flowc_ir::verify::debug_verify;
 use flowc_ir::{Origin, Program, Schema};
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
+use temporary::WithTemporaries;
 
 /// A program as a graph, not yet optimized.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,6 +181,11 @@ impl<'a> Lowering<'a> {
             origin,
         };
         self.add(node)
+    }
+
+    /// The node that has these columns: the input itself when it lacks none of them.
+    fn with_temporaries(&mut self, input: NodeId, columns: WithTemporaries, label: &str, origin: Origin) -> NodeId {
+        if columns.is_identity() { input } else { self.transform(input, columns.finish(), label, origin) }
     }
 
     fn source_id(&mut self, index: usize) -> SourceId {

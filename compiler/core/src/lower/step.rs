@@ -40,10 +40,7 @@ fn unique(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, label: &str,
     let input = l.schema(before).clone();
     let mut columns = WithTemporaries::new(&input);
     let positions = keys.iter().map(|key| columns.column(key.clone())).collect();
-    let reads = match columns.is_identity() {
-        true => before,
-        false => l.transform(before, columns.finish(), label, step.origin),
-    };
+    let reads = l.with_temporaries(before, columns, label, step.origin);
     let mut schema = l.schema(reads).clone();
     // The checked rows end with the answer.
     schema.fields.extend(step.rows.schema.fields.last().cloned());
