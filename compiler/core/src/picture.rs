@@ -62,6 +62,12 @@ fn shape(plan: &Plan, node: &Node) -> Shape {
         Operator::Explode { .. } => ("explode", "white"),
         Operator::Unique(_) => ("unique", "white"),
         Operator::Expect(_) => ("expect", "white"),
+        Operator::Watermark(_) => ("watermark", "white"),
+        Operator::WindowAggregate(_) => ("window", "white"),
+        Operator::Dedup(_) => ("dedup", "white"),
+        Operator::Top(_) => ("top", "white"),
+        Operator::Join(join) => (if join.within.is_some() { "join within" } else { "join" }, "white"),
+        Operator::Late => ("late rows", "white"),
         Operator::Sink(_) => ("sink", "lightgreen"),
     };
     let name = match &node.operator {

@@ -93,8 +93,209 @@ pub enum Operator {
     Unique(Unique),
     /// Judges rows by the rules of an `expect`; rows go through unchanged.
     Expect(Expect),
+    /// Notes how far the event time of a source has come; rows go through unchanged.
+    Watermark(Watermark),
+    /// Groups and aggregates by windows of event time.
+    WindowAggregate(WindowAggregate),
+    /// The first row of each key.
+    Dedup(Dedup),
+    /// The first rows of each key by an order.
+    Top(Top),
+    /// Matches the rows of two streams.
+    Join(StreamJoin),
+    /// The rows that came too late for its input, which is one of [`Operator::WindowAggregate`], [`Operator::Dedup`], [`Operator::Top`] and
+    /// [`Operator::Join`]: in the columns of that operator's (first) input.
+    Late,
     /// Writes the rows.
     Sink(SinkId),
+}
+
+/// Notes how far the event time of a source has come. Its watermark is the greatest event time of the rows that went through in this and earlier epochs, less
+/// the delay, and moves at the ends of epochs; the watermark of every other node is the least of those of its inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    /// The source, which names what is remembered.
+    pub source: String,
+    /// The position of the event time, a timestamp. Rows where it is null do not move the watermark.
+    pub time: usize,
+    /// The delay in microseconds.
+    pub delay: i64,
+    /// After so many microseconds without rows the source holds no other one back; none: it always does.
+    pub idle: Option<i64>,
+}
+
+/// How event time is cut into windows, which contain their start and not their end. Durations are in microseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// One after the other.
+    Tumble {
+        /// Their length.
+        size: i64,
+        /// Where they begin.
+        align: Alignment,
+    },
+    /// Of one length, a new one at each slide; they overlap where the slide is shorter.
+    Hop {
+        /// Their length.
+        size: i64,
+        /// From the start of one to the start of the next.
+        slide: i64,
+        /// Where they begin.
+        align: Alignment,
+    },
+    /// Rows of a key at most so far apart; it ends so long after its last row.
+    Session {
+        /// The gap.
+        gap: i64,
+    },
+    /// Of one start for each size, ending at each step up to it. The size is a multiple of the step.
+    Cumulate {
+        /// The length of the longest.
+        size: i64,
+        /// From the end of one to the end of the next.
+        step: i64,
+        /// Where they begin.
+        align: Alignment,
+    },
+}
+
+/// Where windows begin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Alignment {
+    /// Microseconds after 1970-01-01T00:00:00Z, or after midnight in the time zone.
+    pub offset: i64,
+    /// An IANA time zone. Windows of whole days are then days of its calendar; shorter ones divide a day, and begin at its midnight.
+    pub zone: Option<String>,
+}
+
+/// A windowed aggregation. What comes out: the keys, `window_start`, `window_end`, then the aggregates; each window once, when the watermark reaches its end, by end,
+/// start and key. The event time of what comes out is the window's last instant, one microsecond before its end. A row is late when every window that it
+/// belongs to has closed; so is one without an event time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WindowAggregate {
+    /// Names what is remembered: unique in the program, whatever its layout.
+    pub name: String,
+    /// The windows.
+    pub window: Window,
+    /// The position of the event time.
+    pub time: usize,
+    /// Keys and aggregates. First and last are by the order of the input.
+    pub aggregate: Aggregate,
+    /// Whether the order of the input depends on how it is cut into epochs, as behind a join of streams: first and last are then by event time, and by a hash of
+    /// the row where times are equal.
+    pub by_time: bool,
+}
+
+/// The first row of each key, in the order of the input; null is a key like any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dedup {
+    /// Names what is remembered: unique in the program, whatever its layout.
+    pub name: String,
+    /// The positions of the key.
+    pub keys: Vec<usize>,
+    /// The position of the event time, where there is a duration.
+    pub time: Option<usize>,
+    /// A row is a duplicate when a kept row of its key lies at most so many microseconds before it. A row is late when it lies further behind the watermark;
+    /// so is one without an event time. None: when there is a kept row at all.
+    pub within: Option<i64>,
+}
+
+/// The first rows of each key by an order; ties are broken by the other columns, so that the order of the input does not matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Top {
+    /// Names what is remembered: unique in the program, whatever its layout.
+    pub name: String,
+    /// How many rows.
+    pub count: u64,
+    /// The order.
+    pub order: Vec<SortColumn>,
+    /// The positions of the key; empty: one for all.
+    pub keys: Vec<usize>,
+    /// The positions of `window_start` and `window_end`: each window has its own first rows, which come out when the watermark reaches its end. None: the input
+    /// is bounded.
+    pub window: Option<(usize, usize)>,
+}
+
+/// Which rows of two streams come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinKind {
+    /// A row for each match.
+    Inner,
+    /// As inner; a left row without a match once, with nulls.
+    Left,
+    /// As inner; a right row without a match once, with nulls.
+    Right,
+    /// Both.
+    Full,
+    /// The left row, once, if there is a match.
+    Semi,
+    /// The left row if there is no match.
+    Anti,
+}
+
+impl JoinKind {
+    /// All of them, with their words.
+    pub const ALL: [(JoinKind, &'static str); 6] = [
+        (JoinKind::Inner, "inner"),
+        (JoinKind::Left, "left"),
+        (JoinKind::Right, "right"),
+        (JoinKind::Full, "full"),
+        (JoinKind::Semi, "semi"),
+        (JoinKind::Anti, "anti"),
+    ];
+
+    /// Whether the right side's columns come out.
+    pub fn yields_right(self) -> bool {
+        !matches!(self, JoinKind::Semi | JoinKind::Anti)
+    }
+
+    /// Whether left columns are null where there is no match.
+    pub fn widens_left(self) -> bool {
+        matches!(self, JoinKind::Right | JoinKind::Full)
+    }
+
+    /// Whether right columns are null where there is no match.
+    pub fn widens_right(self) -> bool {
+        matches!(self, JoinKind::Left | JoinKind::Full)
+    }
+
+    /// Whether something comes out only when it is known that there will be no match.
+    pub fn waits(self) -> bool {
+        !matches!(self, JoinKind::Inner | JoinKind::Semi)
+    }
+}
+
+/// A join of two streams. What comes out: the left columns, then (but for semi and anti) the right ones. The event time of what comes out is the left row's, or
+/// the right one's where there is none. A row is late when it lies further behind the watermark than `within`, so that everything that it could match is
+/// forgotten; so is one without an event time. Matches come out in the epoch of their later row; rows without a match when the watermark has passed their
+/// event time by more than `within`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamJoin {
+    /// Names what is remembered: unique in the program, whatever its layout.
+    pub name: String,
+    /// Which rows come out.
+    pub kind: JoinKind,
+    /// The left key columns; null keys match nothing.
+    pub left_keys: Vec<usize>,
+    /// The right key columns, of the same types.
+    pub right_keys: Vec<usize>,
+    /// How far apart the two event times of a match may be; none: both sides are bounded, and times do not matter.
+    pub within: Option<Within>,
+    /// A further condition over the left columns followed by the right ones: a program with a single boolean output.
+    pub residual: Option<Program>,
+}
+
+/// A bound in event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    /// The position of the left event time.
+    pub left: usize,
+    /// The position of the right event time (in the right input).
+    pub right: usize,
+    /// Microseconds, either way.
+    pub duration: i64,
 }
 
 /// The columns of an [`Operator::Malformed`]: the record's text, its file and the line where it begins, what is wrong with it, and the epoch.

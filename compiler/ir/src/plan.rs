@@ -184,7 +184,7 @@ pub enum KernelSlot {
     Transform(NodeId),
     /// Of a `Lookup`: over the table's rows.
     Prepare(NodeId),
-    /// Of a `Lookup`: over pairs.
+    /// Of a `Lookup` or a `Join`: over pairs.
     Residual(NodeId),
 }
 
@@ -198,6 +198,9 @@ impl Plan {
                 Operator::Lookup(lookup) => {
                     programs.push((KernelSlot::Prepare(id), &lookup.prepare));
                     programs.extend(lookup.residual.as_ref().map(|p| (KernelSlot::Residual(id), p)));
+                }
+                Operator::Join(join) => {
+                    programs.extend(join.residual.as_ref().map(|p| (KernelSlot::Residual(id), p)));
                 }
                 _ => {}
             }

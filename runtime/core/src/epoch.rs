@@ -241,6 +241,12 @@ impl EpochRun {
             Operator::Sort(columns) => {
                 Station::Blocking(Box::new(Sort::new(columns, input, workers, batch_rows, budget.clone())?))
             }
+            Operator::Watermark(_)
+            | Operator::WindowAggregate(_)
+            | Operator::Dedup(_)
+            | Operator::Top(_)
+            | Operator::Join(_)
+            | Operator::Late => return Err(internal(format!("`{}` does not run yet", node.label)).into()),
             Operator::Limit(count) => Station::Blocking(Box::new(Limit::new(*count))),
             Operator::Explode { column, .. } => Station::Stateless(Box::new(Explode {
                 column: *column,

@@ -3,6 +3,7 @@
 
 pub(crate) mod expression;
 mod guarantees;
+mod streaming;
 mod text;
 
 pub use guarantees::{Guarantee, guarantees, tally};
@@ -332,6 +333,12 @@ fn step(
             ("unique", vec![does], Some(state))
         }
         Operator::Expect(expect) => ("expect", self::expect(expect, &node.schema), None),
+        Operator::Watermark(_)
+        | Operator::WindowAggregate(_)
+        | Operator::Dedup(_)
+        | Operator::Top(_)
+        | Operator::Join(_)
+        | Operator::Late => streaming::describe(plan, node),
         Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) | Operator::Sink(_) => ("", vec![], None),
     };
     let changing_by = match &node.kind {

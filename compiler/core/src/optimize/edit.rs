@@ -81,6 +81,7 @@ pub(super) fn programs_mut(graph: &mut Graph) -> Vec<&mut Program> {
                 programs.push(&mut lookup.prepare);
                 programs.extend(lookup.residual.as_mut());
             }
+            Operator::Join(join) => programs.extend(join.residual.as_mut()),
             _ => {}
         }
     }

@@ -52,7 +52,7 @@ fn settle(plan: &Plan) -> Vec<Columns> {
             if kept[own].is_empty() {
                 kept[own].extend(cheapest(&node.schema));
             }
-            for (input, needed) in node.inputs.iter().zip(needs(graph, id, &kept[own])) {
+            for (input, needed) in node.inputs.iter().zip(needs(graph, id, &kept)) {
                 kept[input.0 as usize].extend(needed);
             }
             let more = also_kept(plan, id, &kept);
@@ -76,13 +76,32 @@ fn also_kept(plan: &Plan, id: NodeId, kept: &[Columns]) -> Columns {
             columns.insert(node.schema.len() - 1);
             columns
         }
-        Operator::Sort(_) | Operator::Limit(_) | Operator::Union | Operator::Lookup(_) | Operator::Expect(_) => {
-            inputs()
+        Operator::Sort(_)
+        | Operator::Limit(_)
+        | Operator::Union
+        | Operator::Lookup(_)
+        | Operator::Expect(_)
+        | Operator::Watermark(_)
+        | Operator::Dedup(_)
+        | Operator::Top(_) => inputs(),
+        Operator::Join(join) => {
+            let width = graph.node(node.inputs[0]).schema.len();
+            let mut columns = kept[node.inputs[0].0 as usize].clone();
+            if join.kind.yields_right() {
+                columns.extend(kept[node.inputs[1].0 as usize].iter().map(|c| width + c));
+            }
+            columns
         }
+        Operator::WindowAggregate(windowed) => {
+            let aggregate = &windowed.aggregate;
+            let (first, input) = (aggregate.keys.len() + 2, &graph.node(node.inputs[0]).schema);
+            let calls = (0..aggregate.aggregates.len()).filter(|i| call_fails(aggregate, *i, input));
+            (0..first).chain(calls.map(|i| first + i)).collect()
+        }
+        Operator::Late => kept[graph.node(node.inputs[0]).inputs[0].0 as usize].clone(),
         Operator::Aggregate(aggregate) => {
             let (keys, input) = (aggregate.keys.len(), &graph.node(node.inputs[0]).schema);
-            let calls =
-                (0..aggregate.aggregates.len()).filter(|i| aggregate_stays(aggregate, *i, input, &Columns::new()));
+            let calls = (0..aggregate.aggregates.len()).filter(|i| call_fails(aggregate, *i, input));
             (0..keys).chain(calls.map(|i| keys + i)).collect()
         }
         Operator::Malformed(_) => (0..node.schema.len()).collect(),
@@ -108,16 +127,35 @@ fn reads(program: &Program, outputs: &Columns) -> Columns {
     columns
 }
 
-fn aggregate_stays(aggregate: &Aggregate, i: usize, input: &Schema, outputs: &Columns) -> bool {
+/// Whether an aggregate can fail, so that it stays whoever reads it.
+fn call_fails(aggregate: &Aggregate, i: usize, input: &Schema) -> bool {
     let call = &aggregate.aggregates[i];
     let floating = call.args.iter().all(|a| input.fields[*a].ty.data.is_floating());
-    let fails = matches!(call.function, AggregateFunction::Sum | AggregateFunction::Avg) && !floating;
-    outputs.contains(&(aggregate.keys.len() + i)) || fails
+    matches!(call.function, AggregateFunction::Sum | AggregateFunction::Avg) && !floating
 }
 
-/// What a node reads of each input to yield these columns.
-fn needs(graph: &Graph, id: NodeId, outputs: &Columns) -> Vec<Columns> {
-    let node = graph.node(id);
+/// What an aggregation reads of its input to yield these columns; the first aggregate is column `first`.
+fn aggregated(aggregate: &Aggregate, first: usize, input: &Schema, outputs: &Columns) -> Columns {
+    let mut columns: Columns = aggregate.keys.iter().copied().collect();
+    for (i, call) in aggregate.aggregates.iter().enumerate() {
+        if outputs.contains(&(first + i)) || call_fails(aggregate, i, input) {
+            columns.extend(call.args.iter().chain(&call.filter));
+        }
+    }
+    columns
+}
+
+/// The columns of late rows that are read, where a node has some.
+fn read_of_late(graph: &Graph, id: NodeId, kept: &[Columns]) -> Columns {
+    let late = graph.iter().filter(|(_, node)| node.operator == Operator::Late && node.inputs == [id]);
+    late.flat_map(|(late, _)| kept[late.0 as usize].clone()).collect()
+}
+
+/// What a node reads of each input to yield the columns that are kept of it.
+fn needs(graph: &Graph, id: NodeId, kept: &[Columns]) -> Vec<Columns> {
+    let (node, outputs) = (graph.node(id), &kept[id.0 as usize]);
+    let width = |i: usize| graph.node(node.inputs[i]).schema.len();
+    let late = || read_of_late(graph, id, kept);
     let one = |columns: Columns| vec![columns];
     match &node.operator {
         Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) => vec![],
@@ -132,14 +170,36 @@ fn needs(graph: &Graph, id: NodeId, outputs: &Columns) -> Vec<Columns> {
         }
         Operator::Aggregate(aggregate) => {
             let input = &graph.node(node.inputs[0]).schema;
-            let mut columns: Columns = aggregate.keys.iter().copied().collect();
-            for (i, call) in aggregate.aggregates.iter().enumerate() {
-                if aggregate_stays(aggregate, i, input, outputs) {
-                    columns.extend(call.args.iter().chain(&call.filter));
-                }
-            }
+            one(aggregated(aggregate, aggregate.keys.len(), input, outputs))
+        }
+        Operator::WindowAggregate(windowed) => {
+            let (aggregate, input) = (&windowed.aggregate, &graph.node(node.inputs[0]).schema);
+            // The hash of a row is that of all its columns.
+            let mut columns: Columns = if windowed.by_time { (0..input.len()).collect() } else { late() };
+            columns.extend(aggregated(aggregate, aggregate.keys.len() + 2, input, outputs));
+            columns.insert(windowed.time);
             one(columns)
         }
+        Operator::Watermark(watermark) => one(outputs.iter().copied().chain([watermark.time]).collect()),
+        Operator::Dedup(dedup) => {
+            one(outputs.iter().chain(&dedup.keys).chain(&dedup.time).copied().chain(late()).collect())
+        }
+        // Any column may break a tie.
+        Operator::Top(_) => one((0..width(0)).collect()),
+        Operator::Join(join) => {
+            let left = width(0);
+            let mut columns: Columns = outputs.clone();
+            columns.extend(&join.left_keys);
+            columns.extend(join.right_keys.iter().map(|key| left + key));
+            columns.extend(join.within.iter().flat_map(|within| [within.left, left + within.right]));
+            columns.extend(join.residual.iter().flat_map(expressions).flat_map(columns_of));
+            columns.retain(|c| *c < left + width(1));
+            let right = columns.split_off(&left).into_iter().map(|c| c - left).collect();
+            columns.extend(late());
+            vec![columns, right]
+        }
+        // Its input sees to what it reads.
+        Operator::Late => one(Columns::new()),
         Operator::Sort(keys) => one(outputs.iter().copied().chain(keys.iter().map(|k| k.column)).collect()),
         Operator::Limit(_) => one(outputs.clone()),
         Operator::Unique(unique) => {
@@ -245,6 +305,17 @@ fn narrow(program: &Program, inputs: &Columns, outputs: &Columns) -> Program {
     narrowed
 }
 
+/// The aggregates that are among the outputs, the first of which is column `first`, over columns at other places.
+fn narrow_aggregate(aggregate: &mut Aggregate, first: usize, outputs: &Columns, place: &BTreeMap<usize, usize>) {
+    let calls = aggregate.aggregates.iter().enumerate().filter(|(i, _)| outputs.contains(&(first + i)));
+    let mut calls: Vec<_> = calls.map(|(_, call)| call.clone()).collect();
+    for call in &mut calls {
+        call.args.iter_mut().chain(&mut call.filter).for_each(|c| *c = place[&*c]);
+    }
+    aggregate.aggregates = calls;
+    aggregate.keys.iter_mut().for_each(|key| *key = place[&*key]);
+}
+
 fn rewrite(plan: &mut Plan, old: &Graph, kept: &[Columns], tables: &[Columns], id: NodeId) {
     let outputs = &kept[id.0 as usize];
     let input = old.node(id).inputs.first().map(|i| &kept[i.0 as usize]);
@@ -257,7 +328,35 @@ fn rewrite(plan: &mut Plan, old: &Graph, kept: &[Columns], tables: &[Columns], i
         | Operator::TableScan(_)
         | Operator::Limit(_)
         | Operator::Union
+        | Operator::Late
         | Operator::Sink(_) => {}
+        Operator::Watermark(watermark) => watermark.time = place[&watermark.time],
+        Operator::Dedup(dedup) => dedup.keys.iter_mut().chain(&mut dedup.time).for_each(|c| *c = place[&*c]),
+        Operator::Top(top) => {
+            let order = top.order.iter_mut().map(|key| &mut key.column);
+            let window = top.window.iter_mut().flat_map(|(start, end)| [start, end]);
+            order.chain(&mut top.keys).chain(window).for_each(|c| *c = place[&*c]);
+        }
+        Operator::WindowAggregate(windowed) => {
+            let first = windowed.aggregate.keys.len() + 2;
+            narrow_aggregate(&mut windowed.aggregate, first, outputs, &place);
+            windowed.time = place[&windowed.time];
+        }
+        Operator::Join(join) => {
+            let inputs: Vec<&Columns> = old.node(id).inputs.iter().map(|i| &kept[i.0 as usize]).collect();
+            let (left, right) = (place, places(inputs[1]));
+            let width = old.node(old.node(id).inputs[0]).schema.len();
+            join.left_keys.iter_mut().for_each(|c| *c = left[&*c]);
+            join.right_keys.iter_mut().for_each(|c| *c = right[&*c]);
+            if let Some(within) = &mut join.within {
+                (within.left, within.right) = (left[&within.left], right[&within.right]);
+            }
+            if let Some(residual) = &mut join.residual {
+                let all: Columns = (0..residual.outputs.len()).collect();
+                let pair: Columns = inputs[0].iter().copied().chain(inputs[1].iter().map(|c| width + c)).collect();
+                *residual = narrow(residual, &pair, &all);
+            }
+        }
         Operator::Transform(program) => {
             if let Some(input) = input {
                 *program = narrow(program, input, outputs);
@@ -273,14 +372,8 @@ fn rewrite(plan: &mut Plan, old: &Graph, kept: &[Columns], tables: &[Columns], i
         Operator::Explode { column, .. } => *column = place[&*column],
         Operator::Unique(unique) => unique.keys.iter_mut().chain(&mut unique.time).for_each(|c| *c = place[&*c]),
         Operator::Aggregate(aggregate) => {
-            let keys = aggregate.keys.len();
-            let calls = aggregate.aggregates.iter().enumerate().filter(|(i, _)| outputs.contains(&(keys + i)));
-            let mut calls: Vec<_> = calls.map(|(_, call)| call.clone()).collect();
-            for call in &mut calls {
-                call.args.iter_mut().chain(&mut call.filter).for_each(|c| *c = place[&*c]);
-            }
-            aggregate.aggregates = calls;
-            aggregate.keys.iter_mut().for_each(|key| *key = place[&*key]);
+            let first = aggregate.keys.len();
+            narrow_aggregate(aggregate, first, outputs, &place);
         }
         Operator::Lookup(lookup) => {
             let (width, streams) = (width_of_stream(old, id), input.map_or(0, Columns::len));

@@ -39,6 +39,9 @@ enum Head {
     Sort,
     Explode(usize),
     Expect(String),
+    WindowAggregate(String),
+    Top(String, u64),
+    Join(String),
 }
 
 fn head(r: &mut Reader<'_>) -> Parsed<Head> {
@@ -55,6 +58,12 @@ fn head(r: &mut Reader<'_>) -> Parsed<Head> {
         "explode" => Head::Explode(r.number()?),
         "unique" => Head::Whole(Box::new(Operator::Unique(unique(r)?))),
         "expect" => Head::Expect(r.string()?),
+        "watermark" => Head::Whole(Box::new(Operator::Watermark(watermark(r)?))),
+        "window_aggregate" => Head::WindowAggregate(r.string()?),
+        "dedup" => Head::Whole(Box::new(Operator::Dedup(dedup(r)?))),
+        "top" => Head::Top(r.string()?, r.number()?),
+        "join" => Head::Join(r.string()?),
+        "late" => Head::Whole(Box::new(Operator::Late)),
         "sink" => Head::Whole(Box::new(Operator::Sink(SinkId(r.number()?)))),
         other => return r.fail(format!("`{other}` is no operator")),
     })
@@ -87,6 +96,9 @@ fn node(r: &mut Reader<'_>, graph: &Graph) -> Parsed<Node> {
         Head::Aggregate => Operator::Aggregate(aggregate(r)?),
         Head::Sort => Operator::Sort(sort(r)?),
         Head::Expect(flow) => Operator::Expect(Expect { flow, rules: rules(r)? }),
+        Head::WindowAggregate(name) => Operator::WindowAggregate(window_aggregate(r, name)?),
+        Head::Top(name, count) => Operator::Top(top(r, name, count)?),
+        Head::Join(name) => Operator::Join(join(r, name)?),
         Head::Explode(column) => Operator::Explode { column, element: element(r)? },
     };
     let Some(schema) = written.or_else(|| implied_columns(&operator, &known)) else {
@@ -106,6 +118,79 @@ fn unique(r: &mut Reader<'_>) -> Parsed<Unique> {
     let within = if r.eat_word("within") { Some(r.number()?) } else { None };
     let delay = if r.eat_word("delay") { Some(r.number()?) } else { None };
     Ok(Unique { flow, rule, keys, time, within, delay })
+}
+
+/// A number behind a word, where the word is there.
+fn after<T: std::str::FromStr>(r: &mut Reader<'_>, word: &str) -> Parsed<Option<T>> {
+    if r.eat_word(word) { r.number().map(Some) } else { Ok(None) }
+}
+
+fn watermark(r: &mut Reader<'_>) -> Parsed<Watermark> {
+    let source = r.string()?;
+    r.expect_word("time")?;
+    let time = r.number()?;
+    r.expect_word("delay")?;
+    Ok(Watermark { source, time, delay: r.number()?, idle: after(r, "idle")? })
+}
+
+fn dedup(r: &mut Reader<'_>) -> Parsed<Dedup> {
+    Ok(Dedup { name: r.string()?, keys: numbers(r)?, time: after(r, "time")?, within: after(r, "within")? })
+}
+
+/// Two positions.
+fn pair(r: &mut Reader<'_>) -> Parsed<(usize, usize)> {
+    match numbers(r)?.as_slice() {
+        [a, b] => Ok((*a, *b)),
+        _ => r.fail("expected two positions"),
+    }
+}
+
+fn top(r: &mut Reader<'_>, name: String, count: u64) -> Parsed<Top> {
+    r.expect_word("per")?;
+    let keys = numbers(r)?;
+    let window = if r.eat_word("window") { Some(pair(r)?) } else { None };
+    Ok(Top { name, count, keys, window, order: sort(r)? })
+}
+
+fn window(r: &mut Reader<'_>) -> Parsed<Window> {
+    let align = |r: &mut Reader<'_>| {
+        r.expect_word("offset")?;
+        Ok(Alignment { offset: r.number()?, zone: if r.eat_word("zone") { Some(r.string()?) } else { None } })
+    };
+    Ok(match r.word()? {
+        "tumble" => Window::Tumble { size: r.number()?, align: align(r)? },
+        "hop" => Window::Hop { size: r.number()?, slide: r.number()?, align: align(r)? },
+        "session" => Window::Session { gap: r.number()? },
+        "cumulate" => Window::Cumulate { size: r.number()?, step: r.number()?, align: align(r)? },
+        other => return r.fail(format!("`{other}` is no kind of window")),
+    })
+}
+
+fn window_aggregate(r: &mut Reader<'_>, name: String) -> Parsed<WindowAggregate> {
+    let window = window(r)?;
+    r.expect_word("time")?;
+    let time = r.number()?;
+    let by_time = r.eat_word("by_time");
+    Ok(WindowAggregate { name, window, time, by_time, aggregate: aggregate(r)? })
+}
+
+fn join(r: &mut Reader<'_>, name: String) -> Parsed<StreamJoin> {
+    let word = r.word()?;
+    let Some((kind, _)) = JoinKind::ALL.into_iter().find(|(_, known)| *known == word) else {
+        return r.fail(format!("`{word}` is no kind of join"));
+    };
+    r.expect_word("keys")?;
+    let left_keys = numbers(r)?;
+    r.expect("==")?;
+    let right_keys = numbers(r)?;
+    let mut within = None;
+    if let Some(duration) = after(r, "within")? {
+        r.expect_word("times")?;
+        let (left, right) = pair(r)?;
+        within = Some(Within { left, right, duration });
+    }
+    let residual = if r.eat_word("residual") { Some(program(r, None)?) } else { None };
+    Ok(StreamJoin { name, kind, left_keys, right_keys, within, residual })
 }
 
 fn rules(r: &mut Reader<'_>) -> Parsed<Vec<ExpectRule>> {

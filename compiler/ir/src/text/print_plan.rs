@@ -3,7 +3,10 @@
 use super::name::{quote, string};
 use super::print_expr::Printer;
 use super::value;
-use crate::graph::{Aggregate, Expect, Graph, Kind, Lookup, LookupKind, Node, Operator, malformed_schema};
+use crate::graph::{
+    Aggregate, Alignment, Expect, Graph, JoinKind, Kind, Lookup, LookupKind, Node, Operator, SortColumn, StreamJoin,
+    Top, Window, WindowAggregate, malformed_schema,
+};
 use crate::plan::{Plan, SinkMode, SinkSpec, SourceSpec, TableSpec};
 use crate::types::{DataType, Schema};
 use serde::Serialize;
@@ -17,9 +20,14 @@ pub(super) fn implied_columns(operator: &Operator, inputs: &[&Schema]) -> Option
     let input = inputs.first().copied();
     match operator {
         Operator::Transform(program) => Some(program.output_schema()),
-        Operator::Sort(_) | Operator::Limit(_) | Operator::Union | Operator::Expect(_) | Operator::Sink(_) => {
-            input.cloned()
-        }
+        Operator::Sort(_)
+        | Operator::Limit(_)
+        | Operator::Union
+        | Operator::Expect(_)
+        | Operator::Watermark(_)
+        | Operator::Dedup(_)
+        | Operator::Top(_)
+        | Operator::Sink(_) => input.cloned(),
         Operator::Explode { element, .. } => input.map(|input| {
             let mut columns = input.clone();
             columns.fields.push(element.clone());
@@ -30,6 +38,9 @@ pub(super) fn implied_columns(operator: &Operator, inputs: &[&Schema]) -> Option
         | Operator::TableScan(_)
         | Operator::Lookup(_)
         | Operator::Aggregate(_)
+        | Operator::WindowAggregate(_)
+        | Operator::Join(_)
+        | Operator::Late
         | Operator::Unique(_) => None,
     }
 }
@@ -73,6 +84,19 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
             format!("unique {flow} {rule} {}{time}{within}{delay}", numbers(&unique.keys))
         }
         Operator::Expect(expect) => format!("expect {}", string(&expect.flow)),
+        Operator::Watermark(watermark) => {
+            let idle = watermark.idle.map_or(String::new(), |idle| format!(" idle {idle}"));
+            format!("watermark {} time {} delay {}{idle}", string(&watermark.source), watermark.time, watermark.delay)
+        }
+        Operator::WindowAggregate(windowed) => format!("window_aggregate {}", string(&windowed.name)),
+        Operator::Dedup(dedup) => {
+            let time = dedup.time.map_or(String::new(), |time| format!(" time {time}"));
+            let within = dedup.within.map_or(String::new(), |within| format!(" within {within}"));
+            format!("dedup {} {}{time}{within}", string(&dedup.name), numbers(&dedup.keys))
+        }
+        Operator::Top(top) => format!("top {} {}", string(&top.name), top.count),
+        Operator::Join(join) => format!("join {}", string(&join.name)),
+        Operator::Late => "late".to_string(),
         Operator::Sink(id) => format!("sink {}", id.0),
     });
     if !node.inputs.is_empty() {
@@ -100,20 +124,62 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
         Operator::Lookup(lookup) => self::lookup(p, lookup),
         Operator::Aggregate(aggregate) => self::aggregate(p, aggregate),
         Operator::Expect(expect) => self::expect(p, expect),
-        Operator::Sort(columns) => {
-            for key in columns {
-                p.line(2);
-                p.push(format!("by {}", key.column));
-                p.push(if key.descending { " desc" } else { "" });
-                p.push(if key.nulls_first { " nulls_first" } else { "" });
-            }
-        }
+        Operator::WindowAggregate(windowed) => window_aggregate(p, windowed),
+        Operator::Join(join) => self::join(p, join),
+        Operator::Top(top) => self::top(p, top),
+        Operator::Sort(columns) => order(p, columns),
         Operator::Explode { element, .. } => {
             p.line(2);
             p.push("element ");
             p.field(element);
         }
         _ => {}
+    }
+}
+
+fn order(p: &mut Printer, columns: &[SortColumn]) {
+    for key in columns {
+        p.line(2);
+        p.push(format!("by {}", key.column));
+        p.push(if key.descending { " desc" } else { "" });
+        p.push(if key.nulls_first { " nulls_first" } else { "" });
+    }
+}
+
+fn top(p: &mut Printer, top: &Top) {
+    p.line(2);
+    p.push(format!("per {}", numbers(&top.keys)));
+    p.push(top.window.map_or(String::new(), |(start, end)| format!(" window {}", numbers([start, end]))));
+    order(p, &top.order);
+}
+
+fn window_aggregate(p: &mut Printer, windowed: &WindowAggregate) {
+    let align = |align: &Alignment| {
+        let zone = align.zone.as_ref().map_or(String::new(), |zone| format!(" zone {}", string(zone)));
+        format!(" offset {}{zone}", align.offset)
+    };
+    p.line(2);
+    p.push(match &windowed.window {
+        Window::Tumble { size, align: a } => format!("tumble {size}{}", align(a)),
+        Window::Hop { size, slide, align: a } => format!("hop {size} {slide}{}", align(a)),
+        Window::Session { gap } => format!("session {gap}"),
+        Window::Cumulate { size, step, align: a } => format!("cumulate {size} {step}{}", align(a)),
+    });
+    p.push(format!(" time {}{}", windowed.time, if windowed.by_time { " by_time" } else { "" }));
+    aggregate(p, &windowed.aggregate);
+}
+
+fn join(p: &mut Printer, join: &StreamJoin) {
+    p.line(2);
+    let kind = JoinKind::ALL.iter().find(|(kind, _)| *kind == join.kind).map_or("", |(_, word)| word);
+    p.push(format!("{kind} keys {} == {}", numbers(&join.left_keys), numbers(&join.right_keys)));
+    if let Some(within) = &join.within {
+        p.push(format!(" within {} times {}", within.duration, numbers([within.left, within.right])));
+    }
+    if let Some(residual) = &join.residual {
+        p.line(2);
+        p.push("residual ");
+        p.program(residual, Some(&residual.input), 2);
     }
 }
 

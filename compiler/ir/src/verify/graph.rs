@@ -2,7 +2,10 @@
 
 use super::{Findings, Law, expr};
 use crate::expr::Program;
-use crate::graph::{Aggregate, Expect, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, malformed_schema};
+use crate::graph::{
+    Aggregate, Dedup, Expect, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, StreamJoin, Top, Window,
+    WindowAggregate, malformed_schema,
+};
 use crate::plan::{Plan, SinkMode, SourceSpec};
 use crate::types::{DataType, Field, Schema, Type};
 
@@ -82,6 +85,7 @@ fn arity(operator: &Operator) -> (usize, usize) {
     match operator {
         Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) => (0, 0),
         Operator::Union => (1, usize::MAX),
+        Operator::Join(_) => (2, 2),
         _ => (1, 1),
     }
 }
@@ -156,6 +160,16 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
             agree(f, "columns", &node.schema, &inputs[0].schema);
             self::expect(f, expect, &inputs[0].schema);
         }
+        Operator::Watermark(watermark) => {
+            agree(f, "columns", &node.schema, &inputs[0].schema);
+            event_time(f, &inputs[0].schema, watermark.time);
+            f.check(Law::Window, watermark.delay >= 0, || "the delay is negative".into());
+        }
+        Operator::WindowAggregate(aggregate) => window_aggregate(f, aggregate, &inputs[0].schema, &node.schema),
+        Operator::Dedup(dedup) => self::dedup(f, dedup, inputs[0], &node.schema),
+        Operator::Top(top) => self::top(f, top, inputs[0], &node.schema),
+        Operator::Join(join) => self::join(f, join, &inputs, &node.schema),
+        Operator::Late => late(f, plan, inputs[0], &node.schema),
         Operator::Sink(sink) => match plan.sinks.get(sink.0 as usize) {
             Some(spec) => {
                 agree(f, "columns", &node.schema, &spec.schema);
@@ -266,6 +280,113 @@ fn aggregate(f: &mut Findings, aggregate: &Aggregate, input: &Schema, out: &Sche
     }
     let agrees = out.len() == expected.len() && out.fields.iter().zip(&expected).all(|(o, e)| o.ty == *e);
     f.check(Law::SchemaAgreement, agrees, || format!("columns: ({out}) instead of {expected:?}"));
+}
+
+fn event_time(f: &mut Findings, input: &Schema, index: usize) {
+    if let Some(field) = column(f, input, index) {
+        f.check(Law::Window, field.ty.data == DataType::Timestamp, || format!("{field} is no event time"));
+    }
+}
+
+fn window_aggregate(f: &mut Findings, windowed: &WindowAggregate, input: &Schema, out: &Schema) {
+    event_time(f, input, windowed.time);
+    let sound = match &windowed.window {
+        Window::Tumble { size, .. } => *size > 0,
+        Window::Hop { size, slide, .. } => *size > 0 && *slide > 0,
+        Window::Session { gap } => *gap > 0,
+        Window::Cumulate { size, step, .. } => *step > 0 && *size > 0 && size % step == 0,
+    };
+    f.check(Law::Window, sound, || format!("{:?} are no windows", windowed.window));
+    // Without the bounds it is an aggregate like any other.
+    let (keys, mut rest) = (windowed.aggregate.keys.len(), out.clone());
+    let bounds: Vec<Field> = rest.fields.splice(keys.min(out.len())..(keys + 2).min(out.len()), []).collect();
+    let timestamp = Type::new(DataType::Timestamp);
+    let bounded = bounds.len() == 2 && bounds.iter().all(|field| field.ty == timestamp);
+    f.check(Law::SchemaAgreement, bounded, || format!("columns: ({out}) without the windows' start and end"));
+    aggregate(f, &windowed.aggregate, input, &rest);
+}
+
+fn dedup(f: &mut Findings, dedup: &Dedup, input: &Node, out: &Schema) {
+    agree(f, "columns", out, &input.schema);
+    for key in &dedup.keys {
+        if let Some(field) = column(f, &input.schema, *key) {
+            comparable(f, &field.ty);
+        }
+    }
+    if let Some(time) = dedup.time {
+        event_time(f, &input.schema, time);
+    }
+    let timed = dedup.time.is_some() == dedup.within.is_some();
+    f.check(Law::Window, timed, || "a duration without an event time, or the other way round".into());
+    if dedup.within.is_none() {
+        bounded(f, input);
+    }
+}
+
+fn top(f: &mut Findings, top: &Top, input: &Node, out: &Schema) {
+    agree(f, "columns", out, &input.schema);
+    sort(f, &top.order, &input.schema);
+    for key in &top.keys {
+        if let Some(field) = column(f, &input.schema, *key) {
+            comparable(f, &field.ty);
+        }
+    }
+    match top.window {
+        Some((start, end)) => {
+            event_time(f, &input.schema, start);
+            event_time(f, &input.schema, end);
+        }
+        None => bounded(f, input),
+    }
+}
+
+fn join(f: &mut Findings, join: &StreamJoin, inputs: &[&Node], out: &Schema) {
+    let (left, right) = (&inputs[0].schema, &inputs[1].schema);
+    let (ours, theirs) = (join.left_keys.len(), join.right_keys.len());
+    f.check(Law::KeyType, ours == theirs, || format!("{ours} left keys, {theirs} right ones"));
+    for (a, b) in join.left_keys.iter().zip(&join.right_keys) {
+        if let (Some(a), Some(b)) = (column(f, left, *a), column(f, right, *b)) {
+            f.check(Law::KeyType, a.ty.data == b.ty.data, || format!("{a} is matched with {b}"));
+            comparable(f, &a.ty);
+        }
+    }
+    match &join.within {
+        Some(within) => {
+            event_time(f, left, within.left);
+            event_time(f, right, within.right);
+            f.check(Law::Window, within.duration >= 0, || "the duration is negative".into());
+        }
+        None => inputs.iter().for_each(|input| bounded(f, input)),
+    }
+    if let Some(residual) = &join.residual {
+        f.at("residual", |f| predicate(f, residual, &pair_schema(left, right, &residual.input)));
+    }
+    let widened = |schema: &Schema, widens: bool| {
+        let fields = schema.fields.iter().cloned();
+        fields
+            .map(|field| Field { ty: field.ty.clone().with_nullable(field.ty.nullable || widens), ..field })
+            .collect::<Vec<Field>>()
+    };
+    let mut expected = Schema::new(widened(left, join.kind.widens_left()));
+    if join.kind.yields_right() {
+        expected.fields.extend(widened(right, join.kind.widens_right()));
+    }
+    // The right columns are renamed on their way out: `payments.at`.
+    let agrees = expected.len() == out.len()
+        && expected.fields.iter().zip(&out.fields).enumerate().all(|(i, (e, o))| {
+            e.ty.data == o.ty.data && (o.ty.nullable || !e.ty.nullable) && (i >= left.len() || e.name == o.name)
+        });
+    f.check(Law::SchemaAgreement, agrees, || format!("columns: ({out}) instead of ({expected})"));
+}
+
+/// Late rows have the columns of the (first) input of what they were too late for.
+fn late(f: &mut Findings, plan: &Plan, of: &Node, out: &Schema) {
+    let stateful =
+        matches!(of.operator, Operator::WindowAggregate(_) | Operator::Dedup(_) | Operator::Top(_) | Operator::Join(_));
+    f.check(Law::Reference, stateful, || "no rows are late for its input".into());
+    if let Some(input) = of.inputs.first().filter(|_| stateful) {
+        agree(f, "columns", out, &plan.graph.node(*input).schema);
+    }
 }
 
 fn sort(f: &mut Findings, columns: &[SortColumn], input: &Schema) {

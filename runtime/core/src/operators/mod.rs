@@ -6,6 +6,7 @@ pub mod explode;
 pub mod limit;
 pub mod lookup;
 pub mod sort;
+pub mod stateful;
 pub mod transform;
 pub mod unique;
 

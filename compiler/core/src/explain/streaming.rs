@@ -1,0 +1,137 @@
+//! What `explain` says of steps that know of event time: what they do, what they remember, and what bounds it.
+
+use super::expression;
+use flowc_ir::graph::{Alignment, JoinKind, Node, Operator, StreamJoin, Top, Window, WindowAggregate};
+use flowc_ir::plan::Plan;
+use flowc_ir::{DataType, Schema, Value};
+
+/// A duration as it is written in a program.
+pub(crate) fn duration(micros: i64) -> String {
+    expression::value(&Value::Duration(micros), &DataType::Duration)
+}
+
+/// The name of the operator, what it does, and its state with its bound.
+pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, Option<String>) {
+    let input = |i: usize| &plan.graph.node(node.inputs[i]).schema;
+    let name = |schema: &Schema, column: usize| expression::name(&schema.fields[column].name);
+    let names =
+        |schema: &Schema, columns: &[usize]| columns.iter().map(|c| name(schema, *c)).collect::<Vec<_>>().join(", ");
+    match &node.operator {
+        Operator::Watermark(watermark) => {
+            let idle = watermark.idle.map_or(String::new(), |idle| {
+                format!("; holds no other source back after {} without rows", duration(idle))
+            });
+            let does = format!(
+                "the greatest {} seen, less {}{idle}",
+                name(input(0), watermark.time),
+                duration(watermark.delay)
+            );
+            ("watermark", vec![does], Some("one time".to_string()))
+        }
+        Operator::WindowAggregate(windowed) => {
+            let mut does = vec![format!("{} over {}", window(&windowed.window), name(input(0), windowed.time))];
+            let (mut columns, keys) = (node.schema.clone(), windowed.aggregate.keys.len());
+            columns.fields.drain(keys.min(columns.len())..(keys + 2).min(columns.len()));
+            does.extend(super::aggregate(&windowed.aggregate, input(0), &columns));
+            ("window", does, Some(window_state(windowed, node)))
+        }
+        Operator::Dedup(dedup) => {
+            let within = dedup.within.map_or(String::new(), |d| format!(" within {}", duration(d)));
+            let keys = names(input(0), &dedup.keys);
+            let state = match dedup.within {
+                Some(within) => format!("the keys of twice {} behind the watermark", duration(within)),
+                None => "every key of the input".to_string(),
+            };
+            ("dedup", vec![format!("the first row of each {keys}{within}")], Some(state))
+        }
+        Operator::Top(top) => ("top", vec![self::top(top, input(0))], Some(top_state(top))),
+        Operator::Join(join) => {
+            let does = join_text(join, input(0), input(1));
+            let state = match &join.within {
+                Some(within) => format!(
+                    "the rows of both sides up to {} behind the watermark, and those ahead of it",
+                    duration(within.duration)
+                ),
+                None => "all rows of both sides".to_string(),
+            };
+            ("join", vec![does], Some(state))
+        }
+        Operator::Late => ("late", vec!["the rows that came too late for it".to_string()], None),
+        _ => ("", vec![], None),
+    }
+}
+
+/// A window as it is written in a program.
+fn window(window: &Window) -> String {
+    let align = |align: &Alignment| {
+        let offset = if align.offset == 0 { String::new() } else { format!(", offset: {}", duration(align.offset)) };
+        let zone = align.zone.as_ref().map_or(String::new(), |zone| format!(", zone: \"{zone}\""));
+        offset + &zone
+    };
+    match window {
+        Window::Tumble { size, align: a } => format!("tumble({}{})", duration(*size), align(a)),
+        Window::Hop { size, slide, align: a } => format!("hop({}, {}{})", duration(*size), duration(*slide), align(a)),
+        Window::Session { gap } => format!("session({})", duration(*gap)),
+        Window::Cumulate { size, step, align: a } => {
+            format!("cumulate({}, {}{})", duration(*size), duration(*step), align(a))
+        }
+    }
+}
+
+fn window_state(windowed: &WindowAggregate, node: &Node) -> String {
+    if node.bounded {
+        return "a group for each key and window of the input".to_string();
+    }
+    let group = if windowed.aggregate.keys.is_empty() { "a group" } else { "a group for each key" };
+    match &windowed.window {
+        Window::Tumble { .. } => format!("{group} and window that is open: released when the watermark passes its end"),
+        Window::Session { .. } => {
+            format!("{group} and session that is open: released when the watermark passes its end")
+        }
+        Window::Hop { .. } | Window::Cumulate { .. } => {
+            format!(
+                "{group} and slice of the windows that are open: a row is kept in one of them, however many windows share it"
+            )
+        }
+    }
+}
+
+fn top(top: &Top, input: &Schema) -> String {
+    let name = |column: usize| expression::name(&input.fields[column].name);
+    let order: Vec<String> = top
+        .order
+        .iter()
+        .map(|key| format!("{}{}", name(key.column), if key.descending { " desc" } else { "" }))
+        .collect();
+    let mut text = format!("the first {} by {}", top.count, order.join(", "));
+    if !top.keys.is_empty() {
+        text += &format!(" per {}", top.keys.iter().map(|key| name(*key)).collect::<Vec<_>>().join(", "));
+    }
+    if let Some((start, _)) = top.window {
+        text += &format!(", of each window ({})", name(start));
+    }
+    text
+}
+
+fn top_state(top: &Top) -> String {
+    let rows = if top.keys.is_empty() { "rows".to_string() } else { "rows for each key".to_string() };
+    match top.window {
+        Some(_) => format!("{} {rows} of each window that is open", top.count),
+        None => format!("{} {rows}", top.count),
+    }
+}
+
+fn join_text(join: &StreamJoin, left: &Schema, right: &Schema) -> String {
+    let name = |schema: &Schema, column: usize| expression::name(&schema.fields[column].name);
+    let kind = JoinKind::ALL.iter().find(|(kind, _)| *kind == join.kind).map_or("", |(_, word)| word);
+    let keys = join.left_keys.iter().zip(&join.right_keys);
+    let mut conditions: Vec<String> = keys.map(|(l, r)| format!("{} == {}", name(left, *l), name(right, *r))).collect();
+    if let Some(within) = &join.within {
+        let (l, r) = (name(left, within.left), name(right, within.right));
+        conditions.push(format!("{l} and {r} at most {} apart", duration(within.duration)));
+    }
+    if let Some(residual) = &join.residual {
+        conditions.extend(super::transform(residual));
+    }
+    format!("{kind}: {}", conditions.join(", "))
+}

@@ -1,0 +1,129 @@
+//! What operators that remember something across epochs have in common: they take an epoch's rows, and at its end, when the watermark moves, give what has
+//! become final, and say what has changed of what they remember. Knows nothing of where that is stored.
+
+use super::Fault;
+use crate::batch::Batch;
+use crate::error::RunError;
+use crate::spill::Budget;
+use arrow::record_batch::RecordBatch;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What comes out of a stateful operator.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Emitted {
+    /// Rows with the operator's columns.
+    Rows(RecordBatch),
+    /// Rows with the columns of its first input, which came too late.
+    Late(RecordBatch),
+    /// Rows of its second input that came too late: so many. They are counted, and come out nowhere.
+    LateOther(u64),
+}
+
+/// What comes out, one batch at a time.
+pub(crate) type Emissions<'a> = Box<dyn Iterator<Item = Result<Emitted, Fault>> + Send + 'a>;
+
+/// What a stateful operator needs to know of the epoch it works in.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    /// The epoch: part of the place of its rows in the input.
+    pub(crate) epoch: u64,
+    /// The watermark before the epoch: what is later than it is late. None: no time is known.
+    pub(crate) watermark: Option<i64>,
+    /// How many workers push.
+    pub(crate) workers: usize,
+    /// The most rows of a batch that comes out.
+    pub(crate) batch_rows: usize,
+    /// The memory.
+    pub(crate) budget: Budget,
+}
+
+/// What an operator remembers, as it was stored.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Stored {
+    /// Short facts, such as the shape of what is remembered.
+    pub(crate) notes: BTreeMap<String, String>,
+    /// Batches in the order in which they were stored; each may have other columns. What a later one says holds.
+    pub(crate) segments: Vec<RecordBatch>,
+}
+
+/// What is to be stored after an epoch.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Changes {
+    /// Whether it takes the place of all that was stored before, and not only adds to it.
+    pub(crate) whole: bool,
+    /// As in [`Stored`]; takes the place of earlier notes in any case.
+    pub(crate) notes: BTreeMap<String, String>,
+    /// As in [`Stored`].
+    pub(crate) segments: Vec<RecordBatch>,
+}
+
+/// What an operator remembers, as the operator of the last epoch left it in memory. Only an operator of the same kind and name can take it.
+pub(crate) type Memory = Box<dyn Any + Send>;
+
+/// What an operator remembers of earlier epochs.
+pub(crate) enum Before {
+    /// Nothing.
+    Nothing,
+    /// What was read from the store.
+    Stored(Stored),
+    /// What is in memory.
+    Memory(Memory),
+}
+
+impl fmt::Debug for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Before::Nothing => f.write_str("Nothing"),
+            Before::Stored(stored) => f.debug_tuple("Stored").field(stored).finish(),
+            Before::Memory(_) => f.write_str("Memory"),
+        }
+    }
+}
+
+/// What there is to tell of what an operator remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Remembered {
+    /// What is counted by `entries`: `windows`, `keys`, `rows`.
+    pub unit: String,
+    /// So many: for windows, groups of keys and windows.
+    pub entries: u64,
+    /// Bytes in memory, about.
+    pub bytes: u64,
+    /// How many different windows are open.
+    pub windows: u64,
+    /// Where the first open window ends (or the first thing that waits comes out): microseconds since 1970-01-01T00:00:00Z.
+    pub first_end: Option<i64>,
+    /// Where the last one ends.
+    pub last_end: Option<i64>,
+}
+
+/// An operator that remembers something across epochs. It is made anew for each epoch, from [`Before`].
+pub(crate) trait Stateful: Send + Sync + fmt::Debug {
+    /// Takes rows of an input (0, or 1 for the right side of a join) from this worker. Within a path and split, batches come in order, and from one worker.
+    fn push(&self, worker: usize, input: usize, batch: Batch) -> Result<(), Fault>;
+
+    /// What comes out, in an order that does not depend on how the input was cut or who pushed it; called once, after all input. `watermark`: after the
+    /// epoch; [`i64::MAX`] where everything is over. None: no time is known.
+    fn finish(&self, watermark: Option<i64>) -> Result<Emissions<'_>, Fault>;
+
+    /// What is to be stored, once all that comes out has been taken. `whole`: everything, so that nothing stored before is needed any more; otherwise what
+    /// this epoch has changed, unless that is no less.
+    fn changes(&self, whole: bool) -> Result<Changes, RunError>;
+
+    /// What there is to tell of what it remembers.
+    fn remembered(&self) -> Remembered;
+
+    /// What the operator of the next epoch takes over, once this epoch is committed; called last.
+    fn into_memory(&self) -> Memory;
+}
+
+/// The error for a state that another form of the program has left; `what` names the step.
+pub(crate) fn other_shape(what: &str) -> RunError {
+    let text = format!(
+        "what `{what}` remembers was left by another form of the program: its keys, aggregates or columns were others"
+    );
+    RunError::data("R0408", text)
+        .help("run the program as it was once more with --drain, so that nothing is open; or compute everything again with --full-refresh")
+}
