@@ -199,6 +199,9 @@ pub struct Dedup {
     /// A row is a duplicate when a kept row of its key lies at most so many microseconds before it. A row is late when it lies further behind the watermark;
     /// so is one without an event time. None: when there is a kept row at all.
     pub within: Option<i64>,
+    /// Whether the order of the input depends on how it is cut into epochs, as behind a join or a union of streams: rows are then taken in the order of their
+    /// event times (of equal ones by a hash of the row), each when the watermark has passed it; a row behind the watermark is late.
+    pub by_time: bool,
 }
 
 /// The first rows of each key by an order; ties are broken by the other columns, so that the order of the input does not matter.

@@ -134,7 +134,8 @@ fn watermark(r: &mut Reader<'_>) -> Parsed<Watermark> {
 }
 
 fn dedup(r: &mut Reader<'_>) -> Parsed<Dedup> {
-    Ok(Dedup { name: r.string()?, keys: numbers(r)?, time: after(r, "time")?, within: after(r, "within")? })
+    let (name, keys, time, within) = (r.string()?, numbers(r)?, after(r, "time")?, after(r, "within")?);
+    Ok(Dedup { name, keys, time, within, by_time: r.eat_word("by_time") })
 }
 
 /// Two positions.

@@ -92,7 +92,8 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
         Operator::Dedup(dedup) => {
             let time = dedup.time.map_or(String::new(), |time| format!(" time {time}"));
             let within = dedup.within.map_or(String::new(), |within| format!(" within {within}"));
-            format!("dedup {} {}{time}{within}", string(&dedup.name), numbers(&dedup.keys))
+            let by_time = if dedup.by_time { " by_time" } else { "" };
+            format!("dedup {} {}{time}{within}{by_time}", string(&dedup.name), numbers(&dedup.keys))
         }
         Operator::Top(top) => format!("top {} {}", string(&top.name), top.count),
         Operator::Join(join) => format!("join {}", string(&join.name)),
