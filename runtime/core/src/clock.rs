@@ -1,12 +1,17 @@
 //! The one place where the runtime learns what time it is.
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Microseconds since 1970-01-01T00:00:00Z.
     fn now(&self) -> i64;
+
+    /// Waits so many microseconds.
+    fn pause(&self, micros: i64) -> BoxFuture<'static, ()>;
 }
 
 /// The machine's clock.
@@ -18,6 +23,10 @@ impl Clock for SystemClock {
         // A clock set before 1970 is taken for 1970.
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
     }
+
+    fn pause(&self, micros: i64) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(Duration::from_micros(u64::try_from(micros).unwrap_or(0))).boxed()
+    }
 }
 
 /// A clock that stands still, for tests.
@@ -27,5 +36,9 @@ pub struct FixedClock(pub i64);
 impl Clock for FixedClock {
     fn now(&self) -> i64 {
         self.0
+    }
+
+    fn pause(&self, _micros: i64) -> BoxFuture<'static, ()> {
+        tokio::task::yield_now().boxed()
     }
 }

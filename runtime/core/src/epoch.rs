@@ -4,21 +4,25 @@ use crate::connector::{EpochId, LookupTable, Part, Source, SourceRange, Split, W
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
 use crate::jobs::{Inputs, World, located};
+use crate::marks::Marks;
 use crate::operators::aggregate::Aggregate;
 use crate::operators::expect::Expect;
 use crate::operators::explode::Explode;
 use crate::operators::limit::Limit;
 use crate::operators::lookup::Lookup;
 use crate::operators::sort::Sort;
+use crate::operators::stateful::{Before, Emitted, Memory, Stateful, Surroundings};
 use crate::operators::transform::Transform;
 use crate::operators::unique::Unique;
+use crate::operators::watermark::Watermark;
 use crate::operators::{Fault, RowFault, internal};
 use crate::quality::Judgement;
 use crate::report::{Observer, Progress, SinkReport, SourceProgress, SourceReport};
 use crate::resequence::Resequencer;
 use crate::run::{RunOptions, application};
 use crate::spill::{Budget, Held, batch_bytes};
-use crate::state::EpochRecord;
+use crate::state::operators::Saving;
+use crate::state::{EpochRecord, OperatorState};
 use arrow::array::Int64Array;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
@@ -27,7 +31,6 @@ use flowc_ir::graph::{Operator, TableId, malformed_schema};
 use flowc_ir::plan::{Executable, KernelSlot};
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
@@ -54,15 +57,21 @@ pub(crate) struct EpochRun {
     pub(crate) world: Arc<World>,
     pub(crate) options: Arc<RunOptions>,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) scratch: PathBuf,
     pub(crate) resumed: bool,
     /// The sink whose rows are replayed; none: it is an ordinary epoch.
     pub(crate) replayed: Option<String>,
     /// Set before the first sink commits.
     pub(crate) committing: Arc<AtomicBool>,
-    /// What operators remember of earlier epochs, by their names.
-    pub(crate) remembered: BTreeMap<String, RecordBatch>,
+    /// What operators remember of earlier epochs, by their names: as the checkpoint has it.
+    pub(crate) remembered: Remembering,
+    /// The same, for operators to take.
+    pub(crate) before: Mutex<BTreeMap<String, Before>>,
+    /// The memory of the run.
+    pub(crate) budget: Budget,
 }
+
+/// What operators remember of earlier epochs, by their names.
+pub(crate) type Remembering = BTreeMap<String, OperatorState>;
 
 /// What is known of an epoch when all of its rows are through, and before the first sink commits.
 #[derive(Debug)]
@@ -71,8 +80,31 @@ pub(crate) struct Through {
     pub(crate) read: Vec<SourceReport>,
     /// What the expectations came to.
     pub(crate) judged: Vec<Judgement>,
-    /// What operators remember for the next epoch, by their names.
-    pub(crate) snapshots: Vec<(String, RecordBatch)>,
+    /// What operators remember for the next epoch.
+    pub(crate) saving: Vec<Saving>,
+}
+
+/// What an epoch came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// What was read.
+    pub(crate) read: Vec<SourceReport>,
+    /// What was written.
+    pub(crate) sinks: Vec<SinkReport>,
+    /// What the expectations came to.
+    pub(crate) judged: Vec<Judgement>,
+    /// What operators keep in memory for the next epoch, by their names.
+    pub(crate) memories: Memories,
+}
+
+/// What operators keep in memory, by their names.
+#[derive(Default)]
+pub(crate) struct Memories(pub(crate) Vec<(String, Memory)>);
+
+impl std::fmt::Debug for Memories {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 /// Counts what is read.
@@ -125,9 +157,10 @@ impl EpochRun {
         record: &EpochRecord,
         inputs: &[Inputs],
         write: &[String],
-        keep: impl FnOnce(&Through) -> Result<(), RunError>,
-    ) -> Result<(Vec<SourceReport>, Vec<SinkReport>, Vec<Judgement>), Halt> {
-        let plan = &self.executable.plan;
+        keep: impl FnOnce(Through) -> Result<(), RunError>,
+    ) -> Result<Outcome, Halt> {
+        let executable = Arc::clone(&self.executable);
+        let plan = &executable.plan;
         let needed: BTreeSet<usize> = (plan.sinks.iter().zip(inputs))
             .filter(|(spec, _)| write.contains(&spec.name))
             .flat_map(|(_, inputs)| inputs.nodes.iter().copied())
@@ -146,11 +179,11 @@ impl EpochRun {
         let kept = driven.and_then(|()| {
             let judged = flow.judgements(&context)?;
             let all = judged.iter().map(|(_, judgement)| judgement.clone()).collect();
-            let through = Through { read: meter.read(record), judged: all, snapshots: flow.snapshots()? };
-            keep(&through)?;
-            Ok((through.read, judged, through.judged))
+            let (read, saving) = (meter.read(record), this.saving(&flow, record)?);
+            keep(Through { read: read.clone(), judged: Vec::clone(&all), saving })?;
+            Ok((read, judged, all))
         });
-        let (read, judged, all) = match kept {
+        let (read, judged, all): (_, _, Vec<Judgement>) = match kept {
             Ok(kept) => kept,
             Err(halt) => {
                 for (_, sink) in flow.sinks() {
@@ -160,13 +193,36 @@ impl EpochRun {
             }
         };
         let sinks = this.commit(&flow, inputs, &judged).await?;
-        Ok((read, sinks, all))
+        Ok(Outcome { read, sinks, judged: all, memories: memories(&flow) })
+    }
+
+    /// What the operators remember after the epoch.
+    fn saving(&self, flow: &Flow, record: &EpochRecord) -> Result<Vec<Saving>, RunError> {
+        let mut saving = vec![];
+        let marks = Marks::new(flow, record, &self.remembered);
+        for (index, (node, station)) in flow.graph.nodes.iter().zip(&flow.stations).enumerate() {
+            let Some(name) = operator_name(&node.operator) else { continue };
+            let before = self.remembered.get(&name).cloned().unwrap_or_default();
+            let (watermark, late) = (marks.reached(index), flow.late(index));
+            saving.push(match station {
+                Station::Stateful(operator) => {
+                    let changes = operator.changes(before.wants_rewrite())?;
+                    Saving { name, before, changes, watermark, late, remembered: operator.remembered() }
+                }
+                Station::Watermark(seen) => {
+                    let (changes, remembered) = (seen.changes(), Default::default());
+                    Saving { name, before, changes, watermark, late, remembered }
+                }
+                _ => continue,
+            });
+        }
+        Ok(saving)
     }
 
     /// The stations of the needed nodes. Sinks are begun last: until then nothing has to be undone.
     async fn build(&self, record: &EpochRecord, needed: &BTreeSet<usize>, context: EvalContext) -> Result<Flow, Halt> {
         let graph = self.executable.plan.graph.clone();
-        let budget = Budget::new(self.options.memory, &self.scratch);
+        let budget = self.budget.clone();
         let mut stations = vec![];
         for (id, node) in graph.iter() {
             let wanted = needed.contains(&(id.0 as usize)) && !matches!(node.operator, Operator::Sink(_));
@@ -205,7 +261,7 @@ impl EpochRun {
         let (workers, batch_rows) = (self.options.workers.max(1), self.options.batch_rows.max(1));
         let input = node.inputs.first().map(|i| &graph.node(*i).schema).unwrap_or(&node.schema);
         Ok(match &node.operator {
-            Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) => Station::Leaf,
+            Operator::Source(_) | Operator::Malformed(_) | Operator::TableScan(_) | Operator::Late => Station::Leaf,
             Operator::Union => Station::Union,
             Operator::Transform(_) => {
                 let slot = KernelSlot::Transform(id);
@@ -225,11 +281,16 @@ impl EpochRun {
                 lookup.hold(held);
                 Station::Stateless(Box::new(lookup))
             }
-            Operator::Unique(spec) => {
-                let before = operator_name(&node.operator).and_then(|name| self.remembered.get(&name));
-                let unique = Unique::new(spec, to_arrow_schema(&node.schema), budget.clone(), before)?;
-                Station::Unique(unique.advanced(self.options.watermark))
+            Operator::Watermark(spec) => {
+                let name = operator_name(&node.operator).unwrap_or_default();
+                let before = self.remembered.get(&name);
+                Station::Watermark(Watermark::new(spec, before.and_then(crate::operators::watermark::latest)))
             }
+            Operator::Unique(_)
+            | Operator::WindowAggregate(_)
+            | Operator::Dedup(_)
+            | Operator::Top(_)
+            | Operator::Join(_) => Station::Stateful(self.stateful(graph, id, record, context, budget)?),
             Operator::Expect(spec) => Station::Expect(Expect::new(spec), context),
             Operator::Aggregate(spec) => Station::Blocking(Box::new(Aggregate::new(
                 spec,
@@ -241,12 +302,6 @@ impl EpochRun {
             Operator::Sort(columns) => {
                 Station::Blocking(Box::new(Sort::new(columns, input, workers, batch_rows, budget.clone())?))
             }
-            Operator::Watermark(_)
-            | Operator::WindowAggregate(_)
-            | Operator::Dedup(_)
-            | Operator::Top(_)
-            | Operator::Join(_)
-            | Operator::Late => return Err(internal(format!("`{}` does not run yet", node.label)).into()),
             Operator::Limit(count) => Station::Blocking(Box::new(Limit::new(*count))),
             Operator::Explode { column, .. } => Station::Stateless(Box::new(Explode {
                 column: *column,
@@ -254,6 +309,37 @@ impl EpochRun {
                 batch_rows,
             })),
             Operator::Sink(_) => Station::Idle,
+        })
+    }
+
+    /// An operator that remembers something, with what it remembers.
+    fn stateful(
+        &self,
+        graph: &flowc_ir::graph::Graph,
+        id: flowc_ir::graph::NodeId,
+        record: &EpochRecord,
+        context: EvalContext,
+        budget: &Budget,
+    ) -> Result<Box<dyn Stateful>, RunError> {
+        let node = graph.node(id);
+        let inputs: Vec<&flowc_ir::Schema> = node.inputs.iter().map(|i| &graph.node(*i).schema).collect();
+        let name = operator_name(&node.operator).unwrap_or_default();
+        let watermark = self.remembered.get(&name).and_then(|state| state.watermark);
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        let before = before.unwrap_or(Before::Nothing);
+        let (workers, batch_rows) = (self.options.workers.max(1), self.options.batch_rows.max(1));
+        let surroundings = Surroundings { epoch: record.epoch, watermark, workers, batch_rows, budget: budget.clone() };
+        Ok(match &node.operator {
+            Operator::Unique(spec) => {
+                let unique = Unique::new(spec, to_arrow_schema(&node.schema), budget.clone(), before)?;
+                Box::new(unique.advanced(record.watermark))
+            }
+            _ => {
+                return Err(internal(format!(
+                    "`{}` does not run yet {context:?} {surroundings:?} {inputs:?}",
+                    node.label
+                )));
+            }
         })
     }
 
@@ -390,8 +476,7 @@ impl EpochRun {
                     let (reader, nodes) = (Reader::Table(Arc::clone(reader)), (vec![index], vec![]));
                     self.leaf(Leaf::new(nodes, reader, splits, spec.origin), flow, meter, context).await?;
                 }
-                (Station::Blocking(_) | Station::Unique(_), _) => {
-                    let Some(operator) = flow.stations[index].blocking() else { continue };
+                (Station::Blocking(operator), _) => {
                     let what = format!("`{}`", node.label);
                     let cursor = Cursor::new(0, 0);
                     for batch in operator.finish().map_err(|f| self.halt(f, &what, context))? {
@@ -404,8 +489,51 @@ impl EpochRun {
                     flow.split_done(index, 0).await?;
                     flow.leaf_done(index).await?;
                 }
+                (Station::Stateful(operator), _) => {
+                    let marks = Marks::new(flow, record, &self.remembered);
+                    let watermark = if self.closes(record) { Some(i64::MAX) } else { marks.reached(index) };
+                    self.emit(flow, index, &**operator, watermark, context).await?;
+                }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Whether everything that is open closes at the end of the epoch: it is a computation of the whole, or the run is drained.
+    fn closes(&self, record: &EpochRecord) -> bool {
+        let whole = self.executable.plan.sinks.iter().any(|spec| spec.whole && record.sinks.contains(&spec.name));
+        whole || record.watermark == Some(i64::MAX)
+    }
+
+    /// Sends on what comes out of a stateful operator, and what came too late for it.
+    async fn emit(
+        &self,
+        flow: &Flow,
+        index: usize,
+        operator: &dyn Stateful,
+        watermark: Option<i64>,
+        context: EvalContext,
+    ) -> Result<(), Halt> {
+        let what = format!("`{}`", flow.graph.nodes[index].label);
+        let (cursor, late_cursor) = (Cursor::new(0, 0), Cursor::new(0, 0));
+        let late = flow.late_nodes(index);
+        for emitted in operator.finish(watermark).map_err(|f| self.halt(f, &what, context))? {
+            match emitted.map_err(|f| self.halt(f, &what, context))? {
+                Emitted::Rows(batch) => {
+                    self.pass_all(flow, &cursor, &[index], &batch, &what, context).await?;
+                }
+                Emitted::Late(batch) => {
+                    flow.count_late(index, batch.num_rows() as u64);
+                    self.pass_all(flow, &late_cursor, &late, &batch, &what, context).await?;
+                }
+                Emitted::LateOther(rows) => flow.count_late(index, rows),
+            }
+            self.interruptible(tokio::task::yield_now()).await?;
+        }
+        for node in late.into_iter().chain([index]) {
+            flow.split_done(node, 0).await?;
+            flow.leaf_done(node).await?;
         }
         Ok(())
     }
@@ -624,6 +752,16 @@ impl EpochRun {
         }
         Ok(reports)
     }
+}
+
+/// What the operators of a flow keep in memory.
+fn memories(flow: &Flow) -> Memories {
+    let stations = flow.graph.nodes.iter().zip(&flow.stations);
+    let kept = stations.filter_map(|(node, station)| match station {
+        Station::Stateful(operator) => Some((operator_name(&node.operator)?, operator.into_memory())),
+        _ => None,
+    });
+    Memories(kept.collect())
 }
 
 fn another_replay(sink: &str) -> RunError {

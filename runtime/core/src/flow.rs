@@ -5,7 +5,8 @@ use crate::batch::{Batch, Order};
 use crate::connector::{Committed, SinkEpoch, SinkWriter, Written, has_schema};
 use crate::error::RunError;
 use crate::operators::expect::Expect;
-use crate::operators::unique::Unique;
+use crate::operators::stateful::Stateful;
+use crate::operators::watermark::Watermark;
 use crate::operators::{Blocking, Fault, Stateless};
 use crate::quality::Judgement;
 use crate::resequence::Resequencer;
@@ -14,7 +15,7 @@ use flowc_ir::eval::EvalContext;
 use flowc_ir::graph::{Graph, Operator};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::sync::Mutex;
 
 /// What stands at a node.
@@ -22,7 +23,7 @@ use tokio::sync::Mutex;
 pub(crate) enum Station {
     /// Not needed by any sink that is written.
     Idle,
-    /// Rows enter here: a source, what is malformed in it, or a table's scan.
+    /// Rows enter here: a source, what is malformed in it, a table's scan, or the late rows of a stateful operator.
     Leaf,
     /// All rows of all inputs.
     Union,
@@ -30,23 +31,14 @@ pub(crate) enum Station {
     Stateless(Box<dyn Stateless>),
     /// Rows go through it unchanged.
     Expect(Expect, EvalContext),
-    /// As a blocking operator; the next epoch has to know what it remembers.
-    Unique(Unique),
+    /// Rows go through it unchanged.
+    Watermark(Watermark),
+    /// See [`Stateful`]; what comes out enters the next stations as from a leaf.
+    Stateful(Box<dyn Stateful>),
     /// See [`Blocking`]; what comes out enters the next stations as from a leaf.
     Blocking(Box<dyn Blocking>),
     /// Rows leave here.
     Sink(SinkStation),
-}
-
-impl Station {
-    /// The operator, where it is one that needs all rows before any comes out.
-    pub(crate) fn blocking(&self) -> Option<&dyn Blocking> {
-        match self {
-            Station::Blocking(operator) => Some(&**operator),
-            Station::Unique(operator) => Some(operator),
-            _ => None,
-        }
-    }
 }
 
 /// A sink of the epoch.
@@ -95,29 +87,44 @@ pub(crate) struct Flow {
     pub(crate) stations: Vec<Station>,
     /// For each node, who reads it: the reader, and the number of its paths before this input.
     readers: Vec<Vec<(usize, u32)>>,
+    /// For each node, the first path of its second input.
+    right_paths: Vec<u32>,
+    /// For each node, the rows that came too late for it.
+    late: Vec<AtomicU64>,
 }
 
-/// The name of an operator that remembers something across epochs; none: it does not.
+/// The name of what an operator remembers across epochs; none: nothing.
 pub(crate) fn operator_name(operator: &Operator) -> Option<String> {
     match operator {
         Operator::Unique(unique) => Some(format!("{}/{}", unique.flow, unique.rule)),
+        Operator::Watermark(watermark) => Some(format!("{} watermark", watermark.source)),
+        Operator::WindowAggregate(windowed) => Some(windowed.name.clone()),
+        Operator::Dedup(dedup) => Some(dedup.name.clone()),
+        Operator::Top(top) => Some(top.name.clone()),
+        Operator::Join(join) => Some(join.name.clone()),
         _ => None,
+    }
+}
+
+/// Whether paths of rows begin behind an operator: in what order rows went in is then no longer known.
+fn begins_paths(operator: &Operator) -> bool {
+    use flowc_ir::graph::Operator::*;
+    match operator {
+        Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) | Unique(_) => true,
+        WindowAggregate(_) | Dedup(_) | Top(_) | Join(_) | Late => true,
+        Transform(_) | Lookup(_) | Union | Explode { .. } | Expect(_) | Watermark(_) | Sink(_) => false,
     }
 }
 
 /// For each node, the leaves (or blocking operators) where the paths to its input begin, in the order of rows.
 pub(crate) fn paths(graph: &Graph) -> Vec<Vec<usize>> {
-    use flowc_ir::graph::Operator::*;
     let mut arriving: Vec<Vec<usize>> = vec![];
     for (id, node) in graph.iter() {
         let mut leaves = vec![];
         for input in &node.inputs {
-            let producer = graph.node(*input);
-            match producer.operator {
-                Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) | Unique(_) => {
-                    leaves.push(input.0 as usize);
-                }
-                _ => leaves.extend_from_slice(&arriving[input.0 as usize]),
+            match begins_paths(&graph.node(*input).operator) {
+                true => leaves.push(input.0 as usize),
+                false => leaves.extend_from_slice(&arriving[input.0 as usize]),
             }
         }
         debug_assert_eq!(arriving.len(), id.0 as usize);
@@ -128,24 +135,28 @@ pub(crate) fn paths(graph: &Graph) -> Vec<Vec<usize>> {
 
 impl Flow {
     pub(crate) fn new(graph: Graph, stations: Vec<Station>) -> Self {
-        use flowc_ir::graph::Operator::*;
         let arriving = paths(&graph);
         let mut readers: Vec<Vec<(usize, u32)>> = vec![vec![]; graph.nodes.len()];
+        let mut right_paths = vec![u32::MAX; graph.nodes.len()];
         for (id, node) in graph.iter() {
             let reader = id.0 as usize;
             if matches!(stations[reader], Station::Idle) {
                 continue;
             }
             let mut before = 0;
-            for input in &node.inputs {
+            for (place, input) in node.inputs.iter().enumerate() {
+                if place == 1 {
+                    right_paths[reader] = before;
+                }
                 readers[input.0 as usize].push((reader, before));
-                before += match graph.node(*input).operator {
-                    Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) | Unique(_) => 1,
-                    _ => arriving[input.0 as usize].len() as u32,
+                before += match begins_paths(&graph.node(*input).operator) {
+                    true => 1,
+                    false => arriving[input.0 as usize].len() as u32,
                 };
             }
         }
-        Flow { graph, stations, readers }
+        let late = graph.nodes.iter().map(|_| AtomicU64::new(0)).collect();
+        Flow { graph, stations, readers, right_paths, late }
     }
 
     /// Sends rows that came out of a node to its readers.
@@ -177,10 +188,14 @@ impl Flow {
                         expect.observe(batch.order, &batch.data)?;
                         self.push(cursor, reader, path, batch.data).await?;
                     }
-                    Station::Blocking(_) | Station::Unique(_) => {
-                        if let Some(operator) = self.stations[reader].blocking() {
-                            operator.push(cursor.worker, cursor.stamp(path, data))?;
-                        }
+                    Station::Watermark(watermark) => {
+                        watermark.observe(&data)?;
+                        self.push(cursor, reader, path, data).await?;
+                    }
+                    Station::Blocking(operator) => operator.push(cursor.worker, cursor.stamp(path, data))?,
+                    Station::Stateful(operator) => {
+                        let input = usize::from(path >= self.right_paths[reader]);
+                        operator.push(cursor.worker, input, cursor.stamp(path, data))?;
                     }
                     Station::Sink(sink) => sink.push(cursor.worker, cursor.stamp(path, data)).await?,
                 }
@@ -194,7 +209,7 @@ impl Flow {
     pub(crate) fn probe(&self, node: usize, data: &RecordBatch) -> Option<Fault> {
         for &(reader, _) in &self.readers[node] {
             match &self.stations[reader] {
-                Station::Union => {
+                Station::Union | Station::Watermark(_) => {
                     if let Some(fault) = self.probe(reader, data) {
                         return Some(fault);
                     }
@@ -269,13 +284,25 @@ impl Flow {
         judged.collect()
     }
 
-    /// What operators remember for the next epoch, by [`operator_name`].
-    pub(crate) fn snapshots(&self) -> Result<Vec<(String, RecordBatch)>, RunError> {
-        let states = self.graph.nodes.iter().zip(&self.stations).filter_map(|(node, station)| match station {
-            Station::Unique(unique) => Some((operator_name(&node.operator)?, unique.snapshot())),
-            _ => None,
+    /// Counts rows that came too late for a node.
+    pub(crate) fn count_late(&self, node: usize, rows: u64) {
+        self.late[node].fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// The rows that came too late for a node.
+    pub(crate) fn late(&self, node: usize) -> u64 {
+        self.late[node].load(Ordering::Relaxed)
+    }
+
+    /// The nodes that the late rows of a node come out of.
+    pub(crate) fn late_nodes(&self, of: usize) -> Vec<usize> {
+        let nodes = self.graph.iter().zip(&self.stations);
+        let late = nodes.filter(|((_, node), station)| {
+            node.operator == Operator::Late
+                && matches!(station, Station::Leaf)
+                && node.inputs.iter().any(|input| input.0 as usize == of)
         });
-        states.map(|(name, snapshot)| Ok((name, snapshot?))).collect()
+        late.map(|((id, _), _)| id.0 as usize).collect()
     }
 
     pub(crate) fn sinks(&self) -> impl Iterator<Item = (usize, &SinkStation)> {

@@ -4,7 +4,7 @@
 use crate::connector::{EpochLimits, LookupTable, Position, Sink, Source, SourceRange};
 use crate::error::RunError;
 use crate::flow::operator_name;
-use crate::state::{Checkpoint, EpochRecord, FORMAT, SinkState};
+use crate::state::{Checkpoint, EpochRecord, FORMAT, OperatorState, SinkState};
 use flowc_ir::graph::{NodeId, Operator};
 use flowc_ir::plan::{Connector, Plan};
 use indexmap::IndexMap;
@@ -86,12 +86,13 @@ impl Group {
         Group { sinks: vec![sink], whole, sources: sources.collect(), scans: scans.collect() }
     }
 
-    fn admits(&self, other: &Group, limited: bool) -> bool {
+    /// `apart`: whether what is computed whole and what follows from what is new cannot share an epoch.
+    fn admits(&self, other: &Group, apart: bool) -> bool {
         let agree = |a: &BTreeMap<usize, Option<Position>>, b: &BTreeMap<usize, Option<Position>>| {
             a.iter().all(|(key, at)| b.get(key).is_none_or(|other| at == other))
         };
-        // A whole computation takes everything at once; only without limits does another one, too.
-        (self.whole == other.whole || !limited)
+        // A whole computation takes everything at once; only without limits does another one, too. Its windows close at its end.
+        (self.whole == other.whole || !apart)
             && agree(&self.sources, &other.sources)
             && agree(&self.scans, &other.scans)
     }
@@ -120,16 +121,7 @@ impl Planner<'_> {
     pub(crate) async fn next(&mut self, state: &Checkpoint, now: i64) -> Result<Option<EpochRecord>, RunError> {
         let blank = SinkState::default();
         let known = |sink: usize| state.sinks.get(&self.plan.sinks[sink].name).unwrap_or(&blank);
-        let limited = self.limits != EpochLimits::NONE;
-        let mut groups: Vec<Group> = vec![];
-        for sink in (0..self.plan.sinks.len()).filter(|s| !self.settled.contains(s)) {
-            let group = Group::of(self.plan, sink, &self.inputs[sink], known(sink));
-            match groups.iter_mut().find(|g| g.admits(&group, limited)) {
-                Some(found) => found.admit(group),
-                None => groups.push(group),
-            }
-        }
-        for group in groups {
+        for group in self.groups(state, |sink| !self.settled.contains(&sink)) {
             let (ranges, pins) = self.look(&group).await?;
             let sinks = group.sinks.iter().copied();
             let sinks: Vec<usize> = sinks.filter(|&sink| self.has_work(sink, known(sink), &ranges, &pins)).collect();
@@ -139,6 +131,74 @@ impl Planner<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The sinks that one pass can write, together.
+    fn groups(&self, state: &Checkpoint, wanted: impl Fn(usize) -> bool) -> Vec<Group> {
+        let blank = SinkState::default();
+        let apart = self.limits != EpochLimits::NONE || knows_time(self.plan);
+        let mut groups: Vec<Group> = vec![];
+        for sink in (0..self.plan.sinks.len()).filter(|sink| wanted(*sink)) {
+            let known = state.sinks.get(&self.plan.sinks[sink].name).unwrap_or(&blank);
+            let group = Group::of(self.plan, sink, &self.inputs[sink], known);
+            match groups.iter_mut().find(|g| g.admits(&group, apart)) {
+                Some(found) => found.admit(group),
+                None => groups.push(group),
+            }
+        }
+        groups
+    }
+
+    /// An epoch without rows that lets event time go on, for the sinks to which that makes a difference: all sources have reached `to`, and these are idle.
+    pub(crate) async fn tick(
+        &self,
+        state: &Checkpoint,
+        (to, idle): (Option<i64>, &[String]),
+        now: i64,
+    ) -> Result<Option<EpochRecord>, RunError> {
+        let waits = |sink: usize| {
+            let spec = &self.plan.sinks[sink];
+            !spec.whole && state.sinks.get(&spec.name).is_some_and(|known| self.waits(sink, known, to, idle))
+        };
+        let Some(group) = self.groups(state, waits).into_iter().next() else { return Ok(None) };
+        let mut pins = BTreeMap::new();
+        for table in group.sinks.iter().flat_map(|s| self.inputs[*s].lookups.iter().chain(&self.inputs[*s].scans)) {
+            let pin = self.world.tables[*table].pin().await;
+            pins.insert(*table, pin.map_err(|e| located(e, self.plan.tables[*table].origin))?);
+        }
+        let sinks = group.sinks.clone();
+        let record = self.record(&group, &sinks, state, (BTreeMap::new(), pins), now);
+        Ok(Some(EpochRecord { watermark: to, idle: idle.to_vec(), scans: vec![], ..record }))
+    }
+
+    /// Whether something comes out before a sink when event time goes on.
+    fn waits(&self, sink: usize, known: &SinkState, to: Option<i64>, idle: &[String]) -> bool {
+        let operators = self.inputs[sink].nodes.iter().map(|node| &self.plan.graph.nodes[*node].operator);
+        let named = operators.filter_map(|operator| Some((operator, operator_name(operator)?)));
+        let known = named.map(|(operator, name)| (operator, known.operators.get(&name)));
+        let mut states: Vec<(&Operator, Option<&OperatorState>)> = known.collect();
+        let open = states.iter().any(|(operator, state)| {
+            let stays = matches!(operator, Operator::Unique(_) | Operator::Watermark(_));
+            !stays && state.is_some_and(|state| state.remembered.entries > 0)
+        });
+        states.retain(|(operator, _)| matches!(operator, Operator::Watermark(_)));
+        match to {
+            Some(i64::MAX) => open,
+            Some(to) => states.iter().any(|(_, state)| state.is_none_or(|state| state.watermark < Some(to))),
+            // A source that is let go no longer holds back those that are further on.
+            None => {
+                let marks = |let_go: bool| {
+                    let marks = states.iter().filter_map(move |(operator, state)| match operator {
+                        Operator::Watermark(spec) if idle.contains(&spec.source) == let_go => {
+                            Some(state.and_then(|state| state.watermark))
+                        }
+                        _ => None,
+                    });
+                    marks.min()
+                };
+                open && marks(true).is_some_and(|held| marks(false).is_some_and(|others| held < others))
+            }
+        }
     }
 
     /// An epoch of all sinks, with all that the sources hold now, whatever was read before; none if they hold nothing.
@@ -219,11 +279,23 @@ impl Planner<'_> {
             scans: scanned.map(|(i, _)| plan.tables[*i].name.clone()).collect(),
             read: vec![],
             quality: vec![],
+            watermark: None,
+            idle: vec![],
+            late: IndexMap::new(),
             operators: IndexMap::new(),
             program: None,
             report: None,
         }
     }
+}
+
+/// Whether something in the plan waits for event time.
+pub(crate) fn knows_time(plan: &Plan) -> bool {
+    let waits = |operator: &Operator| {
+        use Operator::{Dedup, Join, Top, WindowAggregate};
+        matches!(operator, WindowAggregate(_) | Dedup(_) | Top(_) | Join(_))
+    };
+    plan.graph.nodes.iter().any(|node| waits(&node.operator))
 }
 
 /// Says where in the program, unless that is known already.

@@ -1,7 +1,12 @@
 //! What a run tells of itself: while it goes on, after each epoch, and at its end. Plain data, written as JSON by whoever shows it.
 
 use crate::connector::{Committed, Position};
+use crate::flow::operator_name;
+use crate::operators::stateful::Remembered;
 use crate::quality::{self, ExpectationReport, FlowReport};
+use crate::state::EpochRecord;
+use flowc_ir::graph::Operator;
+use flowc_ir::plan::Plan;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -47,12 +52,62 @@ pub struct EpochReport {
     pub sinks: Vec<SinkReport>,
     /// The versions of the tables.
     pub tables: IndexMap<String, Position>,
+    /// What waits for event time: the watermarks of sources, and what steps remember.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepReport>,
     /// How the rows of each `expect` reconcile.
     #[serde(default)]
     pub expects: Vec<FlowReport>,
     /// Every rule of every `expect` that rows went through.
     #[serde(default)]
     pub expectations: Vec<ExpectationReport>,
+}
+
+/// How far event time has come at a step, and what the step remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StepReport {
+    /// What the user calls it: `per_minute |> aggregate`; of a source, its name.
+    pub name: String,
+    /// `watermark` (of a source), `window`, `dedup`, `top`, `join`, `unique`.
+    pub kind: String,
+    /// The watermark: microseconds since 1970-01-01T00:00:00Z. None: no time is known.
+    pub watermark: Option<i64>,
+    /// Whether the source holds no other one back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle: bool,
+    /// Rows that came too late, in this epoch (in a summary: in the run).
+    pub late: u64,
+    /// What it remembers.
+    pub remembered: Remembered,
+    /// The bytes of it that are stored.
+    pub stored: u64,
+}
+
+/// What there is to tell of the steps of an epoch's sinks that know event time.
+pub(crate) fn steps(plan: &Plan, record: &EpochRecord) -> Vec<StepReport> {
+    let mut steps = vec![];
+    for node in &plan.graph.nodes {
+        let Some(state) = operator_name(&node.operator).and_then(|name| record.operators.get(&name)) else { continue };
+        let name = operator_name(&node.operator).unwrap_or_default();
+        let (kind, shown) = match &node.operator {
+            Operator::Watermark(spec) => ("watermark", spec.source.clone()),
+            Operator::WindowAggregate(_) => ("window", name.clone()),
+            Operator::Dedup(_) => ("dedup", name.clone()),
+            Operator::Top(_) => ("top", name.clone()),
+            Operator::Join(_) => ("join", name.clone()),
+            _ => ("unique", name.clone()),
+        };
+        steps.push(StepReport {
+            kind: kind.to_string(),
+            watermark: state.watermark,
+            idle: matches!(&node.operator, Operator::Watermark(spec) if record.idle.contains(&spec.source)),
+            late: record.late.get(&name).copied().unwrap_or(0),
+            remembered: state.remembered.clone(),
+            stored: state.bytes(),
+            name: shown,
+        });
+    }
+    steps
 }
 
 /// How far an epoch is.
@@ -121,6 +176,8 @@ pub struct RunSummary {
     pub lookups: IndexMap<String, Position>,
     /// Whether it was stopped from outside.
     pub cancelled: bool,
+    /// What waits for event time after the last epoch.
+    pub steps: Vec<StepReport>,
     /// How the rows of each `expect` reconcile, over the epochs of this run.
     pub expects: Vec<FlowReport>,
     /// Every rule, over the epochs of this run.
@@ -152,6 +209,12 @@ impl RunSummary {
                 total.committed.bytes += wrote.committed.bytes;
                 total.committed.version = wrote.committed.version.or(total.committed.version);
                 total.committed.already |= wrote.committed.already;
+            }
+        }
+        for step in &report.steps {
+            match self.steps.iter_mut().find(|known| (&known.name, &known.kind) == (&step.name, &step.kind)) {
+                Some(known) => *known = StepReport { late: known.late + step.late, ..step.clone() },
+                None => self.steps.push(step.clone()),
             }
         }
         quality::add_flows(&mut self.expects, &report.expects);

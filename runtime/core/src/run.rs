@@ -4,19 +4,21 @@
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::connector::{Committed, Connectors, EpochLimits};
-use crate::epoch::{EpochRun, Halt, Through};
+use crate::epoch::{EpochRun, Halt, Outcome, Remembering, Through};
 use crate::error::RunError;
 use crate::jobs::{Inputs, Planner, World, advance, check_locations, inputs, located};
+use crate::operators::stateful::{Before, Memory};
 use crate::protocol::{Action, Facts, Planned, Replay, SinkFacts, Stop, decide, decide_replay};
 use crate::quality::{self, Judgement};
-use crate::report::{EpochReport, Observer, RunSummary, SinkReport, SourceReport};
-use crate::state::{Checkpoint, EpochRecord, SinkState, StateDir};
-use arrow::record_batch::RecordBatch;
+use crate::report::{self, EpochReport, Observer, RunSummary, SinkReport, SourceReport};
+use crate::spill::Budget;
+use crate::state::{Checkpoint, EpochRecord, OperatorState, SinkState, StateDir};
+use flowc_ir::graph::Operator;
 use flowc_ir::plan::{Executable, Plan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -35,8 +37,12 @@ pub struct RunOptions {
     pub full_refresh: bool,
     /// Whether what is written to the state directory is forced to the disk: it must be, unless the directory is thrown away with the process.
     pub durable: bool,
-    /// The event time that every source is known to have reached, whatever its rows say.
+    /// The event time that every source is known to have reached before the run, whatever its rows say; [`i64::MAX`]: everything that is open closes.
     pub watermark: Option<i64>,
+    /// Whether everything that is still open when nothing is new closes: what comes later begins anew.
+    pub drain: bool,
+    /// Whether the run goes on when nothing is new, and takes what comes; it ends when it is cancelled.
+    pub follow: Option<Follow>,
     /// Stops the run.
     pub cancel: Cancel,
     /// Tells the time.
@@ -45,6 +51,15 @@ pub struct RunOptions {
     pub program: Option<String>,
     /// What tells the program's meaning from that of others, for replays.
     pub fingerprint: Option<String>,
+}
+
+/// How a run follows its sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Follow {
+    /// Microseconds from one look at the sources to the next, when nothing is new.
+    pub poll: i64,
+    /// Microseconds from the start of one epoch to that of the next, at least: what comes meanwhile is taken together.
+    pub interval: i64,
 }
 
 impl RunOptions {
@@ -59,6 +74,8 @@ impl RunOptions {
             full_refresh: false,
             durable: true,
             watermark: None,
+            drain: false,
+            follow: None,
             cancel: Cancel::new(),
             clock: Arc::new(crate::clock::SystemClock),
             program: None,
@@ -126,6 +143,12 @@ struct Session {
     summary: RunSummary,
     /// The sink whose rows are replayed; none: this is an ordinary run.
     replayed: Option<String>,
+    /// What operators keep in memory, by their names, with what is stored of it: an epoch that begins from there need not read it again.
+    memories: BTreeMap<String, (OperatorState, Memory)>,
+    /// What all operators may keep in memory together.
+    budget: Budget,
+    /// When each source last had something new.
+    lively: BTreeMap<String, i64>,
 }
 
 impl Session {
@@ -138,6 +161,8 @@ impl Session {
     ) -> Result<Session, RunError> {
         let plan = &executable.plan;
         let state = StateDir::open(&options.state_dir)?.durable(options.durable);
+        let budget = Budget::new(options.memory, &state.scratch());
+        let now = options.clock.now();
         let world = Arc::new(open(plan, &*connectors).await?);
         Ok(Session {
             executable: Arc::new(executable.clone()),
@@ -152,6 +177,9 @@ impl Session {
             options: Arc::new(options),
             observer,
             replayed,
+            memories: BTreeMap::new(),
+            budget,
+            lively: plan.sources.iter().map(|s| (s.name.clone(), now)).collect(),
         })
     }
 
@@ -184,20 +212,95 @@ impl Session {
         let limits = self.options.limits;
         let mut planner =
             Planner { plan: &executable.plan, world: &world, inputs: &inputs, limits, settled: BTreeSet::new() };
+        if let Some(to) = self.options.watermark {
+            self.ticks(&planner, (Some(to), &[])).await?;
+        }
         loop {
+            let begun = self.options.clock.now();
+            while let Some(record) = self.next(&mut planner).await? {
+                self.begin(record).await?;
+                if let Some(follow) = self.options.follow {
+                    self.pause(begun + follow.interval - self.options.clock.now()).await?;
+                }
+            }
+            let Some(follow) = self.options.follow else { break };
+            let idle = self.idle();
+            if !idle.is_empty() {
+                self.ticks(&planner, (None, &idle)).await?;
+            }
+            self.pause(follow.poll).await?;
+            // What is computed whole is computed again when what it reads has changed.
+            planner.settled.clear();
+        }
+        if self.options.drain {
+            self.ticks(&planner, (Some(i64::MAX), &[])).await?;
+        }
+        Ok(())
+    }
+
+    /// The next epoch that reads something.
+    async fn next(&self, planner: &mut Planner<'_>) -> Result<Option<EpochRecord>, Halt> {
+        if self.options.cancel.is_cancelled() {
+            return Err(Halt::Cancelled);
+        }
+        let next = planner.next(&self.checkpoint, self.options.clock.now());
+        tokio::select! {
+            biased;
+            () = self.options.cancel.cancelled() => Err(Halt::Cancelled),
+            record = next => Ok(record?),
+        }
+    }
+
+    /// Runs an epoch that was just planned.
+    async fn begin(&mut self, mut record: EpochRecord) -> Result<(), Halt> {
+        self.lively.extend(record.sources.keys().map(|name| (name.clone(), record.started)));
+        if record.idle.is_empty() {
+            record.idle = self.idle();
+        }
+        self.state.save_epoch(&record)?;
+        let write = record.sinks.clone();
+        self.epoch(record, &write, &[], false).await
+    }
+
+    /// Epochs without rows, in which event time goes on.
+    async fn ticks(&mut self, planner: &Planner<'_>, to: (Option<i64>, &[String])) -> Result<(), Halt> {
+        while let Some(record) = planner.tick(&self.checkpoint, to, self.options.clock.now()).await? {
             if self.options.cancel.is_cancelled() {
                 return Err(Halt::Cancelled);
             }
-            let next = planner.next(&self.checkpoint, self.options.clock.now());
-            let record = tokio::select! {
-                biased;
-                () = self.options.cancel.cancelled() => return Err(Halt::Cancelled),
-                record = next => record?,
-            };
-            let Some(record) = record else { return Ok(()) };
-            self.state.save_epoch(&record)?;
-            let write = record.sinks.clone();
-            self.epoch(record, &write, &[], false).await?;
+            self.begin(record).await?;
+            if to.0.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sources that have had nothing new for longer than they may; only a run that follows them can tell.
+    fn idle(&self) -> Vec<String> {
+        if self.options.follow.is_none() {
+            return vec![];
+        }
+        let now = self.options.clock.now();
+        let nodes = self.executable.plan.graph.nodes.iter();
+        let watermarks = nodes.filter_map(|node| match &node.operator {
+            Operator::Watermark(spec) => Some(spec),
+            _ => None,
+        });
+        let idle = watermarks.filter(|spec| {
+            let since = self.lively.get(&spec.source).copied().unwrap_or(now);
+            spec.idle.is_some_and(|idle| now - since >= idle)
+        });
+        let idle: BTreeSet<String> = idle.map(|spec| spec.source.clone()).collect();
+        idle.into_iter().collect()
+    }
+
+    /// Waits so many microseconds, or until the run is cancelled.
+    async fn pause(&self, micros: i64) -> Result<(), Halt> {
+        tokio::select! {
+            biased;
+            () = self.options.cancel.cancelled() => Err(Halt::Cancelled),
+            () = self.options.clock.pause(micros) => Ok(()),
         }
     }
 
@@ -263,35 +366,45 @@ impl Session {
     }
 
     /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing.
-    fn remembered(&self, record: &EpochRecord) -> Result<BTreeMap<String, RecordBatch>, RunError> {
-        let mut found = BTreeMap::new();
+    fn remembered(&mut self, record: &EpochRecord) -> Result<(Remembering, BTreeMap<String, Before>), RunError> {
+        let (mut found, mut befores) = (Remembering::new(), BTreeMap::new());
         for spec in self.executable.plan.sinks.iter().filter(|s| !s.whole && record.sinks.contains(&s.name)) {
             let Some(sink) = self.checkpoint.sinks.get(&spec.name) else { continue };
             for (name, stored) in &sink.operators {
-                if !found.contains_key(name) {
-                    found.insert(name.clone(), self.state.snapshot(stored)?);
+                if found.contains_key(name) {
+                    continue;
                 }
+                let kept = self.memories.remove(name).filter(|(of, _)| of == stored);
+                let before = match kept {
+                    Some((_, memory)) => Before::Memory(memory),
+                    None if stored.segments.is_empty() && stored.notes.is_empty() => Before::Nothing,
+                    None => Before::Stored(self.state.stored(stored)?),
+                };
+                found.insert(name.clone(), stored.clone());
+                befores.insert(name.clone(), before);
             }
         }
-        Ok(found)
+        Ok((found, befores))
     }
 
     fn epoch_run(
-        &self,
+        &mut self,
         record: &EpochRecord,
         resumed: bool,
         committing: &Arc<AtomicBool>,
     ) -> Result<EpochRun, RunError> {
+        let (remembered, before) = self.remembered(record)?;
         Ok(EpochRun {
             executable: Arc::clone(&self.executable),
             world: Arc::clone(&self.world),
             options: Arc::clone(&self.options),
             observer: Arc::clone(&self.observer),
-            scratch: self.state.scratch(),
             resumed,
             replayed: self.replayed.clone(),
             committing: Arc::clone(committing),
-            remembered: self.remembered(record)?,
+            remembered,
+            before: Mutex::new(before),
+            budget: self.budget.clone(),
         })
     }
 
@@ -309,24 +422,25 @@ impl Session {
         let mut earlier = std::mem::take(&mut record.quality);
         let mut read = std::mem::take(&mut record.read);
         let aside = self.executable.plan.sources.iter().any(|s| s.quarantine.is_some());
-        let (sources, mut sinks, judged) = if write.is_empty() {
-            (std::mem::take(&mut read), vec![], vec![])
+        let Outcome { read: sources, mut sinks, judged, memories } = if write.is_empty() {
+            Outcome { read: std::mem::take(&mut read), sinks: vec![], judged: vec![], memories: Default::default() }
         } else {
-            let mut operators = record.operators.clone();
-            let keep = |through: &Through| {
-                let nothing = through.judged.is_empty() && through.snapshots.is_empty() && earlier.is_empty();
+            let (mut operators, mut late) = (record.operators.clone(), record.late.clone());
+            let keep = |through: Through| {
+                let nothing = through.judged.is_empty() && through.saving.is_empty() && earlier.is_empty();
                 if nothing && !aside {
                     return Ok(());
                 }
                 // Those of sinks that have the epoch stay as they were counted: their rows are not read again.
                 earlier = quality::latest(&earlier, &through.judged);
-                operators.extend(self.state.save_snapshots(record.epoch, &through.snapshots)?);
-                let (quality, operators) = (earlier.clone(), operators.clone());
+                late.extend(through.saving.iter().map(|saving| (saving.name.clone(), saving.late)));
+                operators.extend(self.state.save_operators(record.epoch, through.saving)?);
+                let (quality, operators, late) = (earlier.clone(), operators.clone(), late.clone());
                 let read = read_in_all(&read, &through.read);
-                self.state.save_epoch(&EpochRecord { read, quality, operators, ..record.clone() })
+                self.state.save_epoch(&EpochRecord { read, quality, operators, late, ..record.clone() })
             };
             let done = run.run(&record, &self.inputs, write, keep).await;
-            record.operators = operators;
+            (record.operators, record.late) = (operators, late);
             match done {
                 Ok(done) => done,
                 Err(halt) => {
@@ -338,6 +452,11 @@ impl Session {
                 }
             }
         };
+        let kept = memories.0.into_iter().filter_map(|(name, memory)| {
+            let stored = record.operators.get(&name)?.clone();
+            Some((name, (stored, memory)))
+        });
+        self.memories.extend(kept);
         sinks.extend(skip.iter().map(|name| SinkReport {
             name: name.clone(),
             committed: Committed { already: true, ..Committed::default() },
@@ -348,7 +467,7 @@ impl Session {
         quality::add_rules(&mut self.checkpoint.expectations, &expectations);
         self.checkpoint.expectations.iter_mut().for_each(|rule| rule.samples.clear());
         self.state.save_checkpoint(&self.checkpoint)?;
-        self.state.remove_snapshots(&self.checkpoint)?;
+        self.state.remove_unnamed(&self.checkpoint)?;
         let report = EpochReport {
             epoch: record.epoch,
             started: record.started,
@@ -357,6 +476,7 @@ impl Session {
             sources: read_in_all(&read, &sources),
             sinks,
             tables: record.tables.clone(),
+            steps: report::steps(&self.executable.plan, &record),
             expects,
             expectations,
         };

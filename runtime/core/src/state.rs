@@ -3,17 +3,17 @@
 //!
 //! - `lock`: held while a run uses the directory.
 //! - `checkpoint.json`: the last finished epoch, and for each sink what it has seen of each input.
-//! - `operators/N-M.arrow`: what an operator remembers after epoch N, as an Arrow stream; those that no checkpoint names are removed.
+//! - `operators/N-M.segments`: what epoch N has changed of what operators remember, see [`operators`]; those that no checkpoint names are removed.
 //! - `epochs/N.json`: what epoch N reads, written before it runs; its report is added after it. The last [`KEPT`] stay, for `flowc status`.
+
+pub mod operators;
+
+pub use operators::{OperatorState, SegmentRef};
 
 use crate::connector::{Position, SourceRange};
 use crate::error::RunError;
-use crate::operators::internal;
 use crate::quality::{ExpectationReport, Judgement};
 use crate::report::{EpochReport, SourceReport};
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
-use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,11 @@ use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// The version of the files' format that this runtime reads and writes.
-pub const FORMAT: u32 = 1;
+/// The version of the files' format that this runtime writes; it reads this one and those from [`OLDEST`] on.
+pub const FORMAT: u32 = 2;
+
+/// The oldest version of the format that is read: it differs in how it stores what operators remember.
+pub const OLDEST: u32 = 1;
 
 /// How many records of finished epochs are kept.
 pub const KEPT: u64 = 32;
@@ -43,16 +46,7 @@ pub struct SinkState {
     pub tables: IndexMap<String, Position>,
     /// What the operators before it remember, by their names.
     #[serde(default)]
-    pub operators: IndexMap<String, SnapshotRef>,
-}
-
-/// A stored snapshot of what an operator remembers.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct SnapshotRef {
-    /// Its file in `operators/`.
-    pub file: String,
-    /// The checksum of its bytes.
-    pub crc32: u32,
+    pub operators: IndexMap<String, OperatorState>,
 }
 
 /// Everything that finished epochs leave behind.
@@ -100,9 +94,18 @@ pub struct EpochRecord {
     /// sinks that have it.
     #[serde(default)]
     pub quality: Vec<Judgement>,
+    /// The event time that every source is known to have reached, whatever its rows say; [`i64::MAX`]: everything that is open is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<i64>,
+    /// The sources that hold no watermark back: they had no rows for longer than they may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<String>,
+    /// Rows that came too late, by operator, written before the first sink commits.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub late: IndexMap<String, u64>,
     /// What its operators remember after it, written before the first sink commits.
     #[serde(default)]
-    pub operators: IndexMap<String, SnapshotRef>,
+    pub operators: IndexMap<String, OperatorState>,
     /// What tells the program from others: of a replay, which can only be finished by the program that began it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
@@ -156,7 +159,8 @@ impl StateDir {
             locations: IndexMap::new(),
             expectations: vec![],
         };
-        Ok(checkpoint_in(&self.root, pipeline)?.unwrap_or_else(nothing))
+        let found = checkpoint_in(&self.root, pipeline)?;
+        Ok(found.map_or_else(nothing, |checkpoint| Checkpoint { format: FORMAT, ..checkpoint }))
     }
 
     /// Moves the checkpoint.
@@ -167,7 +171,10 @@ impl StateDir {
     /// The record with the greatest number.
     pub fn last_epoch(&self) -> Result<Option<EpochRecord>, RunError> {
         match epochs_in(&self.root)?.last() {
-            Some(epoch) => read(&self.epoch_path(*epoch)),
+            Some(epoch) => {
+                let record: Option<EpochRecord> = read(&self.epoch_path(*epoch))?;
+                Ok(record.map(|record| EpochRecord { format: FORMAT, ..record }))
+            }
             None => Ok(None),
         }
     }
@@ -198,59 +205,6 @@ impl StateDir {
     /// The records of the last epochs, oldest first.
     pub fn history(&self) -> Result<Vec<EpochRecord>, RunError> {
         history_in(&self.root)
-    }
-
-    /// Stores what operators remember after an epoch.
-    pub fn save_snapshots(
-        &self,
-        epoch: u64,
-        snapshots: &[(String, RecordBatch)],
-    ) -> Result<IndexMap<String, SnapshotRef>, RunError> {
-        let directory = self.root.join("operators");
-        let mut stored = IndexMap::new();
-        for (index, (name, batch)) in snapshots.iter().enumerate() {
-            fs::create_dir_all(&directory).map_err(|e| storage("create", &directory, &e))?;
-            let file = format!("{epoch}-{index}.arrow");
-            let path = directory.join(&file);
-            let mut writer = StreamWriter::try_new(vec![], &batch.schema()).map_err(internal)?;
-            writer.write(batch).map_err(internal)?;
-            let bytes = writer.into_inner().map_err(internal)?;
-            write_atomically(&path, &bytes).map_err(|e| storage("write", &path, &e))?;
-            stored.insert(name.clone(), SnapshotRef { file, crc32: crc32fast::hash(&bytes) });
-        }
-        Ok(stored)
-    }
-
-    /// What an operator remembers.
-    pub fn snapshot(&self, stored: &SnapshotRef) -> Result<RecordBatch, RunError> {
-        let path = self.root.join("operators").join(&stored.file);
-        let bytes = fs::read(&path).map_err(|e| storage("read", &path, &e))?;
-        if crc32fast::hash(&bytes) != stored.crc32 {
-            return Err(damaged(&path, "its checksum is another one".into()));
-        }
-        let unusable = |e: arrow::error::ArrowError| damaged(&path, e.to_string());
-        let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(unusable)?;
-        let batch = reader.next().transpose().map_err(unusable)?;
-        batch.ok_or_else(|| damaged(&path, "it is empty".into()))
-    }
-
-    /// Removes stored snapshots that the checkpoint does not name.
-    pub fn remove_snapshots(&self, checkpoint: &Checkpoint) -> Result<(), RunError> {
-        let directory = self.root.join("operators");
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(storage("list", &directory, &e)),
-        };
-        let live: Vec<&str> =
-            checkpoint.sinks.values().flat_map(|s| s.operators.values()).map(|s| s.file.as_str()).collect();
-        for entry in entries {
-            let entry = entry.map_err(|e| storage("list", &directory, &e))?;
-            if !entry.file_name().to_str().is_some_and(|name| live.contains(&name)) {
-                fs::remove_file(entry.path()).map_err(|e| storage("remove", &entry.path(), &e))?;
-            }
-        }
-        Ok(())
     }
 
     /// Where operators and ordered sinks may put what memory does not hold.
@@ -333,8 +287,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunError> {
     let damaged = |why: String| damaged(path, why);
     let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
     match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(format) if format == u64::from(FORMAT) => {}
-        Some(format) => return Err(damaged(format!("its format is {format}, this flowc reads {FORMAT}"))),
+        Some(format) if (u64::from(OLDEST)..=u64::from(FORMAT)).contains(&format) => {}
+        Some(format) => {
+            return Err(damaged(format!("its format is {format}, this flowc reads {OLDEST} to {FORMAT}")));
+        }
         None => return Err(damaged("it has no format number".into())),
     }
     serde_json::from_value(value).map(Some).map_err(|e| damaged(e.to_string()))
@@ -382,6 +338,9 @@ mod tests {
             scans: vec![],
             read: vec![],
             quality: vec![],
+            watermark: None,
+            idle: vec![],
+            late: IndexMap::new(),
             operators: IndexMap::new(),
             program: None,
             report: None,
@@ -434,7 +393,7 @@ mod tests {
         state.save_checkpoint(&checkpoint).unwrap();
         assert_eq!(state.checkpoint("p").unwrap(), checkpoint);
         assert_eq!(state.checkpoint("q").unwrap_err().code, "R0403");
-        fs::write(dir.path().join("checkpoint.json"), r#"{"format": 2}"#).unwrap();
+        fs::write(dir.path().join("checkpoint.json"), r#"{"format": 3}"#).unwrap();
         assert_eq!(state.checkpoint("p").unwrap_err().code, "R0405");
         fs::write(dir.path().join("checkpoint.json"), "{").unwrap();
         assert_eq!(state.checkpoint("p").unwrap_err().code, "R0405");

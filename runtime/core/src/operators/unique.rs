@@ -2,7 +2,8 @@
 //! order of the input, whoever pushes rows, so they wait until all of an epoch are there; what was kept is remembered for the next epoch. Knows nothing of
 //! where that is stored.
 
-use super::{Blocking, Fault, Outputs, internal};
+use super::stateful::{Before, Changes, Emissions, Emitted, Memory, Remembered, Stateful};
+use super::{Fault, internal};
 use crate::batch::Batch;
 use crate::error::RunError;
 use crate::keys::{Bytes, Keys, hash_bytes};
@@ -49,12 +50,12 @@ struct Kept {
 }
 
 impl Unique {
-    /// `schema`: of the rows that come out. `before`: the snapshot that the last epoch left.
+    /// `schema`: of the rows that come out.
     pub(crate) fn new(
         spec: &graph::Unique,
         schema: SchemaRef,
         budget: Budget,
-        before: Option<&RecordBatch>,
+        before: Before,
     ) -> Result<Unique, RunError> {
         let types: Vec<DataType> = spec.keys.iter().map(|c| schema.field(*c).data_type().clone()).collect();
         let mut kept = Kept {
@@ -67,8 +68,16 @@ impl Unique {
             held: Held::new(budget.clone()),
             total: budget.total,
         };
-        if let Some(before) = before {
-            kept.restore(spec, before)?;
+        let snapshot = match before {
+            Before::Nothing => None,
+            Before::Stored(stored) => stored.segments.into_iter().next_back(),
+            Before::Memory(memory) => match memory.downcast::<RecordBatch>() {
+                Ok(snapshot) => Some(*snapshot),
+                Err(_) => return Err(internal("`unique` finds another operator's memory")),
+            },
+        };
+        if let Some(snapshot) = snapshot {
+            kept.restore(spec, &snapshot)?;
         }
         Ok(Unique { spec: spec.clone(), schema, budget, rows: Mutex::default(), kept: Arc::new(Mutex::new(kept)) })
     }
@@ -206,17 +215,16 @@ fn judged(
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(internal)
 }
 
-impl Blocking for Unique {
-    fn push(&self, _worker: usize, batch: Batch) -> Result<(), Fault> {
+impl Stateful for Unique {
+    fn push(&self, _worker: usize, _input: usize, batch: Batch) -> Result<(), Fault> {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (batch.order.path, batch.order.split);
         let buffer = rows.entry(place).or_insert_with(|| SpillBuffer::leaving_half(self.budget.clone()));
         Ok(buffer.push(batch.data)?)
     }
 
-    fn finish(&self) -> Result<Outputs<'static>, Fault> {
+    fn finish(&self, _watermark: Option<i64>) -> Result<Emissions<'_>, Fault> {
         let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
-        let (kept, spec, schema) = (Arc::clone(&self.kept), self.spec.clone(), Arc::clone(&self.schema));
         let batches = rows.into_values().flat_map(|buffer| {
             let (drained, failed) = match buffer.drain() {
                 Ok(drained) => (Some(drained), None),
@@ -224,7 +232,26 @@ impl Blocking for Unique {
             };
             drained.into_iter().flatten().chain(failed)
         });
-        Ok(Box::new(batches.map(move |batch| Ok(judged(&kept, &spec, &schema, &batch?)?))))
+        let judged = |batch: RecordBatch| judged(&self.kept, &self.spec, &self.schema, &batch);
+        Ok(Box::new(batches.map(move |batch| Ok(Emitted::Rows(judged(batch?)?)))))
+    }
+
+    fn changes(&self, _whole: bool) -> Result<Changes, RunError> {
+        Ok(Changes { whole: true, notes: BTreeMap::new(), segments: vec![self.snapshot()?] })
+    }
+
+    fn remembered(&self) -> Remembered {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (entries, bytes) = (kept.times.len() as u64, kept.held.bytes() as u64);
+        Remembered { unit: "keys".into(), entries, bytes, ..Remembered::default() }
+    }
+
+    fn into_memory(&self) -> Memory {
+        // What is behind the watermark is left out of it.
+        match self.snapshot() {
+            Ok(snapshot) => Box::new(snapshot),
+            Err(_) => Box::new(()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::batch::Order;
+use crate::operators::stateful::Stored;
 use arrow::array::TimestampMicrosecondArray;
 use proptest::prelude::*;
 
@@ -36,23 +37,37 @@ fn spec(within: Option<i64>) -> graph::Unique {
     }
 }
 
+fn rows_of(emitted: Emitted) -> RecordBatch {
+    match emitted {
+        Emitted::Rows(rows) => rows,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Runs epochs, each of splits of rows; the splits are pushed from the last to the first.
 fn run(within: Option<i64>, epochs: &[Vec<Vec<Row>>], batch_rows: usize) -> Vec<bool> {
     let directory = tempfile::tempdir().unwrap();
-    let (mut before, mut found) = (None, vec![]);
+    let (mut before, mut found) = (Before::Nothing, vec![]);
     for splits in epochs {
         let budget = Budget::new(1 << 20, directory.path());
-        let unique = Unique::new(&spec(within), schema(), budget, before.as_ref()).unwrap();
+        let unique =
+            Unique::new(&spec(within), schema(), budget, std::mem::replace(&mut before, Before::Nothing)).unwrap();
         for (split, rows) in splits.iter().enumerate().rev() {
             for (sequence, part) in rows.chunks(batch_rows).enumerate() {
                 let order = Order { path: 0, split: split as u32, sequence: sequence as u32 };
-                unique.push(0, Batch { data: batch(part), order }).unwrap();
+                unique.push(0, 0, Batch { data: batch(part), order }).unwrap();
             }
         }
-        for out in unique.finish().unwrap() {
-            found.extend(out.unwrap().column(2).as_boolean().values().iter());
+        for out in unique.finish(None).unwrap() {
+            found.extend(rows_of(out.unwrap()).column(2).as_boolean().values().iter());
         }
-        before = Some(unique.snapshot().unwrap());
+        before = match found.len() % 2 {
+            0 => Before::Memory(unique.into_memory()),
+            _ => {
+                let segments = unique.changes(false).unwrap().segments;
+                Before::Stored(Stored { notes: BTreeMap::new(), segments })
+            }
+        };
     }
     found
 }
@@ -92,10 +107,11 @@ fn the_first_row_passes_and_what_is_far_enough_behind_it() {
 #[test]
 fn what_is_remembered_ends_with_the_watermark() {
     let directory = tempfile::tempdir().unwrap();
-    let unique = Unique::new(&spec(Some(10)), schema(), Budget::new(1 << 20, directory.path()), None).unwrap();
+    let unique =
+        Unique::new(&spec(Some(10)), schema(), Budget::new(1 << 20, directory.path()), Before::Nothing).unwrap();
     let rows = [(Some(1), Some(0)), (Some(2), Some(90)), (Some(3), Some(100))];
-    unique.push(0, Batch { data: batch(&rows), order: Order::default() }).unwrap();
-    unique.finish().unwrap().for_each(|out| drop(out.unwrap()));
+    unique.push(0, 0, Batch { data: batch(&rows), order: Order::default() }).unwrap();
+    unique.finish(None).unwrap().for_each(|out| drop(out.unwrap()));
     // The watermark is at 95: a row of key 1 at 0 can match nothing that is on time.
     assert_eq!(unique.snapshot().unwrap().num_rows(), 2);
 }
@@ -105,25 +121,27 @@ fn other_columns_and_too_little_memory_are_said() {
     let directory = tempfile::tempdir().unwrap();
     let budget = || Budget::new(1 << 20, directory.path());
     let by_time = graph::Unique { keys: vec![1], ..spec(None) };
-    let other = Unique::new(&by_time, schema(), budget(), None).unwrap().snapshot().unwrap();
-    assert_eq!(Unique::new(&spec(None), schema(), budget(), Some(&other)).unwrap_err().code, "R0408");
-    let small = Unique::new(&spec(None), schema(), Budget::new(100, directory.path()), None).unwrap();
+    let other = Unique::new(&by_time, schema(), budget(), Before::Nothing).unwrap().snapshot().unwrap();
+    let other = Before::Stored(Stored { notes: BTreeMap::new(), segments: vec![other] });
+    assert_eq!(Unique::new(&spec(None), schema(), budget(), other).unwrap_err().code, "R0408");
+    let small = Unique::new(&spec(None), schema(), Budget::new(100, directory.path()), Before::Nothing).unwrap();
     let rows: Vec<Row> = (0..1000).map(|k| (Some(k), None)).collect();
-    small.push(0, Batch { data: batch(&rows), order: Order::default() }).unwrap();
-    let Some(Err(Fault::Run(error))) = small.finish().unwrap().next() else { panic!("it fits") };
+    small.push(0, 0, Batch { data: batch(&rows), order: Order::default() }).unwrap();
+    let Some(Err(Fault::Run(error))) = small.finish(None).unwrap().next() else { panic!("it fits") };
     assert_eq!(error.code, "R0115");
 }
 
 #[test]
 fn rows_that_wait_leave_memory_for_the_keys() {
     let directory = tempfile::tempdir().unwrap();
-    let unique = Unique::new(&spec(None), schema(), Budget::new(40_000, directory.path()), None).unwrap();
+    let unique = Unique::new(&spec(None), schema(), Budget::new(40_000, directory.path()), Before::Nothing).unwrap();
     // Far more rows than fit, of few keys.
     for sequence in 0..200 {
         let rows: Vec<Row> = (0..100).map(|k| (Some(k), None)).collect();
-        unique.push(0, Batch { data: batch(&rows), order: Order { sequence, ..Order::default() } }).unwrap();
+        unique.push(0, 0, Batch { data: batch(&rows), order: Order { sequence, ..Order::default() } }).unwrap();
     }
-    let first: usize = unique.finish().unwrap().map(|out| out.unwrap().column(2).as_boolean().true_count()).sum();
+    let first: usize =
+        unique.finish(None).unwrap().map(|out| rows_of(out.unwrap()).column(2).as_boolean().true_count()).sum();
     assert_eq!(first, 100);
 }
 

@@ -1,0 +1,123 @@
+//! How far event time has come at each node of a flow, once all rows before it are through: the watermark of a source is that of its rows, that of any other
+//! node the least of those of its inputs. It never goes back. Knows nothing of windows.
+
+use crate::epoch::Remembering;
+use crate::flow::{Flow, Station, operator_name};
+use crate::state::EpochRecord;
+use flowc_ir::graph::Operator;
+
+/// How far event time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// Rows have no times: they hold nothing back.
+    Timeless,
+    /// So far, but for too long nothing has come: others need not wait. None: no time is known.
+    Idle(Option<i64>),
+    /// So far. None: no time is known.
+    At(Option<i64>),
+}
+
+impl Mark {
+    /// Of the rows of both.
+    fn and(self, other: Mark) -> Mark {
+        match (self, other) {
+            (Mark::Timeless, mark) | (mark, Mark::Timeless) => mark,
+            (Mark::At(a), Mark::At(b)) => Mark::At(a.min(b)),
+            (Mark::At(a), Mark::Idle(_)) | (Mark::Idle(_), Mark::At(a)) => Mark::At(a),
+            (Mark::Idle(a), Mark::Idle(b)) => Mark::Idle(a.min(b)),
+        }
+    }
+
+    fn map(self, f: impl FnOnce(Option<i64>) -> Option<i64>) -> Mark {
+        match self {
+            Mark::Timeless => Mark::Timeless,
+            Mark::Idle(time) => Mark::Idle(f(time)),
+            Mark::At(time) => Mark::At(f(time)),
+        }
+    }
+
+    fn time(self) -> Option<i64> {
+        match self {
+            Mark::Timeless => None,
+            Mark::Idle(time) | Mark::At(time) => time,
+        }
+    }
+}
+
+/// The marks of a flow at the end of an epoch.
+#[derive(Debug)]
+pub(crate) struct Marks<'a> {
+    flow: &'a Flow,
+    record: &'a EpochRecord,
+    before: &'a Remembering,
+}
+
+impl<'a> Marks<'a> {
+    /// `before`: what operators remember of earlier epochs.
+    pub(crate) fn new(flow: &'a Flow, record: &'a EpochRecord, before: &'a Remembering) -> Self {
+        Marks { flow, record, before }
+    }
+
+    /// The watermark at the inputs of an operator that remembers something; of a source, its own. None: no time is known. All rows of its inputs must be
+    /// through.
+    pub(crate) fn reached(&self, node: usize) -> Option<i64> {
+        self.known(node, self.at(node)).time()
+    }
+
+    /// What is known of a node's inputs, or of a source itself.
+    fn at(&self, node: usize) -> Mark {
+        match (&self.flow.graph.nodes[node].operator, &self.flow.stations[node]) {
+            (Operator::Watermark(spec), Station::Watermark(seen)) => {
+                let advanced = self.record.watermark.filter(|to| *to != i64::MAX);
+                let time = seen.watermark().max(advanced);
+                if self.record.idle.contains(&spec.source) { Mark::Idle(time) } else { Mark::At(time) }
+            }
+            (Operator::Late, _) => {
+                let of = self.flow.graph.nodes[node].inputs[0].0 as usize;
+                self.at(of)
+            }
+            _ => self.inputs(node),
+        }
+    }
+
+    fn inputs(&self, node: usize) -> Mark {
+        let inputs = &self.flow.graph.nodes[node].inputs;
+        inputs.iter().fold(Mark::Timeless, |mark, input| mark.and(self.behind(input.0 as usize)))
+    }
+
+    /// What is known of the rows that come out of a node.
+    fn behind(&self, node: usize) -> Mark {
+        let mark = self.known(node, self.at(node));
+        match &self.flow.graph.nodes[node].operator {
+            // The earlier row of a match, or a row without one, lies so far behind.
+            Operator::Join(join) => {
+                let held = join.within.map_or(0, |within| within.duration);
+                mark.map(|time| time.map(|time| time.saturating_sub(held)))
+            }
+            _ => mark,
+        }
+    }
+
+    /// It does not go back behind what an earlier epoch has reached.
+    fn known(&self, node: usize, mark: Mark) -> Mark {
+        let name = operator_name(&self.flow.graph.nodes[node].operator);
+        let before = name.and_then(|name| self.before.get(&name)).and_then(|state| state.watermark);
+        mark.map(|time| time.max(before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_holds_the_others_back_unless_it_is_idle() {
+        use Mark::*;
+        assert_eq!(At(Some(5)).and(At(Some(3))), At(Some(3)));
+        assert_eq!(At(Some(5)).and(At(None)), At(None));
+        assert_eq!(At(Some(5)).and(Idle(Some(3))), At(Some(5)));
+        assert_eq!(Idle(Some(5)).and(Idle(Some(3))), Idle(Some(3)));
+        assert_eq!(Timeless.and(At(Some(5))), At(Some(5)));
+        assert_eq!(Timeless.and(Timeless).time(), None);
+    }
+}

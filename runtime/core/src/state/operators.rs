@@ -1,0 +1,307 @@
+//! What operators remember, in the state directory: one file an epoch, with what the epoch has changed of all of them. An operator's state is a chain of
+//! segments, in the order in which they were written; when what was added to the first of them has become more than that, all is written anew. Knows nothing
+//! of what the segments mean.
+//!
+//! A file begins with [`HEADER`], then the segments, each an Arrow stream. The checkpoint says where each begins, how long it is, and its checksum.
+
+use super::{Checkpoint, StateDir, damaged, storage, write_whole};
+use crate::error::RunError;
+use crate::operators::internal;
+use crate::operators::stateful::{Changes, Remembered, Stored};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+
+/// What a file of segments begins with; the number is the version of the format.
+pub const HEADER: &[u8] = b"flowc operators 2\n";
+
+/// Below so many bytes of additions a state is not written anew.
+const LEAST_REWRITE: u64 = 64 << 10;
+
+/// A chain longer than this is written anew, however short its segments are: each costs a read when a run starts.
+const MOST_SEGMENTS: usize = 64;
+
+/// Where a segment is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SegmentRef {
+    /// Its file in `operators/`.
+    pub file: String,
+    /// Where it begins there.
+    #[serde(default)]
+    pub offset: u64,
+    /// Its bytes; none: all to the end of the file (as the first version of the format wrote them).
+    #[serde(default)]
+    pub length: Option<u64>,
+    /// The checksum of its bytes.
+    pub crc32: u32,
+}
+
+/// What an operator remembers after an epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct OperatorState {
+    /// The watermark up to which it has given out what was final; of a source, its watermark. Microseconds since 1970-01-01T00:00:00Z.
+    pub watermark: Option<i64>,
+    /// Its short facts.
+    pub notes: BTreeMap<String, String>,
+    /// Its segments, first written first.
+    pub segments: Vec<SegmentRef>,
+    /// The bytes of the segments that held everything when they were written.
+    pub base: u64,
+    /// Rows that came too late for it, over all epochs.
+    pub late: u64,
+    /// What there is to tell of it.
+    pub remembered: Remembered,
+}
+
+/// As it was written: the first version of the format had one file that held everything.
+#[derive(Deserialize)]
+struct Written {
+    file: Option<String>,
+    crc32: Option<u32>,
+    watermark: Option<i64>,
+    #[serde(default)]
+    notes: BTreeMap<String, String>,
+    #[serde(default)]
+    segments: Vec<SegmentRef>,
+    #[serde(default)]
+    base: u64,
+    #[serde(default)]
+    late: u64,
+    #[serde(default)]
+    remembered: Remembered,
+}
+
+impl From<Written> for OperatorState {
+    fn from(written: Written) -> Self {
+        let Written { file, crc32, watermark, notes, mut segments, base, late, remembered } = written;
+        if let (Some(file), Some(crc32)) = (file, crc32) {
+            segments.insert(0, SegmentRef { file, offset: 0, length: None, crc32 });
+        }
+        OperatorState { watermark, notes, segments, base, late, remembered }
+    }
+}
+
+impl OperatorState {
+    /// The bytes of its segments.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().filter_map(|segment| segment.length).sum()
+    }
+
+    /// Whether it is time to write everything anew.
+    pub(crate) fn wants_rewrite(&self) -> bool {
+        let added = self.bytes().saturating_sub(self.base);
+        added > self.base.max(LEAST_REWRITE) || self.segments.len() > MOST_SEGMENTS
+    }
+}
+
+/// What is to be stored of an operator.
+#[derive(Debug)]
+pub(crate) struct Saving {
+    /// Its name.
+    pub(crate) name: String,
+    /// What was stored before.
+    pub(crate) before: OperatorState,
+    /// What has changed.
+    pub(crate) changes: Changes,
+    /// See [`OperatorState::watermark`].
+    pub(crate) watermark: Option<i64>,
+    /// Rows of this epoch that came too late for it.
+    pub(crate) late: u64,
+    /// See [`OperatorState::remembered`].
+    pub(crate) remembered: Remembered,
+}
+
+/// The bytes of a file of segments, as they are put together.
+struct Writing {
+    file: String,
+    bytes: Vec<u8>,
+}
+
+impl Writing {
+    fn segment(&mut self, batch: &RecordBatch) -> Result<SegmentRef, RunError> {
+        let offset = self.bytes.len();
+        let mut writer = StreamWriter::try_new(std::mem::take(&mut self.bytes), &batch.schema()).map_err(internal)?;
+        writer.write(batch).map_err(internal)?;
+        self.bytes = writer.into_inner().map_err(internal)?;
+        let (length, crc32) = (self.bytes.len() - offset, crc32fast::hash(&self.bytes[offset..]));
+        Ok(SegmentRef { file: self.file.clone(), offset: offset as u64, length: Some(length as u64), crc32 })
+    }
+}
+
+impl StateDir {
+    /// Stores what an epoch has changed; nothing that was stored before is touched, so a run that dies before the checkpoint moves has changed nothing.
+    pub(crate) fn save_operators(
+        &self,
+        epoch: u64,
+        saving: Vec<Saving>,
+    ) -> Result<IndexMap<String, OperatorState>, RunError> {
+        let mut writing = Writing { file: self.unused_file(epoch)?, bytes: HEADER.to_vec() };
+        let mut states = IndexMap::new();
+        for Saving { name, before, changes, watermark, late, remembered } in saving {
+            let mut state =
+                OperatorState { watermark, notes: changes.notes, remembered, late: before.late + late, ..before };
+            if changes.whole {
+                (state.segments, state.base) = (vec![], 0);
+            }
+            for batch in changes.segments.iter().filter(|batch| batch.num_rows() > 0) {
+                let segment = writing.segment(batch)?;
+                state.base += segment.length.filter(|_| changes.whole).unwrap_or(0);
+                state.segments.push(segment);
+            }
+            states.insert(name, state);
+        }
+        if writing.bytes.len() > HEADER.len() {
+            let directory = self.root.join("operators");
+            fs::create_dir_all(&directory).map_err(|e| storage("create", &directory, &e))?;
+            let path = directory.join(&writing.file);
+            write_whole(&path, &writing.bytes, self.durable).map_err(|e| storage("write", &path, &e))?;
+        }
+        Ok(states)
+    }
+
+    /// A name that no earlier attempt at the epoch has taken: what it wrote may be in use.
+    fn unused_file(&self, epoch: u64) -> Result<String, RunError> {
+        let directory = self.root.join("operators");
+        for attempt in 0..u64::MAX {
+            let file = format!("{epoch}-{attempt}.segments");
+            let path = directory.join(&file);
+            match path.try_exists() {
+                Ok(true) => {}
+                Ok(false) => return Ok(file),
+                Err(e) => return Err(storage("look for", &path, &e)),
+            }
+        }
+        Err(internal("an epoch was attempted too often"))
+    }
+
+    /// Reads what an operator remembers.
+    pub(crate) fn stored(&self, state: &OperatorState) -> Result<Stored, RunError> {
+        let segments = state.segments.iter().map(|segment| self.segment(segment));
+        Ok(Stored { notes: state.notes.clone(), segments: segments.collect::<Result<_, _>>()? })
+    }
+
+    fn segment(&self, segment: &SegmentRef) -> Result<RecordBatch, RunError> {
+        let path = self.root.join("operators").join(&segment.file);
+        let failed = |e: std::io::Error| match e.kind() {
+            ErrorKind::UnexpectedEof => damaged(&path, "it is shorter than it was written".into()),
+            _ => storage("read", &path, &e),
+        };
+        let mut file = File::open(&path).map_err(failed)?;
+        file.seek(SeekFrom::Start(segment.offset)).map_err(failed)?;
+        let mut bytes = vec![];
+        match segment.length {
+            Some(length) => {
+                let read = file.take(length).read_to_end(&mut bytes).map_err(failed)?;
+                if (read as u64) < length {
+                    return Err(failed(ErrorKind::UnexpectedEof.into()));
+                }
+            }
+            None => drop(file.read_to_end(&mut bytes).map_err(failed)?),
+        }
+        if crc32fast::hash(&bytes) != segment.crc32 {
+            return Err(damaged(&path, "its checksum is another one".into()));
+        }
+        let unusable = |e: arrow::error::ArrowError| damaged(&path, e.to_string());
+        let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(unusable)?;
+        let batch = reader.next().transpose().map_err(unusable)?;
+        batch.ok_or_else(|| damaged(&path, "it is empty".into()))
+    }
+
+    /// Removes files that the checkpoint does not name.
+    pub(crate) fn remove_unnamed(&self, checkpoint: &Checkpoint) -> Result<(), RunError> {
+        let directory = self.root.join("operators");
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(storage("list", &directory, &e)),
+        };
+        let states = checkpoint.sinks.values().flat_map(|s| s.operators.values());
+        let live: std::collections::BTreeSet<&str> =
+            states.flat_map(|state| &state.segments).map(|segment| segment.file.as_str()).collect();
+        for entry in entries {
+            let entry = entry.map_err(|e| storage("list", &directory, &e))?;
+            if !entry.file_name().to_str().is_some_and(|name| live.contains(name)) {
+                fs::remove_file(entry.path()).map_err(|e| storage("remove", &entry.path(), &e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Int64Array};
+    use std::sync::Arc;
+
+    fn batch(values: &[i64]) -> RecordBatch {
+        let column = Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+        RecordBatch::try_from_iter([("n", column)]).unwrap()
+    }
+
+    fn saving(before: &OperatorState, whole: bool, values: &[i64]) -> Saving {
+        let changes = Changes { whole, notes: BTreeMap::new(), segments: vec![batch(values)] };
+        let (before, remembered) = (before.clone(), Remembered::default());
+        Saving { name: "a".into(), before, changes, watermark: Some(5), late: 2, remembered }
+    }
+
+    #[test]
+    fn what_was_added_comes_back_in_order_until_all_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let first = state.save_operators(1, vec![saving(&OperatorState::default(), true, &[1, 2])]).unwrap();
+        let second = state.save_operators(2, vec![saving(&first["a"], false, &[3])]).unwrap();
+        assert_eq!(state.stored(&second["a"]).unwrap().segments, [batch(&[1, 2]), batch(&[3])]);
+        assert_eq!((second["a"].late, second["a"].watermark), (4, Some(5)));
+        // Another attempt at the epoch leaves what the first one wrote as it was.
+        let again = state.save_operators(2, vec![saving(&first["a"], false, &[4])]).unwrap();
+        assert_eq!(state.stored(&second["a"]).unwrap().segments[1], batch(&[3]));
+        assert_eq!(state.stored(&again["a"]).unwrap().segments[1], batch(&[4]));
+        let third = state.save_operators(3, vec![saving(&second["a"], true, &[1, 2, 3])]).unwrap();
+        let mut checkpoint = state.checkpoint("p").unwrap();
+        checkpoint.sinks.entry("s".into()).or_default().operators = third.clone();
+        state.remove_unnamed(&checkpoint).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("operators")).unwrap().count(), 1);
+        assert_eq!(state.stored(&third["a"]).unwrap().segments, [batch(&[1, 2, 3])]);
+    }
+
+    #[test]
+    fn additions_are_rewritten_when_they_outgrow_what_they_add_to() {
+        let segment = |length| SegmentRef { file: String::new(), offset: 0, length: Some(length), crc32: 0 };
+        let state = |base, added: &[u64]| OperatorState {
+            segments: [base].iter().chain(added).map(|n| segment(*n)).collect(),
+            base,
+            ..OperatorState::default()
+        };
+        assert!(!state(10, &[1000]).wants_rewrite(), "too little to matter");
+        assert!(!state(1 << 20, &[1 << 19, 1 << 19]).wants_rewrite());
+        assert!(state(1 << 20, &[1 << 19, 1 << 19, 1]).wants_rewrite());
+        assert!(state(1 << 20, &[1; 64]).wants_rewrite());
+    }
+
+    #[test]
+    fn damage_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let states = state.save_operators(1, vec![saving(&OperatorState::default(), true, &[1, 2])]).unwrap();
+        let path = dir.path().join("operators").join(&states["a"].segments[0].file);
+        let bytes = fs::read(&path).unwrap();
+        for damage in 0..2 {
+            let mut damaged = bytes.clone();
+            match damage {
+                0 => *damaged.last_mut().unwrap() ^= 1,
+                _ => damaged.truncate(bytes.len() - 1),
+            }
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(state.stored(&states["a"]).unwrap_err().code, "R0405");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(state.stored(&states["a"]).unwrap_err().code, "R0501");
+    }
+}
