@@ -240,12 +240,24 @@ pub struct RunFlags {
     /// Compute everything from the beginning and replace what the sinks hold
     #[arg(long)]
     pub full_refresh: bool,
-    /// Stay and process what arrives (not supported yet)
+    /// Stay, and process what arrives, until a signal ends the run
     #[arg(long)]
     pub follow: bool,
-    /// Close the windows that are still open (not supported yet)
-    #[arg(long)]
+    /// Start an epoch at most so often when following, for example 500ms or 10s: what arrives meanwhile is committed together
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "follow")]
+    pub every: Option<i64>,
+    /// Close everything that is still open when nothing is new
+    #[arg(long, conflicts_with = "follow")]
     pub drain: bool,
+    /// Take at most so many files of each source in an epoch
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub epoch_files: Option<u64>,
+    /// Take about so many bytes of each source in an epoch at most, for example 256MiB
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub epoch_bytes: Option<u64>,
+    /// Take about so many rows of each source in an epoch at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub epoch_rows: Option<u64>,
     /// How to write epochs and the summary
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -445,6 +457,22 @@ fn memory(text: &str) -> Result<u64, String> {
     if (1.0..1e18).contains(&bytes) { Ok(bytes as u64) } else { Err("that is no amount of memory".to_string()) }
 }
 
+/// A duration as programs write it, in microseconds: `250ms`, `5s`, `1m`, `2h`, `7d`.
+fn duration(text: &str) -> Result<i64, String> {
+    let wrong = || "write a number and a unit, for example 500ms, 10s or 1m".to_string();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let unit: i64 = match unit {
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        "d" => 86_400_000_000,
+        _ => return Err(wrong()),
+    };
+    number.parse::<i64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)
+}
+
 /// A range of versions: `3..5`.
 fn versions(text: &str) -> Result<(u64, u64), String> {
     let wrong = || "write the first and the last version, for example 3..5".to_string();
@@ -480,6 +508,13 @@ mod tests {
         assert!(memory("much").is_err());
         assert!(memory("5 parsecs").is_err());
         assert!(memory("0").is_err());
+    }
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(duration("500ms"), Ok(500_000));
+        assert_eq!(duration("2h"), Ok(7_200_000_000));
+        assert!(["5", "s", "1.5s", "5 s", "9999999999999999d"].iter().all(|wrong| duration(wrong).is_err()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod pages;
 pub mod payload;
 pub mod progress;
 pub mod report;
+pub mod steps;
 pub mod suite;
 pub mod world;
 

@@ -131,6 +131,9 @@ pub fn epoch_line(report: &EpochReport) -> String {
         }));
     }
     let wrote: Vec<String> = report.sinks.iter().map(|s| format!("{} {}", s.name, wrote(s))).collect();
+    if read.is_empty() {
+        read.push("event time went on".to_string());
+    }
     let resumed = if report.resumed { " (resumed)" } else { "" };
     format!("epoch {}{resumed}: {} -> {}", report.epoch, read.join("; "), wrote.join("; "))
 }
@@ -191,6 +194,7 @@ pub fn summary_text(summary: &RunSummary) -> String {
     for sink in &summary.sinks {
         text.push_str(&format!("  sink   {:width$}  {}\n", sink.name, wrote(sink)));
     }
+    text.push_str(&crate::steps::lines(&summary.steps));
     text
 }
 

@@ -12,7 +12,7 @@ pub mod show;
 pub mod status;
 pub mod test;
 
-use crate::cli::{Cli, Command, Format, Packaged, PackagedCommand, RunFlags};
+use crate::cli::{Cli, Command, Format, Packaged, PackagedCommand};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::payload::Payload;
@@ -86,14 +86,5 @@ pub fn checked(program: &Program, format: Format, console: &Console) -> Result<C
             }
             Err(exit)
         }
-    }
-}
-
-/// The flags of a run that this version does not have.
-fn refuse_later(flags: &RunFlags) -> Result<(), Failure> {
-    match (flags.follow, flags.drain) {
-        (true, _) => Err(later("`--follow`").help("without it, a run reads what the sources hold now, and ends")),
-        (_, true) => Err(later("`--drain`")),
-        _ => Ok(()),
     }
 }

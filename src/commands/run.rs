@@ -1,7 +1,7 @@
 //! `flowc run`: builds in memory and runs.
 
 use crate::cli::{Format, RunFile, RunFlags};
-use crate::commands::{checked, refuse_later};
+use crate::commands::checked;
 use crate::console::{Console, Results};
 use crate::exit::{Exit, Failure};
 use crate::lock;
@@ -12,20 +12,21 @@ use flowc_core::pipeline::CheckOutcome;
 use flowc_ir::plan::Executable;
 use flowc_runtime::connectors::console::Out;
 use flowc_runtime::report::Unobserved;
-use flowc_runtime::{Cancel, Observer, RunError, RunOptions, RunSummary};
+use flowc_runtime::{Cancel, EpochLimits, Follow, Observer, RunError, RunOptions, RunSummary};
 use serde_json::Value;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// Microseconds from one look at the sources to the next, when a run that follows them finds nothing new: a look costs little, and people wait for the result.
+const POLL: i64 = 100_000;
+
 /// Runs the program of a file.
 pub fn file(words: &RunFile, console: &Console) -> Result<Exit, Failure> {
-    refuse_later(&words.flags)?;
     program(&Program::open(&words.file, &words.flags.params.params)?, &words.flags, console)
 }
 
 /// Runs a program.
 pub fn program(program: &Program, flags: &RunFlags, console: &Console) -> Result<Exit, Failure> {
-    refuse_later(flags)?;
     let outcome = match checked(program, flags.format, console) {
         Ok(outcome) => outcome,
         Err(exit) => return Ok(exit),
@@ -114,6 +115,9 @@ fn options(program: &Program, flags: &RunFlags) -> RunOptions {
     options.workers = flags.workers.map_or(options.workers, usize::from);
     options.memory = flags.memory.and_then(|m| usize::try_from(m).ok()).unwrap_or(options.memory);
     options.full_refresh = flags.full_refresh;
+    options.limits = EpochLimits { files: flags.epoch_files, bytes: flags.epoch_bytes, rows: flags.epoch_rows };
+    options.drain = flags.drain;
+    options.follow = flags.follow.then(|| Follow { poll: POLL, interval: flags.every.unwrap_or(0) });
     options.program = program.file();
     options
 }
@@ -199,6 +203,12 @@ pub(super) fn conclude_with(
     }
     if let Some(number) = signal.filter(|_| !matches!(&result, Ok(summary) if !summary.cancelled)) {
         console.err_line(&format!("{}: stopped by a signal; the epoch's work was not committed", program.name));
+        if let (Format::Text, Ok(summary)) = (format, &result)
+            && summary.epochs > 0
+        {
+            console.err(&progress::verdict(&program.name, summary));
+            console.err(&progress::summary_text(summary));
+        }
         return Exit::Signal(number);
     }
     match result {

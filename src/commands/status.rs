@@ -8,7 +8,7 @@ use crate::report;
 use crate::world::Program;
 use flowc_runtime::quality::ExpectationReport;
 use flowc_runtime::state::{self, Checkpoint, EpochRecord, Seen};
-use flowc_runtime::{EpochReport, Position};
+use flowc_runtime::{EpochReport, Position, StepReport};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -118,6 +118,7 @@ fn text(program: &Program, root: &Path, seen: Option<&Seen>) -> String {
     if let Some(checkpoint) = &seen.checkpoint {
         text.push_str(&sources_text(checkpoint));
         text.push_str(&sinks_text(checkpoint, seen));
+        text.push_str(&crate::steps::lines(&steps(seen)));
         text.push_str(&expectations_text(&checkpoint.expectations));
     }
     if reports(seen).next().is_some() {
@@ -164,6 +165,19 @@ fn sinks_text(checkpoint: &Checkpoint, seen: &Seen) -> String {
         let _ = writeln!(text, "  sink    {name:width$}  {epoch}{version}{replace}");
     }
     text
+}
+
+/// What waits for event time, by the last epoch that tells of it; late rows of all epochs.
+fn steps(seen: &Seen) -> Vec<StepReport> {
+    let mut found: Vec<StepReport> = vec![];
+    for step in reports(seen).flat_map(|report| &report.steps) {
+        let step = StepReport { late: step.late_in_all, ..step.clone() };
+        match found.iter_mut().find(|known| (&known.name, &known.kind) == (&step.name, &step.kind)) {
+            Some(known) => *known = step,
+            None => found.push(step),
+        }
+    }
+    found
 }
 
 /// The version of a sink's table after its last epoch that is still known.
@@ -222,6 +236,7 @@ fn document(program: &Program, root: &Path, seen: Option<&Seen>) -> Value {
         "last_epoch": checkpoint.map_or(0, |c| c.done),
         "sources": sources,
         "sinks": sinks.collect::<Vec<_>>(),
+        "steps": seen.map(steps).unwrap_or_default(),
         "expectations": checkpoint.map(|c| c.expectations.as_slice()).unwrap_or_default(),
         "epochs": seen.iter().flat_map(|s| reports(s)).collect::<Vec<_>>(),
         "unfinished": begun,

@@ -157,18 +157,24 @@ impl Planner<'_> {
         now: i64,
     ) -> Result<Option<EpochRecord>, RunError> {
         let waits = |sink: usize| {
-            let spec = &self.plan.sinks[sink];
-            !spec.whole && state.sinks.get(&spec.name).is_some_and(|known| self.waits(sink, known, to, idle))
+            let (spec, blank) = (&self.plan.sinks[sink], SinkState::default());
+            !spec.whole && self.waits(sink, state.sinks.get(&spec.name).unwrap_or(&blank), to, idle)
         };
         let Some(group) = self.groups(state, waits).into_iter().next() else { return Ok(None) };
         let mut pins = BTreeMap::new();
-        for table in group.sinks.iter().flat_map(|s| self.inputs[*s].lookups.iter().chain(&self.inputs[*s].scans)) {
-            let pin = self.world.tables[*table].pin().await;
-            pins.insert(*table, pin.map_err(|e| located(e, self.plan.tables[*table].origin))?);
+        for table in self.tables(&group) {
+            let pin = self.world.tables[table].pin().await;
+            pins.insert(table, pin.map_err(|e| located(e, self.plan.tables[table].origin))?);
         }
         let sinks = group.sinks.clone();
         let record = self.record(&group, &sinks, state, (BTreeMap::new(), pins), now);
         Ok(Some(EpochRecord { watermark: to, idle: idle.to_vec(), scans: vec![], ..record }))
+    }
+
+    /// The tables that the sinks of a group read.
+    fn tables(&self, group: &Group) -> BTreeSet<usize> {
+        let used = group.sinks.iter().flat_map(|s| self.inputs[*s].scans.iter().chain(&self.inputs[*s].lookups));
+        used.copied().collect()
     }
 
     /// Whether something comes out before a sink when event time goes on.
@@ -222,9 +228,8 @@ impl Planner<'_> {
             let range = range.map_err(|e| located(e, self.plan.sources[source].origin))?;
             ranges.extend(range.map(|r| (source, r)));
         }
-        let used = group.sinks.iter().flat_map(|s| self.inputs[*s].scans.iter().chain(&self.inputs[*s].lookups));
         let mut pins = BTreeMap::new();
-        for table in used.copied().collect::<BTreeSet<usize>>() {
+        for table in self.tables(group) {
             let pin = self.world.tables[table].pin().await;
             pins.insert(table, pin.map_err(|e| located(e, self.plan.tables[table].origin))?);
         }

@@ -9,6 +9,7 @@ use flowc_ir::graph::Operator;
 use flowc_ir::plan::Plan;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What was read of a source.
@@ -75,8 +76,14 @@ pub struct StepReport {
     /// Whether the source holds no other one back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub idle: bool,
+    /// The source whose watermark is the least of those before the step: what is open waits for it. None: of a source itself, and where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<String>,
     /// Rows that came too late, in this epoch (in a summary: in the run).
     pub late: u64,
+    /// Rows that came too late, over all epochs.
+    #[serde(default)]
+    pub late_in_all: u64,
     /// What it remembers.
     pub remembered: Remembered,
     /// The bytes of it that are stored.
@@ -86,7 +93,7 @@ pub struct StepReport {
 /// What there is to tell of the steps of an epoch's sinks that know event time.
 pub(crate) fn steps(plan: &Plan, record: &EpochRecord) -> Vec<StepReport> {
     let mut steps = vec![];
-    for node in &plan.graph.nodes {
+    for (index, node) in plan.graph.nodes.iter().enumerate() {
         let Some(state) = operator_name(&node.operator).and_then(|name| record.operators.get(&name)) else { continue };
         let name = operator_name(&node.operator).unwrap_or_default();
         let (kind, shown) = match &node.operator {
@@ -102,12 +109,32 @@ pub(crate) fn steps(plan: &Plan, record: &EpochRecord) -> Vec<StepReport> {
             watermark: state.watermark,
             idle: matches!(&node.operator, Operator::Watermark(spec) if record.idle.contains(&spec.source)),
             late: record.late.get(&name).copied().unwrap_or(0),
+            late_in_all: state.late,
+            held_by: if kind == "watermark" { None } else { held_by(plan, index, record) },
             remembered: state.remembered.clone(),
             stored: state.bytes(),
             name: shown,
         });
     }
     steps
+}
+
+/// The source that holds back the watermark at a node.
+fn held_by(plan: &Plan, node: usize, record: &EpochRecord) -> Option<String> {
+    let (mut open, mut seen, mut sources) = (vec![node], BTreeSet::new(), vec![]);
+    while let Some(node) = open.pop() {
+        if !seen.insert(node) {
+            continue;
+        }
+        let node = &plan.graph.nodes[node];
+        if let Operator::Watermark(spec) = &node.operator {
+            let state = operator_name(&node.operator).and_then(|name| record.operators.get(&name));
+            let idle = record.idle.contains(&spec.source);
+            sources.push((idle, state.and_then(|state| state.watermark), spec.source.clone()));
+        }
+        open.extend(node.inputs.iter().map(|input| input.0 as usize));
+    }
+    sources.into_iter().min().map(|(_, _, source)| source)
 }
 
 /// How far an epoch is.

@@ -18,7 +18,7 @@ use flowc_ir::plan::{Executable, Plan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -144,7 +144,7 @@ struct Session {
     /// The sink whose rows are replayed; none: this is an ordinary run.
     replayed: Option<String>,
     /// What operators keep in memory, by their names, with what is stored of it: an epoch that begins from there need not read it again.
-    memories: BTreeMap<String, (OperatorState, Memory)>,
+    memories: Mutex<BTreeMap<String, (OperatorState, Memory)>>,
     /// What all operators may keep in memory together.
     budget: Budget,
     /// When each source last had something new.
@@ -177,7 +177,7 @@ impl Session {
             options: Arc::new(options),
             observer,
             replayed,
-            memories: BTreeMap::new(),
+            memories: Mutex::default(),
             budget,
             lively: plan.sources.iter().map(|s| (s.name.clone(), now)).collect(),
         })
@@ -374,7 +374,8 @@ impl Session {
                 if found.contains_key(name) {
                     continue;
                 }
-                let kept = self.memories.remove(name).filter(|(of, _)| of == stored);
+                let memories = self.memories.get_mut().unwrap_or_else(PoisonError::into_inner);
+                let kept = memories.remove(name).filter(|(of, _)| of == stored);
                 let before = match kept {
                     Some((_, memory)) => Before::Memory(memory),
                     None if stored.segments.is_empty() && stored.notes.is_empty() => Before::Nothing,
@@ -456,7 +457,7 @@ impl Session {
             let stored = record.operators.get(&name)?.clone();
             Some((name, (stored, memory)))
         });
-        self.memories.extend(kept);
+        self.memories.get_mut().unwrap_or_else(PoisonError::into_inner).extend(kept);
         sinks.extend(skip.iter().map(|name| SinkReport {
             name: name.clone(),
             committed: Committed { already: true, ..Committed::default() },

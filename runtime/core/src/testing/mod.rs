@@ -2,6 +2,7 @@
 
 mod determinism;
 mod files;
+mod follow;
 mod malformed;
 mod quality;
 mod recovery;
