@@ -93,9 +93,9 @@ pub enum Command {
         after_help = "Example:\n  flowc replay warehouse/sensor_rejects\n  flowc replay s3://bucket/rejects --program sensor.flow --param warehouse=s3://bucket"
     )]
     Replay(Replay),
-    /// Compare a program's plan with the one that its state belongs to (not supported yet)
+    /// Show what becomes of the state of the last run, step by step, when the program runs next
     #[command(after_help = "Example:\n  flowc plan sensor.flow")]
-    Plan(Later),
+    Plan(PlanFile),
     /// Write a completion script for a shell
     #[command(after_help = "Example:\n  flowc completions bash > ~/.local/share/bash-completion/completions/flowc")]
     Completions(Completions),
@@ -240,6 +240,9 @@ pub struct RunFlags {
     /// Compute everything from the beginning and replace what the sinks hold
     #[arg(long)]
     pub full_refresh: bool,
+    /// Compute the sinks behind this step again from the beginning, and replace what they hold; may be repeated
+    #[arg(long, value_name = "STEP")]
+    pub rebuild: Vec<String>,
     /// Stay, and process what arrives, until a signal ends the run
     #[arg(long)]
     pub follow: bool,
@@ -332,6 +335,23 @@ pub struct StatusFile {
     /// What to show.
     #[command(flatten)]
     pub flags: StatusFlags,
+}
+
+/// `flowc plan`
+#[derive(Debug, Args)]
+pub struct PlanFile {
+    /// The program
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Values for parameters.
+    #[command(flatten)]
+    pub params: Params,
+    /// Where the runs' state is kept [default: .flow/NAME beside the program]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// The flags of `flowc status`, and of built executables' `status`.

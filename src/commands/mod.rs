@@ -6,6 +6,7 @@ pub mod completions;
 pub mod explain;
 pub mod fmt;
 pub mod new;
+pub mod plan;
 pub mod replay;
 pub mod run;
 pub mod show;
@@ -37,7 +38,7 @@ pub fn execute(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Lineage(_) => Err(later("`flowc lineage`")),
         Command::Lsp(_) => Err(later("`flowc lsp`")),
         Command::Replay(words) => replay::replay(&words, console),
-        Command::Plan(_) => Err(later("`flowc plan`")),
+        Command::Plan(words) => plan::file(&words, console),
     }
 }
 

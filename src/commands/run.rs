@@ -115,6 +115,7 @@ fn options(program: &Program, flags: &RunFlags) -> RunOptions {
     options.workers = flags.workers.map_or(options.workers, usize::from);
     options.memory = flags.memory.and_then(|m| usize::try_from(m).ok()).unwrap_or(options.memory);
     options.full_refresh = flags.full_refresh;
+    options.rebuild = flags.rebuild.clone();
     options.limits = EpochLimits { files: flags.epoch_files, bytes: flags.epoch_bytes, rows: flags.epoch_rows };
     options.drain = flags.drain;
     options.follow = flags.follow.then(|| Follow { poll: POLL, interval: flags.every.unwrap_or(0) });

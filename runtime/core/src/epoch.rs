@@ -204,14 +204,15 @@ impl EpochRun {
             let Some(name) = operator_name(&node.operator) else { continue };
             let before = self.remembered.get(&name).cloned().unwrap_or_default();
             let (watermark, late) = (marks.reached(index), flow.late(index));
+            let form = crate::upgrade::form(&flow.graph, node);
             saving.push(match station {
                 Station::Stateful(operator) => {
                     let changes = operator.changes(before.wants_rewrite())?;
-                    Saving { name, before, changes, watermark, late, remembered: operator.remembered() }
+                    Saving { name, before, changes, watermark, late, remembered: operator.remembered(), form }
                 }
                 Station::Watermark(seen) => {
                     let (changes, remembered) = (seen.changes(), Default::default());
-                    Saving { name, before, changes, watermark, late, remembered }
+                    Saving { name, before, changes, watermark, late, remembered, form }
                 }
                 _ => continue,
             });

@@ -28,6 +28,7 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod upgrade;
 
 pub use cancel::Cancel;
 pub use clock::{Clock, SystemClock};

@@ -13,6 +13,7 @@ use crate::quality::{self, Judgement};
 use crate::report::{self, EpochReport, Observer, RunSummary, SinkReport, SourceReport};
 use crate::spill::Budget;
 use crate::state::{Checkpoint, EpochRecord, OperatorState, SinkState, StateDir};
+use crate::upgrade;
 use flowc_ir::graph::Operator;
 use flowc_ir::plan::{Executable, Plan};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,8 @@ pub struct RunOptions {
     pub limits: EpochLimits,
     /// Whether everything starts again: targets are replaced.
     pub full_refresh: bool,
+    /// Steps whose sinks are computed again from the beginning, and their targets replaced.
+    pub rebuild: Vec<String>,
     /// Whether what is written to the state directory is forced to the disk: it must be, unless the directory is thrown away with the process.
     pub durable: bool,
     /// The event time that every source is known to have reached before the run, whatever its rows say; [`i64::MAX`]: everything that is open closes.
@@ -72,6 +75,7 @@ impl RunOptions {
             memory: 512 << 20,
             limits: EpochLimits::NONE,
             full_refresh: false,
+            rebuild: vec![],
             durable: true,
             watermark: None,
             drain: false,
@@ -206,6 +210,8 @@ impl Session {
             }
             Action::Next { .. } => check_locations(&self.checkpoint, &self.executable.plan)?,
         }
+        self.rebuild()?;
+        upgrade::refuse_losses(&self.executable.plan, &self.checkpoint)?;
         let executable = Arc::clone(&self.executable);
         let world = Arc::clone(&self.world);
         let inputs = self.inputs.clone();
@@ -363,6 +369,29 @@ impl Session {
             Some(record) if record.report.is_none() => self.state.forget(record.epoch),
             _ => Ok(()),
         }
+    }
+
+    /// Forgets the positions of the sinks behind steps that are to be rebuilt. The checkpoint says that their targets are to be replaced, so a crash after
+    /// this changes nothing.
+    fn rebuild(&mut self) -> Result<(), RunError> {
+        for step in &self.options.rebuild {
+            let sinks = upgrade::sinks_of(&self.executable.plan, &self.checkpoint, step);
+            if sinks.is_empty() {
+                let known = upgrade::compare(&self.executable.plan, &self.checkpoint);
+                let known: Vec<String> = known.iter().map(|fate| format!("`{}`", fate.step)).collect();
+                let help = match known.as_slice() {
+                    [] => "no step of the program remembers anything".to_string(),
+                    known => format!("the steps that remember something are {}", known.join(", ")),
+                };
+                let text = format!("there is no step `{step}` to rebuild");
+                return Err(RunError::data("R0413", text).help(help));
+            }
+            for sink in sinks {
+                let blank = SinkState { replace: true, ..SinkState::default() };
+                self.checkpoint.sinks.insert(sink, blank);
+            }
+        }
+        if self.options.rebuild.is_empty() { Ok(()) } else { self.state.save_checkpoint(&self.checkpoint) }
     }
 
     /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing.

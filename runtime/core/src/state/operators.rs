@@ -57,6 +57,8 @@ pub struct OperatorState {
     pub late: u64,
     /// What there is to tell of it.
     pub remembered: Remembered,
+    /// The form of the step that left it, see [`crate::upgrade::form`].
+    pub form: Option<String>,
 }
 
 /// As it was written: the first version of the format had one file that held everything.
@@ -75,15 +77,16 @@ struct Written {
     late: u64,
     #[serde(default)]
     remembered: Remembered,
+    form: Option<String>,
 }
 
 impl From<Written> for OperatorState {
     fn from(written: Written) -> Self {
-        let Written { file, crc32, watermark, notes, mut segments, base, late, remembered } = written;
+        let Written { file, crc32, watermark, notes, mut segments, base, late, remembered, form } = written;
         if let (Some(file), Some(crc32)) = (file, crc32) {
             segments.insert(0, SegmentRef { file, offset: 0, length: None, crc32 });
         }
-        OperatorState { watermark, notes, segments, base, late, remembered }
+        OperatorState { watermark, notes, segments, base, late, remembered, form }
     }
 }
 
@@ -115,6 +118,8 @@ pub(crate) struct Saving {
     pub(crate) late: u64,
     /// See [`OperatorState::remembered`].
     pub(crate) remembered: Remembered,
+    /// See [`OperatorState::form`].
+    pub(crate) form: Option<String>,
 }
 
 /// The bytes of a file of segments, as they are put together.
@@ -143,9 +148,9 @@ impl StateDir {
     ) -> Result<IndexMap<String, OperatorState>, RunError> {
         let mut writing = Writing { file: self.unused_file(epoch)?, bytes: HEADER.to_vec() };
         let mut states = IndexMap::new();
-        for Saving { name, before, changes, watermark, late, remembered } in saving {
+        for Saving { name, before, changes, watermark, late, remembered, form } in saving {
             let mut state =
-                OperatorState { watermark, notes: changes.notes, remembered, late: before.late + late, ..before };
+                OperatorState { watermark, notes: changes.notes, remembered, late: before.late + late, form, ..before };
             if changes.whole {
                 (state.segments, state.base) = (vec![], 0);
             }
@@ -248,7 +253,7 @@ mod tests {
     fn saving(before: &OperatorState, whole: bool, values: &[i64]) -> Saving {
         let changes = Changes { whole, notes: BTreeMap::new(), segments: vec![batch(values)] };
         let (before, remembered) = (before.clone(), Remembered::default());
-        Saving { name: "a".into(), before, changes, watermark: Some(5), late: 2, remembered }
+        Saving { name: "a".into(), before, changes, watermark: Some(5), late: 2, remembered, form: None }
     }
 
     #[test]
