@@ -152,7 +152,7 @@ async fn read(
                 found.push(Found { name: spec.name.clone(), table: true, schema: spec.schema.clone(), rows });
             }
             // Of malformed records none are recorded: what is malformed is a matter of files, not of the program.
-            Input::Malformed(_) | Input::Flow(_) | Input::Rejected(_) => {}
+            Input::Malformed(_) | Input::Flow(_) | Input::Rejected(_) | Input::Late(_) => {}
         }
     }
     Ok((found, pinned))

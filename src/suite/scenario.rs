@@ -130,7 +130,7 @@ fn given(program: &Checked, input: Input, rows: &[Vec<Value>]) -> Given {
             schema.fields.retain(|field| field.name != "_epoch");
             (&program.sources[index].spec.name, schema, GivenKind::Malformed)
         }
-        Input::Flow(_) | Input::Rejected(_) => {
+        Input::Flow(_) | Input::Rejected(_) | Input::Late(_) => {
             unreachable!("only sources and tables are given: the checker saw to it")
         }
     };
@@ -225,6 +225,7 @@ pub fn name_of(program: &Checked, observed: Observed) -> String {
         Observed::Rows(Input::Table(index)) => program.tables[index].spec.name.clone(),
         Observed::Rows(Input::Flow(index)) => program.flows[index].name.clone(),
         Observed::Rows(Input::Rejected(index)) => format!("{}.rejected", program.flows[index].name),
+        Observed::Rows(Input::Late(index)) => format!("{}.late", program.flows[index].name),
         Observed::Sink(index) => program.sinks[index].name.clone(),
     }
 }

@@ -4,7 +4,7 @@
 pub use crate::prove::Reason;
 use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::catalog::TableInfo;
-use flowc_ir::graph::{Expect, Kind, LookupKind};
+use flowc_ir::graph::{Expect, JoinKind, Kind, LookupKind, Window};
 use flowc_ir::plan::{Connector, SinkMode, SourceSpec, TableSpec};
 use flowc_ir::{Expr, ExprKind, Field, Origin, Program, ProgramStep, Schema};
 use indexmap::IndexMap;
@@ -176,6 +176,8 @@ pub struct CheckedSource {
     pub event_time: Option<String>,
     /// The watermark's delay in microseconds.
     pub watermark: Option<i64>,
+    /// After so many microseconds without rows it holds no other source back.
+    pub idle: Option<i64>,
     /// Whether it ends: files, or `generate(rows: …)`.
     pub bounded: bool,
     /// What the catalog said.
@@ -208,6 +210,8 @@ pub enum Input {
     Flow(usize),
     /// The rows that the expectations of the flow of this index have rejected.
     Rejected(usize),
+    /// The rows that came too late for a step of the flow of this index.
+    Late(usize),
 }
 
 /// A flow.
@@ -225,8 +229,19 @@ pub struct CheckedFlow {
     pub rows: Rows,
     /// What its expectations reject, one for each `expect` that quarantines, in their order.
     pub rejected: Vec<CheckedRejects>,
+    /// The one step that rows can come too late for; none: there is none, or several.
+    pub late: Option<CheckedLate>,
     /// The declaration.
     pub origin: Origin,
+}
+
+/// The step of a flow that rows can come too late for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedLate {
+    /// Its index.
+    pub step: usize,
+    /// From the rows before it to the columns that late rows have: all but those of joined tables.
+    pub program: Program,
 }
 
 /// The rows that an `expect` rejects.
@@ -251,8 +266,28 @@ pub struct Rows {
     pub kind: Kind,
     /// Whether they end by themselves (without regard to a sink that computes the whole).
     pub bounded: bool,
-    /// The event time column, where there is one.
-    pub event_time: Option<String>,
+    /// Where their event time is.
+    pub event_time: Option<EventTime>,
+    /// The columns with the start and the end of the window that each of them is of.
+    pub window: Option<(String, String)>,
+}
+
+/// Where the event time of rows is. It may be null: such a row is late for every step that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventTime {
+    /// In this column.
+    Column(String),
+    /// One microsecond before the time in this column: the last instant of a window.
+    WindowEnd(String),
+}
+
+impl EventTime {
+    /// The column that it follows from.
+    pub fn column(&self) -> &str {
+        match self {
+            EventTime::Column(name) | EventTime::WindowEnd(name) => name,
+        }
+    }
 }
 
 /// A step.
@@ -316,7 +351,35 @@ pub enum Operation {
         keys: Vec<(Field, Expr)>,
         /// The aggregates.
         aggregates: Vec<CheckedAggregate>,
+        /// The windows; none: one group for each key.
+        window: Option<Windowing>,
     },
+    /// dedup
+    Dedup {
+        /// The key.
+        keys: Vec<Expr>,
+        /// How far apart duplicates come; none: any.
+        within: Option<Bound>,
+        /// Whether the order of the rows depends on how the input is cut into epochs.
+        by_time: bool,
+        /// Whether it looks at all of its input.
+        whole: bool,
+    },
+    /// top
+    Top {
+        /// How many.
+        count: u64,
+        /// The order.
+        order: Vec<CheckedSortKey>,
+        /// The key.
+        keys: Vec<Expr>,
+        /// The positions of the start and the end of the window, where there is one.
+        window: Option<(usize, usize)>,
+        /// Whether it looks at all of its input.
+        whole: bool,
+    },
+    /// join of two streams
+    Join(Box<CheckedJoin>),
     /// sort
     Sort(Vec<CheckedSortKey>),
     /// limit
@@ -336,6 +399,50 @@ pub enum Operation {
         /// The new column.
         element: Field,
     },
+}
+
+/// The windows of an aggregate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Windowing {
+    /// How time is cut.
+    pub window: Window,
+    /// The event time, a timestamp.
+    pub time: Expr,
+    /// Whether the order of the rows depends on how the input is cut into epochs, and matters.
+    pub by_time: bool,
+    /// Whether it looks at all of its input, because there is no watermark that could close a window.
+    pub whole: bool,
+}
+
+/// A bound in event time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bound {
+    /// The event time, a timestamp.
+    pub time: Expr,
+    /// Microseconds.
+    pub duration: i64,
+}
+
+/// A join of two streams. What comes out: the left columns, then (but for semi and anti) the right ones under their joined names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedJoin {
+    /// What is joined.
+    pub right: Input,
+    /// From its rows to the columns that take part: all but those of tables joined there.
+    pub columns: Program,
+    /// The name its columns have.
+    pub alias: String,
+    /// The kind.
+    pub kind: JoinKind,
+    /// Over the left columns followed by those of `columns`; none: windows alone are matched.
+    pub on: Option<Expr>,
+    /// The positions of the windows' start and end on both sides, where equal windows are joined.
+    pub windows: Option<[(usize, usize); 2]>,
+    /// How far apart the event times of a match may be: the bound over the left columns, and the event time over those of `columns`; none: times do not
+    /// matter.
+    pub within: Option<(Bound, Expr)>,
+    /// Whether it looks at all of its input.
+    pub whole: bool,
 }
 
 /// An aggregate of an aggregate step.
@@ -414,6 +521,10 @@ impl Checked {
                 let rejects = self.flows[index].rejected.first();
                 rejects.map(|r| r.program.output_schema()).unwrap_or_default()
             }
+            Observed::Rows(Input::Late(index)) => {
+                let late = self.flows[index].late.as_ref();
+                late.map(|late| late.program.output_schema()).unwrap_or_default()
+            }
             Observed::Sink(index) => self.sinks[index].program.output_schema(),
         }
     }
@@ -443,7 +554,7 @@ impl Checked {
                     self.sources[index].derive.iter().for_each(|program| program_exprs(program, f));
                 }
                 Input::Malformed(_) | Input::Table(_) => {}
-                Input::Flow(index) | Input::Rejected(index) => {
+                Input::Flow(index) | Input::Rejected(index) | Input::Late(index) => {
                     let flow = &self.flows[index];
                     if let Input::Rejected(_) = input {
                         flow.rejected.iter().for_each(|rejects| program_exprs(&rejects.program, f));
@@ -462,7 +573,7 @@ impl Checked {
         let mut open = vec![input];
         while let Some(input) = open.pop() {
             if seen.insert(input)
-                && let Input::Flow(index) | Input::Rejected(index) = input
+                && let Input::Flow(index) | Input::Rejected(index) | Input::Late(index) = input
             {
                 open.push(self.flows[index].input);
                 open.extend(self.flows[index].steps.iter().flat_map(|step| step.operation.inputs()));
@@ -494,7 +605,9 @@ impl Checked {
 
     /// Whether something is forgotten that lies behind the watermark, at the end of each epoch: what becomes of rows later than it depends on the epochs.
     pub fn forgets(&self, observed: &[Observed]) -> bool {
-        self.operations_of(observed).any(|operation| matches!(operation, Operation::Unique { delay: Some(_), .. }))
+        self.operations_of(observed).any(|operation| {
+            matches!(operation, Operation::Unique { delay: Some(_), .. }) || operation.waits_for_watermark()
+        })
     }
 
     /// The steps of all flows that these depend on.
@@ -505,7 +618,7 @@ impl Checked {
         });
         let all: std::collections::BTreeSet<Input> = inputs.flat_map(|input| self.sources_of(input)).collect();
         let flows = all.into_iter().filter_map(|input| match input {
-            Input::Flow(index) | Input::Rejected(index) => Some(&self.flows[index]),
+            Input::Flow(index) | Input::Rejected(index) | Input::Late(index) => Some(&self.flows[index]),
             _ => None,
         });
         flows.flat_map(|flow| flow.steps.iter().map(|step| &step.operation))
@@ -529,9 +642,21 @@ impl Operation {
             Operation::Lookup { on, .. } => on.walk(f),
             Operation::Mark { value, .. } => value.walk(f),
             Operation::Unique { keys, .. } => keys.iter().for_each(|key| key.walk(f)),
-            Operation::Aggregate { keys, aggregates } => {
+            Operation::Aggregate { keys, aggregates, window } => {
+                window.iter().for_each(|window| window.time.walk(f));
                 keys.iter().for_each(|(_, key)| key.walk(f));
                 aggregates.iter().flat_map(|a| a.args.iter().chain(&a.filter)).for_each(|e| e.walk(f));
+            }
+            Operation::Dedup { keys, within, .. } => {
+                keys.iter().chain(within.iter().map(|within| &within.time)).for_each(|e| e.walk(f));
+            }
+            Operation::Top { order, keys, .. } => {
+                order.iter().map(|key| &key.value).chain(keys).for_each(|e| e.walk(f));
+            }
+            Operation::Join(join) => {
+                program_exprs(&join.columns, f);
+                join.on.iter().for_each(|e| e.walk(f));
+                join.within.iter().flat_map(|(bound, right)| [&bound.time, right]).for_each(|e| e.walk(f));
             }
             Operation::Sort(keys) => keys.iter().for_each(|key| key.value.walk(f)),
             Operation::Limit(_) => {}
@@ -546,13 +671,47 @@ impl Operation {
         }
     }
 
-    /// What the step reads besides the rows before it: the other sides of a union, the table of a join.
+    /// What the step reads besides the rows before it: the other sides of a union, the table or the stream of a join.
     pub fn inputs(&self) -> Vec<Input> {
         match self {
-            Operation::Union { others, .. } => others.iter().map(|(input, _)| *input).collect(),
             Operation::Lookup { table, .. } | Operation::Mark { table, .. } => vec![Input::Table(*table)],
+            _ => self.streams(),
+        }
+    }
+
+    /// The streams that it reads besides the rows before it.
+    pub fn streams(&self) -> Vec<Input> {
+        match self {
+            Operation::Union { others, .. } => others.iter().map(|(input, _)| *input).collect(),
+            Operation::Join(join) => vec![join.right],
             _ => vec![],
         }
+    }
+
+    /// Whether it looks at all of its input, so that its rows do not follow from what is new alone.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Operation::Aggregate { window, .. } => window.as_ref().is_none_or(|window| window.whole),
+            Operation::Dedup { whole, .. } | Operation::Top { whole, .. } => *whole,
+            Operation::Join(join) => join.whole,
+            Operation::Sort(_) | Operation::Limit(_) => true,
+            Operation::Transform(_)
+            | Operation::Lookup { .. }
+            | Operation::Mark { .. }
+            | Operation::Unique { .. }
+            | Operation::Expect(_)
+            | Operation::Union { .. }
+            | Operation::Explode { .. } => false,
+        }
+    }
+
+    /// Whether what it gives out and forgets is a matter of the watermark. Rows can be late for it.
+    pub fn waits_for_watermark(&self) -> bool {
+        let stateful = matches!(
+            self,
+            Operation::Aggregate { .. } | Operation::Dedup { .. } | Operation::Top { .. } | Operation::Join(_)
+        );
+        stateful && !self.is_whole()
     }
 }
 

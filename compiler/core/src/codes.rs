@@ -36,6 +36,8 @@ pub const BUILT_IN_REDEFINED: &str = "E0215";
 pub const UNKNOWN_TYPE: &str = "E0216";
 /// A join without a condition.
 pub const JOIN_CONDITION: &str = "E0217";
+/// A kind of window that does not exist.
+pub const UNKNOWN_WINDOW: &str = "E0218";
 /// An operator does not take these types.
 pub const BAD_OPERANDS: &str = "E0301";
 /// Values of different types are compared.
@@ -94,6 +96,8 @@ pub const UNION_COLUMNS: &str = "E0327";
 pub const BAD_VALUE_TYPE: &str = "E0328";
 /// A constant has a value that cannot be.
 pub const BAD_VALUE: &str = "E0329";
+/// Windows that cannot be.
+pub const BAD_WINDOW: &str = "E0330";
 /// There is nothing at a location.
 pub const TABLE_NOT_FOUND: &str = "E0401";
 /// What is at a location is not what the connector reads.
@@ -122,6 +126,8 @@ pub const NOT_A_TIME: &str = "E0412";
 pub const BAD_WATERMARK: &str = "E0413";
 /// A clause of a source, table or sink stands twice.
 pub const REPEATED_BLOCK_CLAUSE: &str = "E0414";
+/// Rows without event time in a step that asks for it.
+pub const EVENT_TIME_NEEDED: &str = "E0415";
 /// Rows that change are appended.
 pub const CHANGING_APPENDED: &str = "E0501";
 /// `sort` or `limit` over a stream without end.
@@ -164,6 +170,12 @@ pub const APPEND_ONLY: &str = "E0519";
 pub const CONSTRAINTS_DIFFER: &str = "E0520";
 /// Rows without end are computed as a whole.
 pub const ENDLESS_OVERWRITE: &str = "E0521";
+/// A step that would remember rows for ever.
+pub const UNBOUNDED_STATE: &str = "E0522";
+/// The late rows of something that none is late for.
+pub const NOTHING_LATE: &str = "E0523";
+/// Late rows of a flow with several steps that rows can be late for.
+pub const LATE_FOR_SEVERAL: &str = "E0524";
 /// A connector that does not exist.
 pub const UNKNOWN_CONNECTOR: &str = "E0601";
 /// An option that the connector does not have.
@@ -180,20 +192,10 @@ pub const MISSING_PARAM: &str = "E0606";
 pub const BAD_DEFAULT: &str = "E0607";
 /// A type that a param cannot have.
 pub const BAD_PARAM_TYPE: &str = "E0608";
-/// Windows are not supported yet.
-pub const UNSUPPORTED_WINDOW: &str = "E0701";
-/// Joins of two streams are not supported yet.
-pub const UNSUPPORTED_STREAM_JOIN: &str = "E0702";
 /// Right and full joins are not supported yet.
 pub const UNSUPPORTED_OUTER_JOIN: &str = "E0703";
 /// `as of` in a join is not supported yet.
 pub const UNSUPPORTED_AS_OF: &str = "E0704";
-/// `.late` is not supported yet.
-pub const UNSUPPORTED_SIDE_OUTPUT: &str = "E0706";
-/// `dedup` is not supported yet.
-pub const UNSUPPORTED_DEDUP: &str = "E0707";
-/// `top` is not supported yet.
-pub const UNSUPPORTED_TOP: &str = "E0708";
 /// `changes` is not supported yet.
 pub const UNSUPPORTED_CHANGES: &str = "E0709";
 /// `mode merge` is not supported yet.
@@ -210,6 +212,8 @@ pub const UNSUPPORTED_CLAUSE: &str = "E0714";
 pub const UNSUPPORTED_STORAGE: &str = "E0716";
 /// This table property is not supported yet.
 pub const UNSUPPORTED_PROPERTY: &str = "E0717";
+/// `late` in an aggregate is not supported yet.
+pub const UNSUPPORTED_LATE: &str = "E0718";
 /// A table is not in `flow.lock`.
 pub const NOT_LOCKED: &str = "E0831";
 /// `flow.lock` is missing, or cannot be used.
@@ -310,6 +314,7 @@ pub const ALL: &[(&str, &str)] = &[
     (BUILT_IN_REDEFINED, "a function has the name of a built-in one"),
     (UNKNOWN_TYPE, "a type that does not exist"),
     (JOIN_CONDITION, "a join without a condition"),
+    (UNKNOWN_WINDOW, "a kind of window that does not exist"),
     (BAD_OPERANDS, "an operator does not take these types"),
     (NOT_COMPARABLE, "values of different types are compared"),
     (NOT_A_CONDITION, "a condition is not a boolean"),
@@ -339,6 +344,7 @@ pub const ALL: &[(&str, &str)] = &[
     (UNION_COLUMNS, "the sides of a union have different columns"),
     (BAD_VALUE_TYPE, "a constant has the wrong type"),
     (BAD_VALUE, "a constant has a value that cannot be"),
+    (BAD_WINDOW, "windows that cannot be"),
     (TABLE_NOT_FOUND, "there is nothing at a location"),
     (NOT_A_TABLE, "what is at a location is not what the connector reads"),
     (NO_SUCH_VERSION, "a version that the table does not have"),
@@ -353,6 +359,7 @@ pub const ALL: &[(&str, &str)] = &[
     (NOT_A_TIME, "an event time that is no timestamp"),
     (BAD_WATERMARK, "a watermark without event time, or a negative one"),
     (REPEATED_BLOCK_CLAUSE, "a clause of a source, table or sink stands twice"),
+    (EVENT_TIME_NEEDED, "rows without event time in a step that asks for it"),
     (CHANGING_APPENDED, "rows that change are appended"),
     (UNBOUNDED_APPENDED, "`sort` or `limit` over a stream without end"),
     (COLUMN_NOT_IN_TABLE, "the flow has a column that the table lacks"),
@@ -374,6 +381,9 @@ pub const ALL: &[(&str, &str)] = &[
     (APPEND_ONLY, "an append-only table is overwritten"),
     (CONSTRAINTS_DIFFER, "the table has another constraint of this name"),
     (ENDLESS_OVERWRITE, "rows without end are computed as a whole"),
+    (UNBOUNDED_STATE, "a step would remember rows for ever"),
+    (NOTHING_LATE, "the late rows of something that none is late for"),
+    (LATE_FOR_SEVERAL, "late rows of a flow with several steps that rows can be late for"),
     (UNKNOWN_CONNECTOR, "a connector that does not exist"),
     (UNKNOWN_OPTION, "an option that the connector does not have"),
     (MISSING_OPTION, "a connector lacks what it needs"),
@@ -382,13 +392,8 @@ pub const ALL: &[(&str, &str)] = &[
     (MISSING_PARAM, "a param without a value"),
     (BAD_DEFAULT, "a param's default does not fit"),
     (BAD_PARAM_TYPE, "a type that a param cannot have"),
-    (UNSUPPORTED_WINDOW, "windows are not supported yet"),
-    (UNSUPPORTED_STREAM_JOIN, "joins of two streams are not supported yet"),
     (UNSUPPORTED_OUTER_JOIN, "right and full joins are not supported yet"),
     (UNSUPPORTED_AS_OF, "`as of` in a join is not supported yet"),
-    (UNSUPPORTED_SIDE_OUTPUT, "`.late` is not supported yet"),
-    (UNSUPPORTED_DEDUP, "`dedup` is not supported yet"),
-    (UNSUPPORTED_TOP, "`top` is not supported yet"),
     (UNSUPPORTED_CHANGES, "`changes` is not supported yet"),
     (UNSUPPORTED_MERGE, "`mode merge` is not supported yet"),
     (UNSUPPORTED_SCD2, "`mode scd2` is not supported yet"),
@@ -397,6 +402,7 @@ pub const ALL: &[(&str, &str)] = &[
     (UNSUPPORTED_CLAUSE, "some clauses of sources are not supported yet"),
     (UNSUPPORTED_STORAGE, "this kind of storage is not supported yet"),
     (UNSUPPORTED_PROPERTY, "this table property is not supported yet"),
+    (UNSUPPORTED_LATE, "`late` in an aggregate is not supported yet"),
     (NOT_LOCKED, "a table is not in flow.lock"),
     (NO_LOCK, "flow.lock is missing, or cannot be used"),
     (DUPLICATE_RULE, "two rules of a flow have one name"),

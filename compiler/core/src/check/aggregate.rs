@@ -1,13 +1,14 @@
 //! The `aggregate` step: keys, aggregates, and expressions over both.
 
 use crate::check::flow::FlowBuilder;
-use crate::check::scope::{AggregateContext, Column, Env, Obstacle, Place, Rows};
+use crate::check::scope::{AggregateContext, Clock, Column, Env, Obstacle, Place, Remedy, Rows};
+use crate::check::time::watermark_needed;
 use crate::check::types::span_of;
 use crate::check::{Checker, article, constant, origin};
-use crate::checked::{CheckedAggregate, Operation};
+use crate::checked::{CheckedAggregate, EventTime, Operation, Windowing};
 use crate::codes;
 use flowc_ir::aggregates::AggregateFunction;
-use flowc_ir::graph::Kind;
+use flowc_ir::graph::{Kind, Window};
 use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, Type, Value};
 use flowc_syntax::ast::{self, Aggregate, Arg, Assignment, Name, Step};
 use flowc_syntax::diagnostic::Diagnostic;
@@ -125,28 +126,26 @@ impl Checker<'_> {
 
     /// `aggregate out = …, … by key, …`
     pub(super) fn aggregate_step(&self, flow: &mut FlowBuilder, step: &Step, aggregate: &Aggregate) {
-        if let Some(window) = &aggregate.window {
-            self.unsupported(
-                codes::UNSUPPORTED_WINDOW,
-                window.span,
-                "windows",
-                "aggregate by keys alone, over bounded input",
-            );
-            flow.give_up();
-            return;
-        }
         if let Some(late) = &aggregate.late {
-            self.unsupported(codes::UNSUPPORTED_WINDOW, late.span, "windows (and `late`)", "leave `late` out");
-            flow.give_up();
-            return;
+            let instead = "a row that is late goes to `FLOW.late`; a longer `watermark` in the source waits for it";
+            self.unsupported(codes::UNSUPPORTED_LATE, late.span, "`late` in an aggregate", instead);
         }
         let input = flow.rows.clone();
-        let (keys, key_rows) = self.keys(&input, &aggregate.keys);
-        let context = AggregateContext { input: input.clone(), calls: vec![], keyed: !aggregate.keys.is_empty() };
+        let window = aggregate.window.as_ref();
+        let windowing = window.map(|window| self.windowing(flow, step, window));
+        let (keys, mut key_rows) = self.keys(&input, &aggregate.keys);
+        let nonempty = window.is_some() || !aggregate.keys.is_empty();
+        let mut nameless = key_rows.columns.len() < aggregate.keys.len();
+        let mut names: Vec<(String, Span)> =
+            aggregate.keys.iter().zip(&key_rows.columns).map(|(k, c)| (c.name.clone(), k.span)).collect();
+        if let Some(window) = window {
+            names.extend(WINDOW.map(|(name, _)| (name.to_string(), window.span)));
+            key_rows.columns.extend(window_columns(key_rows.columns.len()));
+        }
+        let context = AggregateContext { input: input.clone(), calls: vec![], keyed: nonempty };
         let mut env = Env::new(&key_rows);
         env.place = Place::Aggregates(Box::new(context));
         let mut outputs: Vec<Made> = vec![];
-        let mut nameless = key_rows.columns.len() < aggregate.keys.len();
         for assignment in &aggregate.aggregates {
             env.reads.clear();
             let value = self.expr(&mut env, &assignment.value).and_then(|v| self.storable(v));
@@ -158,24 +157,31 @@ impl Checker<'_> {
             outputs.push(Made { name, span, comment: assignment.doc.clone(), value, lineage: Some(id) });
         }
         let Place::Aggregates(context) = env.place else { return };
-        let names: Vec<(&str, Span)> =
-            aggregate.keys.iter().zip(&key_rows.columns).map(|(k, c)| (c.name.as_str(), k.span)).collect();
-        self.unique_columns(names.into_iter().chain(outputs.iter().map(|o| (o.name.as_str(), o.span))));
-        let result = self.grouped(&input, step, key_rows.columns.clone());
-        self.emit_aggregate(flow, step, result, keys, context.calls, outputs);
+        let names = names.iter().map(|(name, span)| (name.as_str(), *span));
+        self.unique_columns(names.chain(outputs.iter().map(|o| (o.name.as_str(), o.span))));
+        let mut result = grouped(&input, step, key_rows.columns.clone(), windowing.as_ref());
+        result.open |= nameless;
+        let windowing = windowing.map(|windowing| {
+            let by_time = input.time.unordered && context.calls.iter().any(|call| minds_order(call.function));
+            Windowing { by_time, ..windowing }
+        });
+        let operation = Operation::Aggregate { keys, aggregates: context.calls, window: windowing };
+        self.emit_aggregate(flow, step, result, operation, outputs);
         flow.rows.open |= nameless;
     }
 
-    /// What is known of the stream behind an aggregate.
-    fn grouped(&self, input: &Rows, step: &Step, keys: Vec<Column>) -> Rows {
-        let key: Vec<String> = keys.iter().map(|c| c.name.clone()).collect();
-        let mut rows = input.with_columns(keys);
-        rows.event_time = None;
-        if !input.bounded {
-            rows.kind = Kind::Changing { key };
-            rows.changing = Some(Obstacle { span: step.keyword, step: "aggregate" });
+    /// The windows of the step. If they are wrong, which was reported, any others take their place: their columns are known all the same.
+    fn windowing(&self, flow: &mut FlowBuilder, step: &Step, window: &ast::Window) -> Windowing {
+        let input = flow.rows.clone();
+        let time = self.event_time_of(&input, window.span, "windows");
+        let whole = input.time.watermark.is_none() || input.kind != Kind::Append;
+        flow.can_be_late(step, whole);
+        Windowing {
+            window: self.window(window).unwrap_or(Window::Session { gap: 1 }),
+            time: time.unwrap_or_else(|| super::steps::null_at(window.span)),
+            by_time: false,
+            whole,
         }
-        rows
     }
 
     /// The keys as expressions over the input, and as the columns that the outputs see.
@@ -221,10 +227,10 @@ impl Checker<'_> {
         flow: &mut FlowBuilder,
         step: &Step,
         mut rows: Rows,
-        keys: Vec<(Field, Expr)>,
-        mut calls: Vec<CheckedAggregate>,
+        mut operation: Operation,
         outputs: Vec<Made>,
     ) {
+        let Operation::Aggregate { aggregates: calls, .. } = &mut operation else { return };
         let first = rows.columns.len();
         let direct = |index: usize| {
             outputs
@@ -266,7 +272,7 @@ impl Checker<'_> {
             .collect();
         let computed: Vec<Column> = key_columns.into_iter().chain(outputs.iter().map(column)).collect();
         rows = rows.with_columns(if plain { computed.clone() } else { grouped });
-        flow.push(step, "aggregate", Operation::Aggregate { keys, aggregates: calls }, rows);
+        flow.push(step, "aggregate", operation, rows);
         if plain {
             return;
         }
@@ -285,6 +291,54 @@ impl Checker<'_> {
         let rows = flow.rows.with_columns(computed);
         flow.push(step, "aggregate", Operation::Transform(program), rows);
     }
+}
+
+/// The columns that windows add, with their comments.
+const WINDOW: [(&str, &str); 2] =
+    [("window_start", "The start of the window"), ("window_end", "The end of the window, which is no part of it")];
+
+fn window_columns(first: usize) -> [Column; 2] {
+    [0, 1].map(|at| Column {
+        name: WINDOW[at].0.to_string(),
+        table: None,
+        ty: Some(Type::new(DataType::Timestamp)),
+        comment: Some(WINDOW[at].1.to_string()),
+        slot: first + at,
+        lineage: None,
+    })
+}
+
+/// Whether an aggregate depends on the order of its rows.
+fn minds_order(function: AggregateFunction) -> bool {
+    use AggregateFunction::{CollectList, First, Last, MaxBy, MinBy};
+    matches!(function, First | Last | CollectList | MinBy | MaxBy)
+}
+
+/// What is known of the stream behind an aggregate.
+fn grouped(input: &Rows, step: &Step, keys: Vec<Column>, windowing: Option<&Windowing>) -> Rows {
+    let key: Vec<String> = keys.iter().map(|c| c.name.clone()).collect();
+    let mut rows = input.with_columns(keys);
+    rows.time.event = None;
+    rows.time.window = None;
+    let mut remedy = Remedy::End;
+    if let Some(windowing) = windowing {
+        let [start, end] = WINDOW.map(|(name, _)| name.to_string());
+        rows.time = Clock {
+            event: Some(EventTime::WindowEnd(end.clone())),
+            window: Some((start, end)),
+            unordered: false,
+            punctual: !windowing.whole,
+            ..rows.time
+        };
+        remedy = watermark_needed(&input.time.unmarked);
+    }
+    if windowing.is_none_or(|windowing| windowing.whole) && !input.bounded {
+        rows.kind = Kind::Changing { key };
+        // What a step before has made changing no watermark makes otherwise.
+        rows.changing = rows.changing.filter(|_| windowing.is_some());
+        rows.changing.get_or_insert(Obstacle { span: step.keyword, step: "aggregate", remedy });
+    }
+    rows
 }
 
 /// The comment of the column that an expression passes on.

@@ -273,7 +273,7 @@ impl Checker<'_> {
             None => self.unique_for_ever(&seen, span)?,
         };
         let keys = keys.into_iter().collect::<Option<Vec<_>>>()?;
-        let delay = flow.rows.watermark.filter(|_| within.is_some());
+        let delay = flow.rows.time.watermark.filter(|_| within.is_some());
         let mut rows = flow.rows.clone();
         let slot = rows.columns.len();
         let first = boolean_column(slot, origin(span));
@@ -311,7 +311,7 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let time = rows.event_time.as_ref().and_then(|name| rows.own(name));
+        let time = rows.time.event.as_ref().and_then(|event| rows.own(event.column()));
         let Some(time) = time else {
             if !rows.open {
                 self.report(
@@ -322,7 +322,7 @@ impl Checker<'_> {
             }
             return None;
         };
-        if !rows.bounded && rows.watermark.is_none() {
+        if !rows.bounded && rows.time.watermark.is_none() {
             self.report(
                 Diagnostic::error(codes::UNIQUE, span, "without a watermark every key would be remembered for ever")
                     .label("grows with every row")

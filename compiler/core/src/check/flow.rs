@@ -19,6 +19,26 @@ pub(crate) struct Done {
     pub rows: Rows,
     /// The rows that its expectations reject; none: it has no expectation that quarantines.
     pub rejected: Option<Rows>,
+    /// The steps of it that rows can come too late for.
+    pub late: Vec<LateStep>,
+}
+
+impl Done {
+    /// Something that no rows are taken from but these.
+    pub fn new(input: Input, rows: Rows) -> Self {
+        Done { input, rows, rejected: None, late: vec![] }
+    }
+}
+
+/// A step that rows can come too late for.
+#[derive(Debug, Clone)]
+pub(crate) struct LateStep {
+    /// Its index.
+    pub step: usize,
+    /// Its keyword.
+    pub keyword: Span,
+    /// The rows before it.
+    pub rows: Rows,
 }
 
 /// How far a source, table or flow has come.
@@ -41,6 +61,10 @@ pub(crate) struct FlowBuilder {
     pub rules: Vec<(String, Span)>,
     /// What its expectations reject so far.
     pub rejects: Vec<Rejects>,
+    /// The steps so far that rows can come too late for.
+    pub late: Vec<LateStep>,
+    /// What it starts from, as it is written.
+    pub start: String,
     steps: Vec<CheckedStep>,
 }
 
@@ -60,6 +84,10 @@ pub(crate) struct Rejects {
 impl FlowBuilder {
     /// Adds what a step does.
     pub fn push(&mut self, step: &Step, keyword: &'static str, operation: Operation, rows: Rows) {
+        let mut rows = rows;
+        if self.rows.time.event.is_some() && rows.time.event.is_none() && rows.time.lost.is_none() {
+            rows.time.lost = Some((step.keyword, keyword));
+        }
         let checked = CheckedStep { operation, rows: rows.checked(), keyword, origin: origin(step.span) };
         self.steps.push(checked);
         self.rows = rows;
@@ -77,7 +105,8 @@ impl FlowBuilder {
 
     /// After a step that is wrong nothing is known of the columns.
     pub fn give_up(&mut self) {
-        self.rows = Rows { columns: vec![], open: true, event_time: None, ..self.rows.clone() };
+        self.rows = Rows { columns: vec![], open: true, ..self.rows.clone() };
+        (self.rows.time.event, self.rows.time.window) = (None, None);
         self.rows.facts = Default::default();
     }
 }
@@ -110,6 +139,7 @@ impl Checker<'_> {
         match &reference.output {
             None => done,
             Some(output) if output.text == "rejected" => self.rejected(done?, name, output.span),
+            Some(output) if output.text == super::late::OUTPUT => self.late(done?, relation, name, output.span),
             Some(output) => {
                 self.side_output(relation.word(), &name.text, &output.text, output.span);
                 None
@@ -120,7 +150,7 @@ impl Checker<'_> {
     /// `flow.rejected`
     fn rejected(&self, flow: Done, name: &Name, span: Span) -> Option<Done> {
         if let (Input::Flow(index), Some(rows)) = (flow.input, flow.rejected) {
-            return Some(Done { input: Input::Rejected(index), rows, rejected: None });
+            return Some(Done::new(Input::Rejected(index), rows));
         }
         if !self.declarations.broken.contains(&name.text) {
             self.report(
@@ -134,11 +164,6 @@ impl Checker<'_> {
 
     fn side_output(&self, word: &str, name: &str, output: &str, span: Span) {
         let outputs = ["rejected", "late", "malformed"];
-        if outputs.contains(&output) {
-            let what = format!("`{name}.{output}`");
-            self.unsupported(codes::UNSUPPORTED_SIDE_OUTPUT, span, &what, &format!("read `{name}` itself"));
-            return;
-        }
         self.report(
             Diagnostic::error(codes::UNKNOWN_RELATION, span, format!("the {word} `{name}` has no output `{output}`"))
                 .label("unknown output")
@@ -209,8 +234,15 @@ impl Checker<'_> {
         let input = self.relation(&flow.input);
         let mut rows = input.as_ref().map_or_else(Rows::unknown, |i| i.rows.clone());
         rows.open |= self.declarations.broken.contains(&flow.name.text);
-        let mut builder =
-            FlowBuilder { name: flow.name.text.clone(), rows, rules: vec![], rejects: vec![], steps: vec![] };
+        let mut builder = FlowBuilder {
+            name: flow.name.text.clone(),
+            rows,
+            rules: vec![],
+            rejects: vec![],
+            late: vec![],
+            start: flow.input.name.text.clone(),
+            steps: vec![],
+        };
         for step in &flow.steps {
             self.step(&mut builder, step);
         }
@@ -225,9 +257,10 @@ impl Checker<'_> {
             steps: builder.steps,
             rows: builder.rows.checked(),
             rejected: rejects.collect(),
+            late: super::late::checked(&builder.late),
             origin: origin(flow.span),
         });
-        Done { input: Input::Flow(checked.flows.len() - 1), rows: builder.rows, rejected }
+        Done { input: Input::Flow(checked.flows.len() - 1), rows: builder.rows, rejected, late: builder.late }
     }
 
     /// The rows that all expectations of a flow reject, brought into the columns of all of them: what one of them lacks is null.
@@ -237,6 +270,7 @@ impl Checker<'_> {
         for other in rest {
             rows.open |= other.rows.open;
             rows.bounded &= other.rows.bounded;
+            rows.time.or(&other.rows.time);
             for column in rows.columns.iter_mut().filter(|c| other.rows.own(&c.name).is_none()) {
                 column.ty = column.ty.clone().map(|t| t.with_nullable(true));
             }

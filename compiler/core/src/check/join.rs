@@ -1,4 +1,4 @@
-//! Joins to tables: each row is looked up in a snapshot.
+//! Joins: to tables, where each row is looked up in a snapshot, and what they share with joins of streams.
 
 use crate::check::flow::FlowBuilder;
 use crate::check::narrow::{Outcome, facts};
@@ -13,50 +13,36 @@ use flowc_syntax::diagnostic::Diagnostic;
 impl Checker<'_> {
     /// `join X as y on condition`
     pub(super) fn join(&self, flow: &mut FlowBuilder, step: &Step, join: &Join) {
-        let Some(kind) = self.lookup_kind(step, join) else {
+        if let Some(as_of) = &join.as_of {
+            self.unsupported(
+                codes::UNSUPPORTED_AS_OF,
+                as_of.span,
+                "`as of` in a join",
+                "the table is looked up as it is when an epoch starts: leave `as of` out",
+            );
             self.mark(Used::Relation, &join.right.name.text);
             flow.give_up();
             return;
-        };
-        let Some(table) = self.relation(&join.right) else {
+        }
+        let Some(right) = self.relation(&join.right) else {
             flow.give_up();
             return;
         };
-        let Input::Table(index) = table.input else {
-            self.unsupported(
-                codes::UNSUPPORTED_STREAM_JOIN,
-                join.right.span,
-                "joins of two streams",
-                "join a `table`: its rows are looked up in a snapshot",
-            );
+        match right.input {
+            Input::Table(index) => self.lookup_join(flow, step, join, (index, &right.rows)),
+            _ => self.stream_join(flow, step, join, &right),
+        }
+    }
+
+    fn lookup_join(&self, flow: &mut FlowBuilder, step: &Step, join: &Join, (index, table): (usize, &Rows)) {
+        let both = self.lookup_kind(step, join).zip(self.both(flow, join, table));
+        let Some((kind, both)) = both else {
             flow.give_up();
             return;
         };
         let alias = join.alias.as_ref().unwrap_or(&join.right.name);
-        if !self.alias_is_free(&flow.rows, alias) {
-            flow.give_up();
-            return;
-        }
-        let mut both = flow.rows.clone();
-        both.open |= table.rows.open;
-        for column in &table.rows.columns {
-            let slot = both.columns.len();
-            both.columns.push(Column { table: Some(alias.text.clone()), slot, ..column.clone() });
-        }
-        if !self.full_names_differ(&both, alias.span) {
-            flow.give_up();
-            return;
-        }
         let Some(condition) = &join.on else {
-            self.report(
-                Diagnostic::error(
-                    codes::JOIN_CONDITION,
-                    step.keyword,
-                    format!("this join does not say which rows of `{}` belong to a row", join.right.name.text),
-                )
-                .label("no condition")
-                .help(format!("add `on {}.key == key`", alias.text)),
-            );
+            self.no_condition(step, join);
             flow.give_up();
             return;
         };
@@ -87,23 +73,46 @@ impl Checker<'_> {
         flow.push(step, keyword(join.kind), operation, rows);
     }
 
+    /// The columns of the rows with those of the other side behind them; none: the names are taken, which was reported.
+    pub(super) fn both(&self, flow: &FlowBuilder, join: &Join, right: &Rows) -> Option<Rows> {
+        let alias = join.alias.as_ref().unwrap_or(&join.right.name);
+        if !self.alias_is_free(&flow.rows, alias) {
+            return None;
+        }
+        let mut both = flow.rows.clone();
+        both.open |= right.open;
+        for column in &right.columns {
+            let slot = both.columns.len();
+            both.columns.push(Column { table: Some(alias.text.clone()), slot, ..column.clone() });
+        }
+        self.full_names_differ(&both, alias.span).then_some(both)
+    }
+
+    /// Reports a join without `on`.
+    pub(super) fn no_condition(&self, step: &Step, join: &Join) {
+        let alias = join.alias.as_ref().unwrap_or(&join.right.name);
+        self.report(
+            Diagnostic::error(
+                codes::JOIN_CONDITION,
+                step.keyword,
+                format!("this join does not say which rows of `{}` belong to a row", join.right.name.text),
+            )
+            .label("no condition")
+            .help(format!("add `on {}.key == key`", alias.text)),
+        );
+    }
+
     /// The kind of lookup; none: this join is not one, and that was reported.
     fn lookup_kind(&self, step: &Step, join: &Join) -> Option<LookupKind> {
         if let Some(within) = &join.within {
-            self.unsupported(
-                codes::UNSUPPORTED_STREAM_JOIN,
-                within.span,
-                "joins of two streams",
-                "join a `table`, without `within`",
-            );
-            return None;
-        }
-        if let Some(as_of) = &join.as_of {
-            self.unsupported(
-                codes::UNSUPPORTED_AS_OF,
-                as_of.span,
-                "`as of` in a join",
-                "the table is looked up as it is when an epoch starts: leave `as of` out",
+            self.report(
+                Diagnostic::error(
+                    codes::MISPLACED_CLAUSE,
+                    within.span,
+                    format!("`{}` is a table: its rows have no time that `within` could look at", join.right.name.text),
+                )
+                .label("only for joins of two streams")
+                .help("leave `within` out: a row is looked up in the snapshot; or declare a `source`"),
             );
             return None;
         }
@@ -138,7 +147,8 @@ impl Checker<'_> {
     }
 }
 
-fn keyword(kind: JoinKind) -> &'static str {
+/// The words of a kind of join.
+pub(super) fn keyword(kind: JoinKind) -> &'static str {
     match kind {
         JoinKind::Inner => "join",
         JoinKind::Left => "left join",

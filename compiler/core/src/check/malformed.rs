@@ -4,7 +4,7 @@ use crate::check::Checker;
 use crate::check::Used;
 use crate::check::declarations::Relation;
 use crate::check::flow::Done;
-use crate::check::scope::{Column, Rows};
+use crate::check::scope::{Clock, Column, Rows};
 use crate::checked::Input;
 use crate::codes;
 use flowc_ir::graph::malformed_schema;
@@ -94,7 +94,7 @@ impl Checker<'_> {
             }
         }
         let Input::Source(index) = done.input else { return None };
-        Some(Done { input: Input::Malformed(index), rows: rows(&done.rows), rejected: None })
+        Some(Done::new(Input::Malformed(index), rows(&done.rows, &name.text)))
     }
 
     fn not_kept(&self, source: &Source, clause: Option<(&Name, Span)>, output: Span) {
@@ -140,7 +140,7 @@ impl Checker<'_> {
 }
 
 /// The rows of the side output: as bounded as the source.
-fn rows(source: &Rows) -> Rows {
+fn rows(source: &Rows, name: &str) -> Rows {
     let column = |(slot, field): (usize, flowc_ir::Field)| Column {
         name: field.name,
         table: None,
@@ -150,5 +150,11 @@ fn rows(source: &Rows) -> Rows {
         lineage: None,
     };
     let columns = malformed_schema().fields.into_iter().enumerate().map(column).collect();
-    Rows { columns, bounded: source.bounded, endless: source.endless, ..Rows::default() }
+    Rows {
+        columns,
+        bounded: source.bounded,
+        endless: source.endless,
+        time: Clock::without_time("malformed records of", name),
+        ..Rows::default()
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::check::membership::Mark;
 use crate::check::narrow::Facts;
+use crate::checked::EventTime;
 use flowc_ir::graph::Kind;
 use flowc_ir::{Expr, Field, LocalId, Schema, Type};
 use flowc_syntax::span::Span;
@@ -41,6 +42,87 @@ pub(crate) struct Obstacle {
     pub span: Span,
     /// What it is called: `aggregate`, `sort`.
     pub step: &'static str,
+    /// What would let it go on.
+    pub remedy: Remedy,
+}
+
+/// What a step over rows without end lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// An end: nothing else helps.
+    End,
+    /// A bound in event time.
+    Within,
+    /// A watermark of these sources.
+    Watermark(BTreeSet<Spring>),
+}
+
+/// What rows come from, in words: `source` and its name.
+pub(crate) type Spring = (&'static str, String);
+
+/// What is known of the time of rows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Clock {
+    /// Where the event time is: in an own column.
+    pub event: Option<EventTime>,
+    /// The own columns with the start and the end of each row's window.
+    pub window: Option<(String, String)>,
+    /// The watermark's delay in microseconds, the longest of several; none: there is no watermark.
+    pub watermark: Option<i64>,
+    /// What of the rows comes from has no event time.
+    pub timeless: BTreeSet<Spring>,
+    /// What of the rows comes from has no watermark.
+    pub unmarked: BTreeSet<Spring>,
+    /// The step that lost the event time.
+    pub lost: Option<(Span, &'static str)>,
+    /// Whether the order of the rows depends on how the input is cut into epochs.
+    pub unordered: bool,
+    /// Whether no row is late: each comes when the watermark passes it.
+    pub punctual: bool,
+}
+
+impl Clock {
+    /// That of rows from somewhere without event time.
+    pub fn without_time(word: &'static str, name: &str) -> Self {
+        let from = BTreeSet::from([(word, name.to_string())]);
+        Clock { timeless: from.clone(), unmarked: from, ..Clock::default() }
+    }
+
+    /// The column gets other values.
+    pub fn overwrite(&mut self, column: &str) {
+        self.event.take_if(|event| event.column() == column);
+        self.window.take_if(|(start, end)| start == column || end == column);
+    }
+
+    /// Columns get other names.
+    pub fn rename(&mut self, renamed: impl Fn(&str) -> Option<String>) {
+        let renamed = |name: &mut String| *name = renamed(name).unwrap_or_else(|| std::mem::take(name));
+        match &mut self.event {
+            Some(EventTime::Column(name) | EventTime::WindowEnd(name)) => renamed(name),
+            None => {}
+        }
+        if let Some((start, end)) = &mut self.window {
+            renamed(start);
+            renamed(end);
+        }
+    }
+
+    /// That of rows which are these or those.
+    pub fn or(&mut self, other: &Clock) {
+        self.event.take_if(|event| other.event.as_ref() != Some(event));
+        self.window.take_if(|window| other.window.as_ref() != Some(window));
+        self.unordered = true;
+        self.with(other);
+    }
+
+    /// What two streams have in common: the watermark is the earlier one.
+    pub fn with(&mut self, other: &Clock) {
+        self.watermark = self.watermark.zip(other.watermark).map(|(a, b)| a.max(b));
+        self.timeless.extend(other.timeless.iter().cloned());
+        self.unmarked.extend(other.unmarked.iter().cloned());
+        self.lost = self.lost.or(other.lost);
+        self.punctual &= other.punctual;
+    }
 }
 
 /// The rows between two steps, as the checker knows them.
@@ -56,10 +138,8 @@ pub(crate) struct Rows {
     pub kind: Kind,
     /// Whether they end.
     pub bounded: bool,
-    /// The event time column.
-    pub event_time: Option<String>,
-    /// The watermark's delay in microseconds, where the event time has one.
-    pub watermark: Option<i64>,
+    /// What is known of their time.
+    pub time: Clock,
     /// The step that made the rows changing.
     pub changing: Option<Obstacle>,
     /// The first step that needs all rows, over rows that do not end.
@@ -76,8 +156,7 @@ impl Default for Rows {
             facts: Facts::default(),
             kind: Kind::Append,
             bounded: true,
-            event_time: None,
-            watermark: None,
+            time: Clock::default(),
             changing: None,
             blocked: None,
             endless: None,
@@ -97,8 +176,9 @@ impl Rows {
         for (slot, column) in rows.columns.iter_mut().enumerate() {
             column.slot = slot;
         }
-        let time = rows.event_time.take().filter(|t| rows.own(t).is_some());
-        rows.event_time = time;
+        let own = |name: &str| rows.columns.iter().any(|c| c.table.is_none() && c.name == name);
+        rows.time.event.take_if(|event| !own(event.column()));
+        rows.time.window.take_if(|(start, end)| !(own(start) && own(end)));
         rows
     }
 
@@ -146,7 +226,8 @@ impl Rows {
             joined: self.columns.iter().map(|c| c.table.is_some()).collect(),
             kind: self.kind.clone(),
             bounded: self.bounded,
-            event_time: self.event_time.clone(),
+            event_time: self.time.event.clone(),
+            window: self.time.window.clone(),
         }
     }
 }

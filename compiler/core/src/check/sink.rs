@@ -3,7 +3,8 @@
 use crate::check::connector::Role;
 use crate::check::declarations::Relation;
 use crate::check::flow::Done;
-use crate::check::scope::{Column, Rows};
+use crate::check::scope::{Column, Obstacle, Remedy, Rows};
+use crate::check::time::watermark_help;
 use crate::check::{Checker, article, origin};
 use crate::checked::CheckedSink;
 use crate::codes;
@@ -215,8 +216,16 @@ impl Checker<'_> {
                         obstacle.step
                     ),
                 )
-                .help(format!("use `mode overwrite`: the whole result at each run{merge}")),
+                .help(match &obstacle.remedy {
+                    Remedy::Watermark(sources) => format!(
+                        "{}; each window then comes once, when it is over; or use `mode overwrite`: the whole result at each run{merge}",
+                        watermark_help(sources)
+                    ),
+                    _ => format!("use `mode overwrite`: the whole result at each run{merge}"),
+                }),
             );
+        } else if let Some(obstacle) = rows.blocked.as_ref().filter(|o| o.remedy != Remedy::End) {
+            self.would_grow(sink, clauses, obstacle);
         } else if let Some(obstacle) = &rows.blocked {
             self.report(
                 Diagnostic::error(
@@ -233,6 +242,35 @@ impl Checker<'_> {
                 .help("use `mode overwrite`: the whole result at each run; or start the flow from a `table`"),
             );
         }
+    }
+
+    /// Reports a step that would have to remember every row.
+    fn would_grow(&self, sink: &Sink, clauses: &Clauses<'_>, obstacle: &Obstacle) {
+        let word = obstacle.step;
+        let (why, help) = match &obstacle.remedy {
+            Remedy::Watermark(sources) => (
+                format!("without a watermark `{word}` never knows that a row is no longer needed"),
+                watermark_help(sources),
+            ),
+            _ => (
+                format!("any two rows can belong together in this `{word}`, however far apart"),
+                "say how far apart they may be: `within 10m`".to_string(),
+            ),
+        };
+        self.report(
+            Diagnostic::error(
+                codes::UNBOUNDED_STATE,
+                clauses.mode_span.unwrap_or(sink.input.span),
+                format!("`{}` would remember every row for ever: its source has no end", sink.input.name.text),
+            )
+            .label(if clauses.mode_span.is_some() {
+                "appends what is new"
+            } else {
+                "`mode` left out is `append`: what is new"
+            })
+            .also(obstacle.span, why)
+            .help(format!("{help}; or use `mode overwrite`: the whole result at each run")),
+        );
     }
 
     /// What is computed as a whole must end.

@@ -2,9 +2,9 @@
 
 use crate::check::connector::Role;
 use crate::check::flow::Done;
-use crate::check::scope::{Column, Env, Rows};
+use crate::check::scope::{Clock, Column, Env, Rows};
 use crate::check::{Checker, article, list, origin};
-use crate::checked::{CheckedSource, CheckedTable, Input, TableFact};
+use crate::checked::{CheckedSource, CheckedTable, EventTime, Input, TableFact};
 use crate::codes;
 use flowc_ir::catalog::{CatalogError, TableInfo};
 use flowc_ir::plan::{Connector, SourceSpec, TableSpec, VersionSpec};
@@ -21,6 +21,8 @@ struct Clauses<'a> {
     schema: Option<(&'a [ColumnDef], Span)>,
     event_time: Option<(&'a Name, Option<&'a ast::Expr>, Span)>,
     watermark: Option<(i64, Span)>,
+    /// After how long a silent source holds no other back.
+    idle: Option<(i64, Span)>,
     version: Option<(VersionSpec, Span)>,
     /// `malformed`: whether rows are put aside.
     malformed: Option<(bool, Span)>,
@@ -69,20 +71,30 @@ impl Checker<'_> {
                 schema: rows.schema(),
                 event_time: event_time.clone(),
                 watermark: clauses.watermark.map(|w| w.0),
+                idle: clauses.idle.map(|i| i.0),
                 bounded: rows.bounded,
                 info: opened.info,
             });
         }
-        rows.event_time = event_time;
-        rows.watermark = clauses.watermark.map(|w| w.0);
-        Done { input, rows, rejected: None }
+        let all = Clock::without_time("source", &source.name.text);
+        rows.time = match event_time {
+            Some(column) => Clock {
+                event: Some(EventTime::Column(column)),
+                watermark: clauses.watermark.map(|w| w.0),
+                unmarked: if clauses.watermark.is_some() { BTreeSet::new() } else { all.unmarked },
+                ..Clock::default()
+            },
+            None => all,
+        };
+        Done::new(input, rows)
     }
 
     /// Checks a table.
     pub(super) fn table(&self, table: &Table) -> Done {
         let clauses = self.clauses(&table.clauses, Role::Table);
         let opened = self.open(&table.name, &table.connector, &clauses, Role::Table);
-        let rows = self.opened_rows(opened.as_ref(), &clauses, &table.name, Role::Table);
+        let mut rows = self.opened_rows(opened.as_ref(), &clauses, &table.name, Role::Table);
+        rows.time = Clock::without_time("table", &table.name.text);
         let facts = self.promised(opened.as_ref(), table.connector.span);
         let mut checked = self.checked.borrow_mut();
         let input = Input::Table(checked.tables.len());
@@ -101,7 +113,7 @@ impl Checker<'_> {
                 info: opened.info,
             });
         }
-        Done { input, rows, rejected: None }
+        Done::new(input, rows)
     }
 
     fn promised(&self, opened: Option<&Opened>, span: Span) -> Vec<TableFact> {
@@ -139,6 +151,10 @@ impl Checker<'_> {
                 SourceClauseKind::Watermark(delay) if role == Role::Source => {
                     found.watermark = self.delay(delay).map(|d| (d, span));
                 }
+                SourceClauseKind::Idle(after) if role == Role::Source => {
+                    let after = self.positive_duration(after, "the time without rows", "idle 1m");
+                    found.idle = after.map(|a| (a, span));
+                }
                 SourceClauseKind::Start(version) if role == Role::Source => {
                     found.version = self.version(version).map(|v| (v, span));
                 }
@@ -157,9 +173,7 @@ impl Checker<'_> {
                 SourceClauseKind::Malformed(policy) if role == Role::Source => {
                     found.malformed = Some((policy.text == super::malformed::KEPT, span));
                 }
-                SourceClauseKind::SequenceBy(_) | SourceClauseKind::IgnoreUpdates | SourceClauseKind::Idle(_)
-                    if role == Role::Source =>
-                {
+                SourceClauseKind::SequenceBy(_) | SourceClauseKind::IgnoreUpdates if role == Role::Source => {
                     self.unsupported(
                         codes::UNSUPPORTED_CLAUSE,
                         span,
@@ -175,6 +189,18 @@ impl Checker<'_> {
                 Diagnostic::error(codes::BAD_WATERMARK, span, "a watermark needs an event time")
                     .label("late by which clock?")
                     .help("say which column is the time: `event_time at = timestamp_millis(timestamp)`"),
+            );
+        }
+        let marked = written.iter().any(|c| matches!(c.kind, SourceClauseKind::Watermark(_)));
+        if let (Some((_, span)), false) = (found.idle, marked) {
+            self.report(
+                Diagnostic::error(
+                    codes::MISPLACED_CLAUSE,
+                    span,
+                    "`idle` is about the watermark, and this source has none",
+                )
+                .label("it holds no other source back")
+                .help("say how late a row may come, `watermark 5s`, or leave `idle` out"),
             );
         }
         found

@@ -3,7 +3,7 @@
 use crate::check::flow::FlowBuilder;
 use crate::check::membership::{with_slots, without_marks};
 use crate::check::narrow::{Outcome, facts};
-use crate::check::scope::{Column, Env, Obstacle, Rows};
+use crate::check::scope::{Column, Env, Obstacle, Remedy, Rows};
 use crate::check::types::span_of;
 use crate::check::{Checker, Used, article, origin};
 use crate::checked::{CheckedSortKey, Operation};
@@ -31,22 +31,8 @@ impl Checker<'_> {
             StepKind::Union(others) => self.union(flow, step, others),
             StepKind::Explode { value, column } => self.explode(flow, step, value, column.as_ref()),
             StepKind::Expect(rules) => self.expect(flow, step, rules),
-            StepKind::Dedup { .. } => {
-                self.unsupported(
-                    codes::UNSUPPORTED_DEDUP,
-                    step.keyword,
-                    "`dedup`",
-                    "aggregate by the key: `|> aggregate x = first(x) by key`",
-                );
-            }
-            StepKind::Top { .. } => {
-                self.unsupported(
-                    codes::UNSUPPORTED_TOP,
-                    step.keyword,
-                    "`top`",
-                    "over bounded input: `|> sort x desc |> limit n`",
-                );
-            }
+            StepKind::Dedup { keys, within } => self.dedup(flow, step, keys, within.as_ref()),
+            StepKind::Top { count, order, per } => self.top(flow, step, count, order, per),
         }
     }
 
@@ -130,7 +116,7 @@ impl Checker<'_> {
             let lineage = Some(self.lineage.borrow_mut().computed(&name, span, &reads, live));
             let column = Column { name: name.clone(), table: None, ty, comment, slot, lineage };
             // Another value is no longer the time of the event.
-            rows.event_time = rows.event_time.filter(|t| *t != name);
+            rows.time.overwrite(&name);
             match rows.columns.iter_mut().find(|c| c.table.is_none() && c.name == name) {
                 Some(old) => *old = column,
                 None => rows.columns.push(column),
@@ -184,7 +170,17 @@ impl Checker<'_> {
             named.push((name, span));
         }
         self.unique_columns(named.iter().map(|(n, s)| (n.as_str(), *s)));
-        let mut rows = flow.rows.with_columns(columns);
+        let mut known = flow.rows.clone();
+        known.time.rename(|name| {
+            // Where it goes out; by its own name, if by several.
+            let slot = flow.rows.own(name)?.slot;
+            let places: Vec<&str> =
+                moved.iter().filter(|(from, _)| *from == slot).map(|(_, to)| columns[*to].name.as_str()).collect();
+            let kept = places.iter().find(|place| **place == name).or(places.first());
+            // A name that no column has: it is gone.
+            Some(kept.map_or_else(|| format!("{name} is not selected"), |name| name.to_string()))
+        });
+        let mut rows = known.with_columns(columns);
         rows.open = nameless;
         rows.facts = flow.rows.facts.moved(|slot| moved.iter().find(|(from, _)| *from == slot).map(|(_, to)| *to));
         flow.push(step, "select", Operation::Transform(program), rows);
@@ -237,13 +233,12 @@ impl Checker<'_> {
             if let Some(column) = rows.columns.iter_mut().find(|c| c.table.is_none() && Some(c.slot) == old) {
                 column.name = rename.new.text.clone();
             }
-            if rows.event_time.as_deref() == Some(&rename.old.text) {
-                rows.event_time = Some(rename.new.text.clone());
-            }
             if let Kind::Changing { key } = &mut rows.kind {
                 key.iter_mut().filter(|k| **k == rename.old.text).for_each(|k| k.clone_from(&rename.new.text));
             }
         }
+        let renamed = |name: &str| renames.iter().find(|r| r.old.text == name).map(|r| r.new.text.clone());
+        rows.time.rename(renamed);
         self.transform(flow, step, "rename", program, rows);
     }
 
@@ -264,7 +259,14 @@ impl Checker<'_> {
     }
 
     fn sort(&self, flow: &mut FlowBuilder, step: &Step, keys: &[SortKey]) {
-        let mut env = Env::new(&flow.rows);
+        let checked = self.sort_keys(&flow.rows, keys);
+        let rows = blocked(&flow.rows, step, "sort");
+        flow.push(step, "sort", Operation::Sort(checked), rows);
+    }
+
+    /// What rows are ordered by.
+    pub(super) fn sort_keys(&self, rows: &Rows, keys: &[SortKey]) -> Vec<CheckedSortKey> {
+        let mut env = Env::new(rows);
         let mut checked = vec![];
         for key in keys {
             let Some(value) = self.expr(&mut env, &key.value) else { continue };
@@ -283,8 +285,7 @@ impl Checker<'_> {
             checked.push(CheckedSortKey { value, descending: key.descending, nulls_first });
         }
         self.lineage.borrow_mut().root(&env.reads);
-        let rows = blocked(&flow.rows, step, "sort");
-        flow.push(step, "sort", Operation::Sort(checked), rows);
+        checked
     }
 
     fn limit(&self, flow: &mut FlowBuilder, step: &Step, count: &ast::Expr) {
@@ -337,8 +338,7 @@ impl Checker<'_> {
             if rows.kind == Kind::Append {
                 rows.kind = done.rows.kind.clone();
             }
-            rows.event_time = rows.event_time.filter(|t| done.rows.event_time.as_ref() == Some(t));
-            rows.watermark = rows.watermark.zip(done.rows.watermark).map(|(a, b)| a.max(b));
+            rows.time.or(&done.rows.time);
             checked.push((done.input, self.align(&done.rows, &columns, at)));
         }
         flow.push(step, "union", Operation::Union { align, others: checked }, rows);
@@ -443,6 +443,7 @@ impl Checker<'_> {
         }
         let mut rows = flow.rows.with_columns(columns);
         rows.facts = flow.rows.facts.moved(|slot| Some(slot).filter(|s| Some(*s) != replaced));
+        rows.time.overwrite(&name);
         if !self.full_names_differ(&rows, step.span) {
             flow.give_up();
             return;
@@ -513,8 +514,8 @@ impl Checker<'_> {
 /// The rows, blocked where they do not end.
 fn blocked(rows: &Rows, step: &Step, word: &'static str) -> Rows {
     let mut rows = rows.clone();
-    if !rows.bounded && rows.blocked.is_none() {
-        rows.blocked = Some(Obstacle { span: step.keyword, step: word });
+    if !rows.bounded {
+        rows.blocked.get_or_insert(Obstacle { span: step.keyword, step: word, remedy: Remedy::End });
     }
     rows
 }

@@ -13,14 +13,14 @@ use flowc_ir::{CastFailure, Expr, ExprKind, Field, Output, Program, Schema, Type
 
 /// The columns that an expression over pairs reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     None,
     Stream,
     Table,
     Both,
 }
 
-fn side(expr: &Expr, stream: usize) -> Side {
+pub(super) fn side(expr: &Expr, stream: usize) -> Side {
     let columns = columns_of(expr);
     match (columns.iter().any(|c| *c < stream), columns.iter().any(|c| *c >= stream)) {
         (false, false) => Side::None,
@@ -31,7 +31,7 @@ fn side(expr: &Expr, stream: usize) -> Side {
 }
 
 /// The two sides of an equality between the stream and the table, of one type.
-fn key(conjunct: &Expr, stream: usize) -> Option<(Expr, Expr)> {
+pub(super) fn key(conjunct: &Expr, stream: usize) -> Option<(Expr, Expr)> {
     let ExprKind::Call { function, args } = &conjunct.kind else { return None };
     let [a, b] = args.as_slice() else { return None };
     if function.name != "equal" || !a.ty.data.is_orderable() {
@@ -184,7 +184,7 @@ pub(super) fn mark(
 }
 
 /// The program for what is left of the condition, over the stream's columns (temporary ones too) and the table's.
-fn residual(conjuncts: Vec<Expr>, stream: &Schema, widened: &Schema, table: &Schema) -> Option<Program> {
+pub(super) fn residual(conjuncts: Vec<Expr>, stream: &Schema, widened: &Schema, table: &Schema) -> Option<Program> {
     let first = conjuncts.first()?.clone();
     let shift = widened.len() - stream.len();
     let moved = conjuncts.iter().map(|c| map_columns(c, |i| if i < stream.len() { i } else { i + shift }));

@@ -5,13 +5,15 @@
 //! whole of its input (a sink that replaces, or one behind a blocking step) and another what is new is the matter of epochs, not of the graph.
 
 mod lookup;
+mod stateful;
 mod step;
+mod stream_join;
 mod temporary;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::checked::{Checked, CheckedFlow, CheckedSink, CheckedStep, Input, Observed, Operation, Rows};
-use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId, malformed_schema};
+use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId, Watermark, malformed_schema};
 use flowc_ir::plan::{Connector, Plan, SinkMode, SinkSpec};
 use flowc_ir::verify::debug_verify;
 use flowc_ir::{Origin, Program, Schema};
@@ -63,7 +65,7 @@ impl Checked {
                 let flow = &self.flows[index];
                 (flow.rows.schema.clone(), &flow.name, flow.origin)
             }
-            Input::Rejected(index) => {
+            Input::Rejected(index) | Input::Late(index) => {
                 let flow = &self.flows[index];
                 (self.observed_schema(observed), &flow.name, flow.origin)
             }
@@ -71,6 +73,7 @@ impl Checked {
         let output = match input {
             Input::Malformed(_) => ".malformed",
             Input::Rejected(_) => ".rejected",
+            Input::Late(_) => ".late",
             _ => "",
         };
         let own = self.observed_schema(observed);
@@ -123,8 +126,27 @@ struct Lowering<'a> {
     nodes: BTreeMap<Input, NodeId>,
     /// For each flow that was lowered, the nodes of its steps.
     steps: BTreeMap<usize, Vec<NodeId>>,
+    /// For each step that remembers rows, by its flow and its place, the node that does.
+    stateful: BTreeMap<(usize, usize), NodeId>,
+    /// What the plan reads.
+    read: BTreeSet<Input>,
     /// What a computation of the whole reads.
     whole: BTreeSet<Input>,
+    /// The sources whose watermark a step waits for.
+    watermarked: BTreeSet<Input>,
+    /// The step that is lowered.
+    at: At,
+}
+
+/// What a step that remembers rows has to know of its place.
+#[derive(Debug, Clone, Default)]
+struct At {
+    /// Names what it remembers.
+    name: String,
+    /// Whether the rows that are late for it are read.
+    late: bool,
+    /// The node that remembers, once there is one.
+    node: Option<NodeId>,
 }
 
 impl<'a> Lowering<'a> {
@@ -143,17 +165,23 @@ impl<'a> Lowering<'a> {
             tables: BTreeMap::new(),
             nodes: BTreeMap::new(),
             steps: BTreeMap::new(),
+            stateful: BTreeMap::new(),
+            read: BTreeSet::new(),
             whole: BTreeSet::new(),
+            watermarked: BTreeSet::new(),
+            at: At::default(),
         }
     }
 
     fn run(mut self, sinks: &[CheckedSink]) -> Plan {
         let checked = self.checked;
         for sink in sinks {
+            mark(checked, sink.input, &mut self.read);
             if self.is_whole(sink) {
                 mark(checked, sink.input, &mut self.whole);
             }
         }
+        self.watermarked = watermarked(checked, &self.read);
         for sink in sinks {
             self.sink(sink);
         }
@@ -211,16 +239,27 @@ impl<'a> Lowering<'a> {
         if let Some(node) = self.nodes.get(&input) {
             return *node;
         }
-        let whole = self.whole.contains(&input);
+        let whole = self.computed_whole(input);
         let node = match input {
             Input::Source(index) => self.source(index, whole),
             Input::Malformed(index) => self.malformed(index, whole),
             Input::Table(index) => self.scan(index),
-            Input::Flow(index) => self.flow(index, whole),
+            Input::Flow(index) => self.flow(index, self.checked.flows[index].steps.len()),
             Input::Rejected(index) => self.rejected(index),
+            Input::Late(index) => self.late(index),
         };
         self.nodes.insert(input, node);
         node
+    }
+
+    /// Whether a computation of the whole reads it. Side outputs of a flow are from the same nodes as its rows.
+    fn computed_whole(&self, input: Input) -> bool {
+        match input {
+            Input::Flow(index) | Input::Rejected(index) | Input::Late(index) => {
+                [Input::Flow(index), Input::Rejected(index), Input::Late(index)].iter().any(|i| self.whole.contains(i))
+            }
+            other => self.whole.contains(&other),
+        }
     }
 
     fn source(&mut self, index: usize, whole: bool) -> NodeId {
@@ -235,10 +274,26 @@ impl<'a> Lowering<'a> {
             label: source.spec.name.clone(),
             origin: source.spec.origin,
         });
-        match &source.derive {
+        let node = match &source.derive {
             Some(program) => self.transform(node, program.clone(), &source.spec.name, source.spec.origin),
             None => node,
-        }
+        };
+        if self.watermarked.contains(&Input::Source(index)) { self.watermark(node, index) } else { node }
+    }
+
+    /// Notes how far the event time of a source has come, right behind it: a filter before it would hide rows.
+    fn watermark(&mut self, node: NodeId, index: usize) -> NodeId {
+        let source = &self.checked.sources[index];
+        let time = source.event_time.as_ref().and_then(|name| source.schema.index_of(name));
+        let (Some(time), Some(delay)) = (time, source.watermark) else { return node };
+        let before = self.plan.graph.node(node).clone();
+        let name = source.spec.name.clone();
+        self.add(Node {
+            operator: Operator::Watermark(Watermark { source: name.clone(), time, delay, idle: source.idle }),
+            inputs: vec![node],
+            label: format!("{name} watermark"),
+            ..before
+        })
     }
 
     fn malformed(&mut self, index: usize, whole: bool) -> NodeId {
@@ -269,23 +324,52 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    fn flow(&mut self, index: usize, whole: bool) -> NodeId {
+    /// The node behind so many steps of a flow: those that no one has asked for yet are lowered.
+    fn flow(&mut self, index: usize, count: usize) -> NodeId {
         let flow = &self.checked.flows[index];
+        let whole = self.computed_whole(Input::Flow(index));
         let mut node = self.input(flow.input);
-        let mut steps = vec![];
-        for step in &flow.steps {
+        for (place, step) in flow.steps[..count].iter().enumerate() {
+            if let Some(done) = self.steps.get(&index).and_then(|steps| steps.get(place)) {
+                node = *done;
+                continue;
+            }
+            let late = flow.late.as_ref().is_some_and(|late| late.step == place);
+            let late = late && self.read.contains(&Input::Late(index));
+            self.at = At { name: stateful::name(flow, place), late, node: None };
             let label = format!("{} |> {}", flow.name, step.keyword);
             node = step::lower(self, node, step, &label, whole);
-            steps.push(node);
+            if let Some(stateful) = self.at.node.take() {
+                self.stateful.insert((index, place), stateful);
+            }
+            self.steps.entry(index).or_default().push(node);
         }
-        self.steps.insert(index, steps);
         node
+    }
+
+    /// The rows that were too late for a step of a flow.
+    fn late(&mut self, index: usize) -> NodeId {
+        let flow = &self.checked.flows[index];
+        let Some(late) = &flow.late else { return self.flow(index, 0) };
+        let behind = self.flow(index, late.step + 1);
+        let of = self.stateful.get(&(index, late.step)).copied().unwrap_or(behind);
+        let node = self.plan.graph.node(of);
+        // In the columns of what the operator reads: those of the step, and the temporary ones behind them.
+        let before = self.plan.graph.node(node.inputs[0]);
+        let (schema, label, origin) = (before.schema.clone(), format!("{}.late", flow.name), node.origin);
+        let columns = Program { input: schema.clone(), ..late.program.clone() };
+        let bounded = node.bounded;
+        let inputs = vec![of];
+        let operator = Operator::Late;
+        let node =
+            self.add(Node { operator, inputs, schema, kind: Kind::Append, bounded, label: label.clone(), origin });
+        self.transform(node, columns, &label, origin)
     }
 
     /// The rejected rows of a flow: those of each of its expectations, in their order.
     fn rejected(&mut self, index: usize) -> NodeId {
-        self.input(Input::Flow(index));
         let flow = &self.checked.flows[index];
+        self.flow(index, steps_before(flow, Input::Rejected(index)).len());
         let label = format!("{}.rejected", flow.name);
         let mut parts = vec![];
         for rejects in &flow.rejected {
@@ -352,17 +436,10 @@ impl<'a> Lowering<'a> {
 fn needs_whole(checked: &Checked, input: Input) -> bool {
     match input {
         Input::Source(_) | Input::Malformed(_) | Input::Table(_) => false,
-        Input::Flow(index) | Input::Rejected(index) => {
+        Input::Flow(index) | Input::Rejected(index) | Input::Late(index) => {
             let flow = &checked.flows[index];
-            let step_needs = |operation: &Operation| match operation {
-                Operation::Aggregate { .. } | Operation::Sort(_) | Operation::Limit(_) => true,
-                Operation::Union { others, .. } => others.iter().any(|(other, _)| needs_whole(checked, *other)),
-                Operation::Transform(_)
-                | Operation::Lookup { .. }
-                | Operation::Mark { .. }
-                | Operation::Unique { .. }
-                | Operation::Expect(_)
-                | Operation::Explode { .. } => false,
+            let step_needs = |operation: &Operation| {
+                operation.is_whole() || operation.streams().iter().any(|other| needs_whole(checked, *other))
             };
             let before = steps_before(flow, input);
             needs_whole(checked, flow.input) || before.iter().any(|step| step_needs(&step.operation))
@@ -370,12 +447,29 @@ fn needs_whole(checked: &Checked, input: Input) -> bool {
     }
 }
 
-/// The steps that the rows of a flow, or the rejected ones among them, go through.
+/// The steps that the rows of a flow, or the rejected or late ones among them, go through.
 fn steps_before(flow: &CheckedFlow, input: Input) -> &[CheckedStep] {
-    match (input, flow.rejected.last()) {
-        (Input::Rejected(_), Some(last)) => &flow.steps[..=last.step],
+    match (input, flow.rejected.last(), &flow.late) {
+        (Input::Rejected(_), Some(last), _) => &flow.steps[..=last.step],
+        (Input::Late(_), _, Some(late)) => &flow.steps[..=late.step],
         _ => &flow.steps,
     }
+}
+
+/// The sources whose watermark a step of what is read waits for.
+fn watermarked(checked: &Checked, read: &BTreeSet<Input>) -> BTreeSet<Input> {
+    let mut found = BTreeSet::new();
+    for input in read {
+        let (Input::Flow(index) | Input::Rejected(index) | Input::Late(index)) = *input else { continue };
+        let flow = &checked.flows[index];
+        let steps = steps_before(flow, *input);
+        let Some(last) = steps.iter().rposition(|step| step.operation.waits_for_watermark()) else { continue };
+        let streams = steps[..=last].iter().flat_map(|step| step.operation.streams());
+        for from in streams.chain([flow.input]) {
+            found.extend(checked.sources_of(from).into_iter().filter(|input| matches!(input, Input::Source(_))));
+        }
+    }
+    found
 }
 
 /// Adds an input and all that it reads.
@@ -383,16 +477,11 @@ fn mark(checked: &Checked, input: Input, marked: &mut BTreeSet<Input>) {
     if !marked.insert(input) {
         return;
     }
-    if let Input::Flow(index) | Input::Rejected(index) = input {
-        // Its nodes are those of the flow.
-        marked.insert(Input::Flow(index));
+    if let Input::Flow(index) | Input::Rejected(index) | Input::Late(index) = input {
         let flow = &checked.flows[index];
         mark(checked, flow.input, marked);
-        for step in steps_before(flow, input) {
-            if let Operation::Union { others, .. } = &step.operation {
-                others.iter().for_each(|(other, _)| mark(checked, *other, marked));
-            }
-        }
+        let streams = steps_before(flow, input).iter().flat_map(|step| step.operation.streams());
+        streams.for_each(|other| mark(checked, other, marked));
     }
 }
 

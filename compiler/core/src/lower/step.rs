@@ -1,9 +1,9 @@
 //! Steps to nodes. An expression that an operator needs as a column is computed in a `Transform` before it, and dropped behind it.
 
 use super::temporary::{WithTemporaries, choose, fresh};
-use super::{Lowering, lookup, node};
-use crate::checked::{CheckedAggregate, CheckedSortKey, CheckedStep, Input, Operation};
-use flowc_ir::graph::{Aggregate, AggregateCall, NodeId, Operator, SortColumn, Unique};
+use super::{Lowering, lookup, node, stateful, stream_join};
+use crate::checked::{CheckedAggregate, CheckedSortKey, CheckedStep, Input, Operation, Windowing};
+use flowc_ir::graph::{Aggregate, AggregateCall, NodeId, Operator, SortColumn, Unique, WindowAggregate};
 use flowc_ir::{Expr, ExprKind, Field, Program, Schema};
 
 /// Adds the nodes of a step behind `before`.
@@ -24,7 +24,12 @@ pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, la
             let operator = Operator::Expect(expect.clone());
             l.add(node(operator, vec![before], schema, &step.rows, whole, label, step.origin))
         }
-        Operation::Aggregate { keys, aggregates } => aggregate(l, before, step, keys, aggregates, label, whole),
+        Operation::Aggregate { keys, aggregates, window } => {
+            aggregate(l, before, step, (keys, aggregates, window.as_ref()), label, whole)
+        }
+        Operation::Dedup { .. } => stateful::dedup(l, before, step, label, whole),
+        Operation::Top { .. } => stateful::top(l, before, step, label, whole),
+        Operation::Join(join) => stream_join::lower(l, before, step, join, label, whole),
         Operation::Sort(keys) => sort(l, before, step, keys, label, whole),
         Operation::Limit(count) => {
             let schema = l.schema(before).clone();
@@ -66,16 +71,18 @@ fn aggregate(
     l: &mut Lowering<'_>,
     before: NodeId,
     step: &CheckedStep,
-    keys: &[(Field, Expr)],
-    aggregates: &[CheckedAggregate],
+    (keys, aggregates, window): (&[(Field, Expr)], &[CheckedAggregate], Option<&Windowing>),
     label: &str,
     whole: bool,
 ) -> NodeId {
     let input = l.schema(before).clone();
     let operands = aggregates.iter().flat_map(|a| a.args.iter().chain(&a.filter));
-    let needed: Vec<&Expr> = keys.iter().map(|(_, key)| key).chain(operands).collect();
+    let times = window.iter().map(|window| &window.time);
+    let needed: Vec<&Expr> = keys.iter().map(|(_, key)| key).chain(operands).chain(times).collect();
     let direct = needed.iter().all(|expr| plain_column(expr, &input).is_some());
-    let mut columns = if direct { WithTemporaries::new(&input) } else { WithTemporaries::empty(&input) };
+    // Late rows have all columns.
+    let all = direct || l.at.late;
+    let mut columns = if all { WithTemporaries::new(&input) } else { WithTemporaries::empty(&input) };
     let positions = keys.iter().map(|(field, key)| columns.named(key.clone(), Some(field))).collect();
     let calls = aggregates.iter().map(|a| AggregateCall {
         function: a.function,
@@ -85,10 +92,38 @@ fn aggregate(
         ty: a.field.ty.clone(),
         origin: a.origin,
     });
-    let operator = Operator::Aggregate(Aggregate { aggregates: calls.collect(), keys: positions });
+    let aggregate = Aggregate { aggregates: calls.collect(), keys: positions };
+    let operator = match window {
+        None => Operator::Aggregate(aggregate),
+        Some(Windowing { window, time, by_time, .. }) => {
+            let (time, window) = (columns.column(time.clone()), window.clone());
+            let name = l.at.name.clone();
+            Operator::WindowAggregate(WindowAggregate { name, window, time, aggregate, by_time: *by_time })
+        }
+    };
     let reads = if direct { before } else { l.transform(before, columns.finish(), label, step.origin) };
     let schema = step.rows.schema.clone();
-    l.add(node(operator, vec![reads], schema, &step.rows, whole, label, step.origin))
+    let grouped = l.add(node(operator, vec![reads], schema, &step.rows, whole, label, step.origin));
+    l.at.node = Some(grouped);
+    grouped
+}
+
+/// The columns to order by.
+pub(super) fn order(columns: &mut WithTemporaries, keys: &[CheckedSortKey]) -> Vec<SortColumn> {
+    let column = |key: &CheckedSortKey| SortColumn {
+        column: existing_or_new(columns, &key.value),
+        descending: key.descending,
+        nulls_first: key.nulls_first,
+    };
+    keys.iter().map(column).collect()
+}
+
+/// The position of a value. A column that has lost its null is the same column to be compared.
+pub(super) fn existing_or_new(columns: &mut WithTemporaries, value: &Expr) -> usize {
+    match value.kind {
+        ExprKind::Column(index) => index,
+        _ => columns.column(value.clone()),
+    }
 }
 
 fn sort(
@@ -101,16 +136,7 @@ fn sort(
 ) -> NodeId {
     let input = l.schema(before).clone();
     let mut columns = WithTemporaries::new(&input);
-    let order = keys.iter().map(|key| SortColumn {
-        // A column that has lost its null is the same column to sort by.
-        column: match key.value.kind {
-            ExprKind::Column(index) => index,
-            _ => columns.column(key.value.clone()),
-        },
-        descending: key.descending,
-        nulls_first: key.nulls_first,
-    });
-    let operator = Operator::Sort(order.collect());
+    let operator = Operator::Sort(order(&mut columns, keys));
     if columns.is_identity() {
         return l.add(node(operator, vec![before], input, &step.rows, whole, label, step.origin));
     }

@@ -43,7 +43,7 @@ pub(crate) fn identity(schema: &Schema) -> Program {
 
 fn rows(schema: &Schema, bounded: bool) -> Rows {
     let joined = vec![false; schema.len()];
-    Rows { schema: schema.clone(), joined, kind: Kind::Append, bounded, event_time: None }
+    Rows { schema: schema.clone(), joined, kind: Kind::Append, bounded, event_time: None, window: None }
 }
 
 fn delta(location: &str) -> Connector {
@@ -81,6 +81,7 @@ impl Builder {
             schema: sensor,
             event_time: None,
             watermark: None,
+            idle: None,
             bounded: false,
             info: info.clone(),
             facts: vec![],
@@ -115,6 +116,7 @@ impl Builder {
             Input::Table(i) => self.checked.tables[i].spec.schema.clone(),
             Input::Flow(i) => self.checked.flows[i].rows.schema.clone(),
             Input::Rejected(i) => self.checked.flows[i].rejected[0].program.output_schema(),
+            Input::Late(i) => self.checked.flows[i].late.as_ref().expect("a step").program.output_schema(),
         }
     }
 
@@ -132,6 +134,7 @@ impl Builder {
             steps,
             rows,
             rejected: vec![],
+            late: None,
             origin,
         });
         Input::Flow(self.checked.flows.len() - 1)
@@ -173,6 +176,12 @@ fn shape(plan: &Plan) -> Vec<String> {
         Operator::Explode { .. } => "explode",
         Operator::Unique(_) => "unique",
         Operator::Expect(_) => "expect",
+        Operator::Watermark(_) => "watermark",
+        Operator::WindowAggregate(_) => "window",
+        Operator::Dedup(_) => "dedup",
+        Operator::Top(_) => "top",
+        Operator::Join(_) => "join",
+        Operator::Late => "late",
         Operator::Sink(_) => "sink",
     };
     let nodes = plan.graph.nodes.iter();
@@ -304,6 +313,7 @@ fn aggregates_and_sorts_compute_what_they_need_first() {
             aggregate("mean", AggregateFunction::Avg, vec![column(1, double.clone())], None, double.clone()),
             aggregate("top", AggregateFunction::Max, vec![next()], None, id()),
         ],
+        window: None,
     };
     let out = schema(&[("next", id()), ("n", id()), ("mean", double), ("top", id())]);
     let order =

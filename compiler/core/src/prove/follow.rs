@@ -1,12 +1,12 @@
 //! What each step does to what is known: from sources and tables through every flow. Works on the checked program alone.
 
-use crate::checked::{Checked, CheckedAggregate, CheckedStep, Input, Operation, TableFact};
+use crate::checked::{Checked, CheckedAggregate, CheckedJoin, CheckedStep, Input, Operation, TableFact};
 use crate::explain::expression::{self, show};
 use crate::optimize::analysis::depends_on_epoch;
 use crate::prove::aggregate;
 use crate::prove::decide::Verdict;
 use crate::prove::knowledge::{Knowledge, Reason, choice, constant, either, not, present, value};
-use flowc_ir::graph::{Expect, LookupKind, Policy, malformed_schema};
+use flowc_ir::graph::{Expect, JoinKind, LookupKind, Policy, malformed_schema};
 use flowc_ir::{CastFailure, DataType, Expr, ExprKind, Field, Origin, Program, ProgramStep, Schema, Type, Value};
 use std::collections::BTreeMap;
 
@@ -77,6 +77,7 @@ impl<'a> Follower<'a> {
                 known
             }
             Input::Rejected(index) => self.rejected(index),
+            Input::Late(index) => self.late(index),
         };
         self.known.insert(input, known.clone());
         known
@@ -102,6 +103,20 @@ impl<'a> Follower<'a> {
             1 => branches.swap_remove(0),
             _ => union(branches, &flow.rejected[0].program.output_schema()),
         }
+    }
+
+    /// The rows that are late for a step of a flow: what comes to that step.
+    fn late(&mut self, index: usize) -> Knowledge {
+        let flow = &self.checked.flows[index];
+        let mut known = self.input(flow.input);
+        let Some(late) = &flow.late else { return known };
+        for at in 0..late.step {
+            known = self.step(known, index, at);
+        }
+        let source = format!("`{}.late`", flow.name);
+        let speaker = Speaker { source: &source, origin: flow.steps[late.step].origin, flow: &flow.name, warns: false };
+        self.transform(&mut known, &late.program, speaker);
+        known
     }
 
     fn source(&mut self, index: usize) -> Knowledge {
@@ -131,10 +146,19 @@ impl<'a> Follower<'a> {
                 known
             }
             Operation::Lookup { table, alias, kind, on } => {
-                let names = lookup_names(self.checked, &known, step, *table, alias);
-                self.lookup(known, *table, *kind, on, &names, speaker)
+                let names = joined_names(&known, step, &self.checked.tables[*table].spec.schema, alias);
+                let other = self.input(Input::Table(*table));
+                self.lookup(known, &other, *kind, Some(on), &names, speaker)
             }
-            Operation::Aggregate { keys, aggregates } => self.aggregate(&known, keys, aggregates, speaker),
+            Operation::Aggregate { keys, aggregates, window } => {
+                self.aggregate(&known, keys, (aggregates, window.is_some()), speaker)
+            }
+            Operation::Dedup { .. } | Operation::Top { .. } => {
+                // A row may come out in a later epoch than it came in.
+                known.facts.retain(|f| !depends_on_epoch(&f.condition));
+                known
+            }
+            Operation::Join(join) => self.stream_join(known, join, step, speaker),
             Operation::Sort(_) | Operation::Limit(_) => known,
             Operation::Expect(expect) => {
                 self.judge(&known, expect, (flow, at));
@@ -330,9 +354,9 @@ impl<'a> Follower<'a> {
     fn lookup(
         &mut self,
         mut known: Knowledge,
-        table: usize,
+        other: &Knowledge,
         kind: LookupKind,
-        on: &Expr,
+        on: Option<&Expr>,
         names: &[String],
         speaker: Speaker<'_>,
     ) -> Knowledge {
@@ -340,20 +364,19 @@ impl<'a> Follower<'a> {
         if kind == LookupKind::Anti {
             return known;
         }
-        let other = self.input(Input::Table(table));
         let matched = (kind == LookupKind::Left).then(|| {
             let matched = known.unknown(&DataType::Boolean);
             known.learn(&present(matched, &DataType::Boolean), true, &|_| vec![]);
             value(matched, &DataType::Boolean)
         });
-        let shift = known.include(&other, matched.as_ref());
+        let shift = known.include(other, matched.as_ref());
         let found: Vec<usize> = other.columns.iter().map(|c| c + shift).collect();
         known.columns.extend(&found);
-        let condition = known.over(on);
-        let reasons = self.parts(on, names, speaker);
-        match &matched {
-            None => self.learn(&mut known, &condition, reasons),
-            Some(matched) => {
+        let condition = on.map(|on| (known.over(on), self.parts(on, names, speaker)));
+        match (&matched, condition) {
+            (_, None) => {}
+            (None, Some((condition, reasons))) => self.learn(&mut known, &condition, reasons),
+            (Some(matched), Some((condition, reasons))) => {
                 for (part, reason) in crate::optimize::analysis::conjuncts(&condition).into_iter().zip(reasons) {
                     known.learn(&either(&[not(matched), part.clone()]), false, &|_| {
                         reason.clone().into_iter().collect()
@@ -377,20 +400,60 @@ impl<'a> Follower<'a> {
         known
     }
 
+    /// A join of streams: what is known of the matching rows of both. Where a left row may be missing no more is known than what may be null.
+    fn stream_join(
+        &mut self,
+        mut known: Knowledge,
+        join: &CheckedJoin,
+        step: &CheckedStep,
+        speaker: Speaker<'_>,
+    ) -> Knowledge {
+        let kind = match join.kind {
+            JoinKind::Inner => LookupKind::Inner,
+            JoinKind::Left => LookupKind::Left,
+            JoinKind::Semi => LookupKind::Semi,
+            JoinKind::Anti => LookupKind::Anti,
+            JoinKind::Right | JoinKind::Full => {
+                let mut known = Knowledge::default();
+                known.read(&step.rows.schema.fields, &|field| Reason {
+                    text: format!("{} is not null", expression::name(&field.name)),
+                    source: speaker.source.to_string(),
+                    origin: Some(step.origin),
+                    promise: None,
+                });
+                return known;
+            }
+        };
+        let mut other = self.input(join.right);
+        self.transform(&mut other, &join.columns, Speaker { warns: false, ..speaker });
+        // The rows of a match may come in different epochs.
+        for side in [&mut known, &mut other] {
+            side.facts.retain(|f| !depends_on_epoch(&f.condition));
+        }
+        let names = joined_names(&known, step, &join.columns.output_schema(), &join.alias);
+        self.lookup(known, &other, kind, join.on.as_ref(), &names, speaker)
+    }
+
     fn aggregate(
         &self,
         before: &Knowledge,
         keys: &[(Field, Expr)],
-        aggregates: &[CheckedAggregate],
+        (aggregates, windowed): (&[CheckedAggregate], bool),
         speaker: Speaker<'_>,
     ) -> Knowledge {
-        // A group with keys has a row, and whatever holds of every row holds of that one.
-        let mut known = if keys.is_empty() { Knowledge::default() } else { before.clone() };
+        // A group with keys, or of a window, has a row, and whatever holds of every row holds of that one.
+        let grouped = windowed || !keys.is_empty();
+        let mut known = if grouped { before.clone() } else { Knowledge::default() };
         known.facts.retain(|f| !depends_on_epoch(&f.condition));
         let mut columns = vec![];
         for (field, key) in keys {
             let reason = self.definition(key, &expression::name(&field.name), &[], speaker);
             columns.push(known.defined(before.over(key), Some(reason)));
+        }
+        for _ in 0..if windowed { 2 } else { 0 } {
+            let time = known.unknown(&DataType::Timestamp);
+            known.learn(&present(time, &DataType::Timestamp), true, &|_| vec![]);
+            columns.push(time);
         }
         for call in aggregates {
             let variable = known.unknown(&call.field.ty.data);
@@ -401,7 +464,7 @@ impl<'a> Follower<'a> {
                 self.learn(&mut filtered, &condition, reasons);
             }
             filtered.facts.retain(|f| !depends_on_epoch(&f.condition));
-            let nonempty = !keys.is_empty() && call.filter.is_none();
+            let nonempty = grouped && call.filter.is_none();
             let (set, mut reasons) = aggregate::range(&filtered, call, nonempty);
             reasons.push(self.definition(
                 &Expr::new(ExprKind::Column(0), call.field.ty.clone(), call.origin),
@@ -490,9 +553,9 @@ pub(crate) fn slot_names(program: &Program) -> Vec<String> {
     names
 }
 
-fn lookup_names(checked: &Checked, known: &Knowledge, step: &CheckedStep, table: usize, alias: &str) -> Vec<String> {
-    let stream = step.rows.schema.fields.iter().take(known.columns.len()).map(|f| expression::name(&f.name));
-    let theirs =
-        checked.tables[table].spec.schema.fields.iter().map(|f| format!("{alias}.{}", expression::name(&f.name)));
-    stream.chain(theirs).collect()
+/// The names of the columns of a pair: those of the rows so far, and the other side's under the name that it is joined by.
+fn joined_names(known: &Knowledge, step: &CheckedStep, other: &Schema, alias: &str) -> Vec<String> {
+    let ours = step.rows.schema.fields.iter().take(known.columns.len()).map(|f| expression::name(&f.name));
+    let theirs = other.fields.iter().map(|f| format!("{alias}.{}", expression::name(&f.name)));
+    ours.chain(theirs).collect()
 }

@@ -166,7 +166,7 @@ impl SinkPart<'_> {
 
     fn flow_name(&self) -> &str {
         match self.sink.input {
-            Input::Flow(index) | Input::Rejected(index) => &self.checked.flows[index].name,
+            Input::Flow(index) | Input::Rejected(index) | Input::Late(index) => &self.checked.flows[index].name,
             Input::Source(index) | Input::Malformed(index) => &self.checked.sources[index].spec.name,
             Input::Table(index) => &self.checked.tables[index].spec.name,
         }

@@ -83,6 +83,8 @@ pub(super) fn step(step: &CheckedStep, carried: &[Field], keep: bool) -> Checked
         Operation::Explode { array, element } => Operation::Explode { array: moved(array), element: element.clone() },
         // The other rows of a union do not take part in a replay.
         Operation::Union { align, .. } => Operation::Transform(program(align, carried, keep, step.origin)),
+        // A replay with such a step is refused: what is carried does not matter.
+        stateful @ (Operation::Dedup { .. } | Operation::Top { .. } | Operation::Join(_)) => stateful.clone(),
         blocking @ (Operation::Aggregate { .. } | Operation::Sort(_) | Operation::Limit(_)) => blocking.clone(),
     };
     let rows = if keep { rows(&step.rows, carried) } else { step.rows.clone() };

@@ -3,7 +3,7 @@
 
 use super::{Reason, Refusal, carry};
 use crate::checked::{
-    Checked, CheckedFlow, CheckedRejects, CheckedSink, CheckedSource, CheckedStep, Input, Operation, Rows,
+    Checked, CheckedFlow, CheckedLate, CheckedRejects, CheckedSink, CheckedSource, CheckedStep, Input, Operation, Rows,
 };
 use flowc_ir::catalog::TableInfo;
 use flowc_ir::functions::resolve;
@@ -112,6 +112,9 @@ impl<'a> Entries<'a> {
             }
             Input::Rejected(index) => {
                 self.checked.flows[index].rejected.first().map(|r| r.program.output_schema()).unwrap_or_default()
+            }
+            Input::Late(index) => {
+                self.checked.flows[index].late.as_ref().map(|late| late.program.output_schema()).unwrap_or_default()
             }
         };
         let joined = vec![false; schema.len()];
@@ -265,6 +268,8 @@ impl<'a> Entries<'a> {
         });
         let target = &mut program.flows[self.target];
         target.rejected = rejected.collect();
+        let late = target.late.take();
+        target.late = late.and_then(|late| Some(CheckedLate { step: *places.get(&late.step)?, ..late }));
         (target.input, target.steps) = (source, steps);
     }
 
@@ -290,7 +295,7 @@ impl<'a> Entries<'a> {
 
     fn rows(&self, rejects: &CheckedRejects) -> Rows {
         let (schema, joined) = self.before(rejects);
-        let rows = Rows { schema, joined, kind: Kind::Append, bounded: false, event_time: None };
+        let rows = Rows { schema, joined, kind: Kind::Append, bounded: false, event_time: None, window: None };
         carry::rows(&rows, &self.carried)
     }
 
@@ -309,6 +314,7 @@ impl<'a> Entries<'a> {
             rows: step.rows.clone(),
             steps: vec![step],
             rejected: vec![],
+            late: None,
             origin: self.origin(),
         });
         Input::Flow(program.flows.len() - 1)
@@ -339,6 +345,7 @@ impl<'a> Entries<'a> {
             schema: self.source.clone(),
             event_time: None,
             watermark: None,
+            idle: None,
             bounded: false,
             info: self.sink.existing.clone().unwrap_or_default(),
             facts: vec![],

@@ -178,6 +178,17 @@ impl Replay {
     pub fn plan(&self) -> Result<Plan, Refusal> {
         let plan = self.checked.lower().optimize();
         for node in &plan.graph.nodes {
+            if matches!(
+                node.operator,
+                Operator::WindowAggregate(_) | Operator::Dedup(_) | Operator::Top(_) | Operator::Join(_)
+            ) {
+                let message = format!(
+                    "`{}` remembers the rows of ordinary runs, and may have closed the windows that these rows belong to: what follows from them cannot be told in a replay",
+                    node.label
+                );
+                let help = "let a sink take the rows that pass before this step, and replay into that; or compute everything anew: `flowc run --full-refresh`";
+                return Err(Refusal::new(Reason::Sinks, node.origin, message, help));
+            }
             if let Operator::Unique(unique) = &node.operator {
                 let message = format!(
                     "rule `{}` of `{}` remembers the rows of ordinary runs: whether a row is the first cannot be told in a replay",

@@ -1,6 +1,6 @@
 //! Which inputs get rows of a replay, and which have had them as rejected rows. What gets none is cut off: the rest of a union goes on without it.
 
-use crate::checked::{Checked, CheckedRejects, CheckedStep, Input, Operation};
+use crate::checked::{Checked, CheckedLate, CheckedRejects, CheckedStep, Input, Operation};
 use std::collections::BTreeSet;
 
 /// What a replay reaches.
@@ -15,12 +15,10 @@ impl Reach {
     pub(super) fn reads_rejected(checked: &Checked, input: Input) -> bool {
         match input {
             Input::Rejected(_) => true,
-            Input::Flow(index) => {
+            Input::Flow(index) | Input::Late(index) => {
                 let mut read = vec![checked.flows[index].input];
                 for step in &checked.flows[index].steps {
-                    if let Operation::Union { others, .. } = &step.operation {
-                        read.extend(others.iter().map(|(other, _)| *other));
-                    }
+                    read.extend(step.operation.streams());
                 }
                 read.into_iter().any(|input| Reach::reads_rejected(checked, input))
             }
@@ -62,6 +60,11 @@ impl Reach {
                     false => Operation::Union { align, others: parts },
                 };
             }
+            if let Operation::Join(join) = &step.operation {
+                // With rows on the other side it is part of the replay, which is then refused.
+                gets |= self.gets(join.right);
+                has |= self.has(join.right);
+            }
             places.push(gets.then_some(kept.len()));
             kept.extend(gets.then_some(step));
         }
@@ -69,6 +72,8 @@ impl Reach {
             Some(CheckedRejects { first: places[r.first]?, step: places[r.step]?, program: r.program.clone() })
         };
         flow.rejected = flow.rejected.iter().filter_map(rejects).collect();
+        let late = flow.late.take();
+        flow.late = late.and_then(|late| Some(CheckedLate { step: places[late.step]?, ..late }));
         flow.steps = kept;
         if gets {
             self.gets.insert(Input::Flow(index));
@@ -76,8 +81,11 @@ impl Reach {
         if gets && !flow.rejected.is_empty() {
             self.gets.insert(Input::Rejected(index));
         }
+        if gets && flow.late.is_some() {
+            self.gets.insert(Input::Late(index));
+        }
         if has {
-            self.has.extend([Input::Flow(index), Input::Rejected(index)]);
+            self.has.extend([Input::Flow(index), Input::Rejected(index), Input::Late(index)]);
         }
     }
 

@@ -18,7 +18,9 @@ pub(crate) fn table(columns: &str) -> TableInfo {
 
 fn catalog() -> FixedCatalog {
     let mut catalog = FixedCatalog::default();
-    catalog.add("/data/sensor", table("id: integer, timestamp: long, value: double?, note: string?"));
+    for name in ["sensor", "sensor_old", "sensor_raw"] {
+        catalog.add(&format!("/data/{name}"), table("id: integer, timestamp: long, value: double?, note: string?"));
+    }
     catalog
         .add("/data/device", table("id: integer, site: string, floor: integer?, tags: array<string>, unused: binary?"));
     let orders = "id: long, customer: string?, total: decimal(10, 2), day: date, \

@@ -125,7 +125,7 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
         }
         Operator::Lookup(lookup) => self::lookup(f, plan, lookup, &inputs[0].schema, &node.schema),
         Operator::Aggregate(aggregate) => {
-            self::aggregate(f, aggregate, &inputs[0].schema, &node.schema);
+            self::aggregate(f, aggregate, !aggregate.keys.is_empty(), &inputs[0].schema, &node.schema);
             bounded(f, inputs[0]);
         }
         Operator::Sort(columns) => {
@@ -255,7 +255,8 @@ fn pair_schema(stream: &Schema, table: &Schema, named: &Schema) -> Schema {
     Schema::new(fields)
 }
 
-fn aggregate(f: &mut Findings, aggregate: &Aggregate, input: &Schema, out: &Schema) {
+/// `grouped`: every group has a row.
+fn aggregate(f: &mut Findings, aggregate: &Aggregate, grouped: bool, input: &Schema, out: &Schema) {
     let mut expected = vec![];
     for key in &aggregate.keys {
         if let Some(field) = column(f, input, *key) {
@@ -270,7 +271,7 @@ fn aggregate(f: &mut Findings, aggregate: &Aggregate, input: &Schema, out: &Sche
         }
         let (least, most) = call.function.arity();
         let fits = (least..=most).contains(&args.len());
-        let nonempty = !aggregate.keys.is_empty() && call.filter.is_none();
+        let nonempty = grouped && call.filter.is_none();
         let yields = if fits { call.function.result_type(&args, nonempty) } else { None };
         let agrees = yields.as_ref().is_some_and(|t| t.data == call.ty.data && (call.ty.nullable || !t.nullable));
         f.check(Law::AggregateType, agrees, || {
@@ -303,7 +304,7 @@ fn window_aggregate(f: &mut Findings, windowed: &WindowAggregate, input: &Schema
     let timestamp = Type::new(DataType::Timestamp);
     let bounded = bounds.len() == 2 && bounds.iter().all(|field| field.ty == timestamp);
     f.check(Law::SchemaAgreement, bounded, || format!("columns: ({out}) without the windows' start and end"));
-    aggregate(f, &windowed.aggregate, input, &rest);
+    aggregate(f, &windowed.aggregate, true, input, &rest);
 }
 
 fn dedup(f: &mut Findings, dedup: &Dedup, input: &Node, out: &Schema) {

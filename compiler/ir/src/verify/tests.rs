@@ -85,7 +85,74 @@ fn sink(schema: Schema) -> SinkSpec {
     }
 }
 
-/// scan → transform → lookup → explode → union → sort → limit → aggregate → sink
+fn timed(schema: &Schema) -> Schema {
+    let mut fields = schema.fields.clone();
+    fields.push(Field::new("at", Type::nullable(DataType::Timestamp)));
+    Schema::new(fields)
+}
+
+/// A program that adds an event time.
+fn with_time(schema: &Schema) -> Program {
+    let null = expr(ExprKind::Literal(Value::Null), Type::nullable(DataType::Timestamp));
+    let mut program = identity(schema);
+    program.outputs.push(Output { field: timed(schema).fields.remove(schema.len()), value: null });
+    program
+}
+
+/// What knows of event time: transform → watermark → dedup → join with itself → window → top, and the late rows of the window. The first node is 11, the
+/// source is 1.
+fn streaming(nodes: &mut Vec<Node>, schema: &Schema, counted: &AggregateCall) {
+    let input = timed(schema);
+    let mut joined = input.clone();
+    joined.fields.extend(input.fields.iter().map(|f| Field {
+        name: format!("other.{}", f.name),
+        ty: f.ty.clone().with_nullable(true),
+        ..f.clone()
+    }));
+    let mut pair = input.clone();
+    pair.fields.extend(input.fields.iter().map(|f| Field { name: format!("#{}", f.name), ..f.clone() }));
+    let instant = Type::new(DataType::Timestamp);
+    let windows = Schema::new(vec![
+        Field::new("id", long()),
+        Field::new("window_start", instant.clone()),
+        Field::new("window_end", instant),
+        Field::new("n", long()),
+        Field::new("least", long()),
+    ]);
+    let least = AggregateCall { function: AggregateFunction::Min, args: vec![0], ..counted.clone() };
+    let name = |word: &str| format!("f|>{word}");
+    let window = WindowAggregate {
+        name: name("aggregate"),
+        window: Window::Hop { size: 60, slide: 20, align: Alignment { offset: 5, zone: Some("Europe/Berlin".into()) } },
+        time: 4,
+        aggregate: Aggregate { keys: vec![0], aggregates: vec![counted.clone(), least] },
+        by_time: true,
+    };
+    let dedup = Dedup { name: name("dedup"), keys: vec![0, 1], time: Some(4), within: Some(7), by_time: true };
+    let join = StreamJoin {
+        name: name("join"),
+        kind: JoinKind::Left,
+        left_keys: vec![0],
+        right_keys: vec![0],
+        within: Some(Within { left: 4, right: 4, duration: 10 }),
+        residual: Some(positive(&pair)),
+    };
+    let order = vec![SortColumn { column: 3, descending: true, nulls_first: false }];
+    let top = Top { name: name("top"), count: 3, order, keys: vec![0], window: Some((1, 2)) };
+    let watermark = Watermark { source: "s".into(), time: 4, delay: 5, idle: Some(60) };
+    let first = nodes.len() as u32;
+    nodes.extend([
+        node(Operator::Transform(with_time(schema)), &[1], input.clone()),
+        node(Operator::Watermark(watermark), &[first], input.clone()),
+        node(Operator::Dedup(dedup), &[first + 1], input.clone()),
+        node(Operator::Join(join), &[first + 2, first + 1], joined.clone()),
+        node(Operator::WindowAggregate(window), &[first + 3], windows.clone()),
+        node(Operator::Top(top), &[first + 4], windows),
+        node(Operator::Late, &[first + 4], joined),
+    ]);
+}
+
+/// scan → transform → lookup → explode → union → sort → limit → aggregate → sink; and what knows of event time
 pub(crate) fn plan() -> Plan {
     let (schema, table) = (columns(), Schema::new(vec![Field::new("id", long()), Field::new("site", long())]));
     let mut wide = schema.clone();
@@ -118,7 +185,8 @@ pub(crate) fn plan() -> Plan {
         }],
     };
     let by_id = vec![SortColumn { column: 0, descending: false, nulls_first: true }];
-    let nodes = vec![
+    let counted_call = aggregate.aggregates[0].clone();
+    let mut nodes = vec![
         node(Operator::Source(SourceId(0)), &[], schema.clone()),
         node(Operator::Transform(program), &[0], schema.clone()),
         node(Operator::Lookup(lookup), &[1], wide.clone()),
@@ -131,6 +199,7 @@ pub(crate) fn plan() -> Plan {
         node(Operator::TableScan(TableId(0)), &[], table.clone()),
         node(Operator::Malformed(SourceId(1)), &[], malformed_schema()),
     ];
+    streaming(&mut nodes, &schema, &counted_call);
     let connector = Connector::Delta { location: "/t".into() };
     let origin = Origin::default();
     let lines = SourceSpec {
@@ -194,6 +263,23 @@ fn aggregate(plan: &mut Plan) -> &mut Aggregate {
         other => panic!("{other:?}"),
     }
 }
+
+macro_rules! operator {
+    ($name:ident, $at:literal, $variant:ident, $ty:ty) => {
+        fn $name(plan: &mut Plan) -> &mut $ty {
+            match &mut plan.graph.nodes[$at].operator {
+                Operator::$variant(found) => found,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+}
+
+operator!(watermark, 12, Watermark, Watermark);
+operator!(dedup, 13, Dedup, Dedup);
+operator!(join, 14, Join, StreamJoin);
+operator!(window, 15, WindowAggregate, WindowAggregate);
+operator!(top, 16, Top, Top);
 
 fn transform(plan: &mut Plan) -> &mut Program {
     match &mut plan.graph.nodes[1].operator {
@@ -275,6 +361,50 @@ const PLANTED: &[Planted] = &[
         aggregate(p).aggregates[0].args.clear();
     }),
     (Law::Boolean, "an aggregate's filter", |p| aggregate(p).aggregates[0].filter = Some(0)),
+    (Law::Window, "a watermark by what is no time", |p| watermark(p).time = 0),
+    (Law::Window, "a watermark ahead of the rows", |p| watermark(p).delay = -1),
+    (Law::Position, "a watermark by no column", |p| watermark(p).time = 9),
+    (Law::Window, "windows without a length", |p| {
+        window(p).window = Window::Tumble { size: 0, align: Alignment::default() };
+    }),
+    (Law::Window, "windows whose last step ends behind them", |p| {
+        window(p).window = Window::Cumulate { size: 7, step: 3, align: Alignment::default() };
+    }),
+    (Law::Window, "windows over what is no time", |p| window(p).time = 0),
+    (Law::SchemaAgreement, "windows without their start", |p| drop(p.graph.nodes[15].schema.fields.remove(1))),
+    (Law::AggregateType, "a windowed count as integer", |p| {
+        window(p).aggregate.aggregates[0].ty = Type::new(DataType::Integer);
+    }),
+    (Law::Window, "dedup with a duration and no time", |p| dedup(p).time = None),
+    (Law::KeyType, "dedup by a map", |p| dedup(p).keys = vec![3]),
+    (Law::Bounded, "dedup for ever of what does not end", |p| {
+        p.graph.nodes[12].bounded = false;
+        (dedup(p).time, dedup(p).within) = (None, None);
+    }),
+    (Law::Window, "top in windows that start with a number", |p| top(p).window = Some((0, 2))),
+    (Law::KeyType, "top by a map", |p| {
+        p.graph.nodes[16].schema.fields[0].ty = columns().fields[3].ty.clone();
+        p.graph.nodes[15].schema.fields[0].ty = columns().fields[3].ty.clone();
+        top(p).keys = vec![0];
+    }),
+    (Law::Bounded, "top of what does not end", |p| {
+        p.graph.nodes[15].bounded = false;
+        top(p).window = None;
+    }),
+    (Law::KeyType, "a left key against none", |p| join(p).right_keys.clear()),
+    (Law::Window, "a negative duration", |p| join(p).within.as_mut().expect("there is one").duration = -1),
+    (Law::Window, "a join by what is no time", |p| join(p).within.as_mut().expect("there is one").right = 0),
+    (Law::Bounded, "a join for ever of what does not end", |p| {
+        p.graph.nodes[12].bounded = false;
+        join(p).within = None;
+    }),
+    (Law::SchemaAgreement, "a full join whose left columns are never null", |p| join(p).kind = JoinKind::Full),
+    (Law::SchemaAgreement, "a semi join with columns", |p| join(p).kind = JoinKind::Semi),
+    (Law::Predicate, "a join's residual over other columns", |p| {
+        join(p).residual.as_mut().expect("there is one").input.fields.pop();
+    }),
+    (Law::Reference, "late rows of what waits for nothing", |p| p.graph.nodes[17].inputs = vec![NodeId(12)]),
+    (Law::SchemaAgreement, "late rows in other columns", |p| drop(p.graph.nodes[17].schema.fields.pop())),
     (Law::UniqueNames, "two columns of one name", |p| p.graph.nodes[9].schema.fields[1].name = "id".into()),
     (Law::Scope, "an expression in a node", |p| {
         transform(p).steps.push(ProgramStep::Filter(column(17, Type::boolean())));

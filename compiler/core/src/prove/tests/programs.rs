@@ -363,7 +363,7 @@ impl World<'_> {
                 all
             }
             Operation::Explode { array, .. } => rows.iter().flat_map(|row| exploded(row, array, width)).collect(),
-            Operation::Aggregate { keys, aggregates } => {
+            Operation::Aggregate { keys, aggregates, window: None } => {
                 let keys: Vec<&Expr> = keys.iter().map(|k| &k.1).collect();
                 grouped(&rows, &keys, aggregates)
             }

@@ -1,0 +1,150 @@
+//! Joins of two streams: rows match where the condition holds and their event times are near each other, or they are of the same window.
+
+use crate::check::flow::{Done, FlowBuilder};
+use crate::check::join::keyword;
+use crate::check::late::{own_columns, own_rows};
+use crate::check::narrow::{Outcome, facts};
+use crate::check::scope::{Env, Obstacle, Remedy, Rows};
+use crate::check::time::watermark_needed;
+use crate::check::{Checker, origin};
+use crate::checked::{Bound, CheckedJoin, Operation};
+use crate::codes;
+use flowc_ir::graph::{JoinKind, Kind};
+use flowc_ir::types::quote_name;
+use flowc_ir::{Expr, Type};
+use flowc_syntax::ast::{self, Join, Step};
+use flowc_syntax::diagnostic::Diagnostic;
+
+/// What bounds a join in time.
+struct Matching {
+    within: Option<(Bound, Expr)>,
+    windows: Option<[(usize, usize); 2]>,
+}
+
+impl Checker<'_> {
+    /// `join X as y on condition within 10m`
+    pub(super) fn stream_join(&self, flow: &mut FlowBuilder, step: &Step, join: &Join, right: &Done) {
+        let left = flow.rows.clone();
+        let columns = own_columns(&right.rows, origin(step.span));
+        let right_rows = own_rows(&right.rows);
+        let both = self.is_told_apart(flow, join).then(|| self.both(flow, join, &right_rows)).flatten();
+        let Some(both) = both else {
+            flow.give_up();
+            return;
+        };
+        let matching = self.matching(&left, &right_rows, join);
+        if join.on.is_none() && (matching.windows.is_none() || join.within.is_some()) && !both.open {
+            self.no_condition(step, join);
+        }
+        let mut env = Env::new(&both);
+        let on = join.on.as_ref().map(|condition| {
+            let on = self.condition(&mut env, condition, "the condition of a join");
+            on.unwrap_or_else(|| super::steps::null_at(condition.span))
+        });
+        self.lineage.borrow_mut().root(&env.reads);
+        let kind = kind(join.kind);
+        let mut rows = joined(&left, &right_rows, &both, kind, on.as_ref());
+        let timed = matching.within.is_some();
+        let unmarked = rows.time.watermark.is_none();
+        let whole = !timed || unmarked || left.kind != Kind::Append || right_rows.kind != Kind::Append;
+        flow.can_be_late(step, whole);
+        if whole && !rows.bounded {
+            let remedy = if timed { watermark_needed(&rows.time.unmarked) } else { Remedy::Within };
+            rows.blocked.get_or_insert(Obstacle { span: step.keyword, step: keyword(join.kind), remedy });
+        }
+        // Rows of equal windows come when the watermark closes them, whichever side is the later.
+        rows.time.punctual &= matching.windows.is_some() && !whole;
+        let alias = join.alias.as_ref().unwrap_or(&join.right.name).text.clone();
+        let Matching { within, windows } = matching;
+        let joined = CheckedJoin { right: right.input, columns, alias, kind, on, windows, within, whole };
+        flow.push(step, keyword(join.kind), Operation::Join(Box::new(joined)), rows);
+    }
+
+    /// Whether a stream that is joined to itself has another name there.
+    fn is_told_apart(&self, flow: &FlowBuilder, join: &Join) -> bool {
+        let name = &join.right.name;
+        let same = flow.start == name.text && join.alias.is_none() && join.right.output.is_none();
+        if same {
+            self.report(
+                Diagnostic::error(codes::DUPLICATE_ALIAS, name.span, format!("`{}` is joined to itself", name.text))
+                    .label("both sides have this name")
+                    .help(format!(
+                        "give this side another name: `join {0} as other on other.key == key`",
+                        quote_name(&name.text)
+                    )),
+            );
+        }
+        !same
+    }
+
+    /// How the time bounds the matches: by `within`, or else by windows where both sides have some.
+    fn matching(&self, left: &Rows, right: &Rows, join: &Join) -> Matching {
+        let window = |rows: &Rows| {
+            let (start, end) = rows.time.window.as_ref()?;
+            Some((rows.own(start)?.slot, rows.own(end)?.slot))
+        };
+        let windows = window(left).zip(window(right)).filter(|_| join.within.is_none());
+        let windows = windows.map(|(left, right)| [left, right]);
+        let bound = match (&join.within, windows) {
+            (Some(within), _) => Some((self.within(within, "the duration of a join").unwrap_or_default(), within.span)),
+            (None, Some(_)) => Some((0, join.right.span)),
+            (None, None) => None,
+        };
+        let within = bound.map(|(duration, span)| {
+            let null = || super::steps::null_at(span);
+            let ours = self.event_time_of(left, span, "both sides of the join");
+            let theirs = match ours.is_some() || left.open {
+                true => self.event_time_of(right, span, "both sides of the join"),
+                false => None,
+            };
+            (Bound { time: ours.unwrap_or_else(null), duration }, theirs.unwrap_or_else(null))
+        });
+        Matching { within, windows }
+    }
+}
+
+fn kind(kind: ast::JoinKind) -> JoinKind {
+    match kind {
+        ast::JoinKind::Inner => JoinKind::Inner,
+        ast::JoinKind::Left => JoinKind::Left,
+        ast::JoinKind::Right => JoinKind::Right,
+        ast::JoinKind::Full => JoinKind::Full,
+        ast::JoinKind::Semi => JoinKind::Semi,
+        ast::JoinKind::Anti => JoinKind::Anti,
+    }
+}
+
+/// The rows behind a join. They have the left event time, where there always is a left row.
+fn joined(left: &Rows, right: &Rows, both: &Rows, kind: JoinKind, on: Option<&Expr>) -> Rows {
+    let width = left.columns.len();
+    let mut columns = both.columns.clone();
+    if !kind.yields_right() {
+        columns.truncate(width);
+    }
+    for (place, column) in columns.iter_mut().enumerate() {
+        let widened = if place < width { kind.widens_left() } else { kind.widens_right() };
+        let nullable = |ty: Type| if widened { ty.with_nullable(true) } else { ty };
+        column.ty = column.ty.take().map(nullable);
+    }
+    let mut known = if kind.widens_left() { Default::default() } else { left.facts.clone() };
+    if let (Some(on), JoinKind::Inner | JoinKind::Semi) = (on, kind) {
+        known.add(facts(on, Outcome::True).of_slots());
+    }
+    let kept = columns.len();
+    let mut rows = left.with_columns(columns);
+    rows.open = both.open;
+    rows.facts = known.moved(|slot| Some(slot).filter(|s| *s < kept));
+    rows.bounded &= right.bounded;
+    rows.blocked = rows.blocked.or(right.blocked.clone());
+    rows.changing = rows.changing.or(right.changing.clone());
+    rows.endless = rows.endless.or(right.endless);
+    if rows.kind == Kind::Append {
+        rows.kind = right.kind.clone();
+    }
+    rows.time.with(&right.time);
+    rows.time.unordered = true;
+    if kind.widens_left() {
+        (rows.time.event, rows.time.window) = (None, None);
+    }
+    rows
+}
