@@ -47,16 +47,19 @@ SCALES = [
 DELAY = 10
 
 
-def stream(rng, scale, rows):
-    """A table of so many rows; `seq` counts them in their order."""
+def stream(rng, scale, rows, late=0.0):
+    """A table of so many rows; `seq` counts them in their order. A share of them is much later than the rest."""
     made, now, epoch = [], scale.start, datetime.timedelta(0)
     for seq in range(rows):
         step = rng.choice([0, 0, 0.1, 0.3, 1, 1]) if rng.random() > 0.02 else rng.uniform(5, 40)
         now += datetime.timedelta(microseconds=scale.of(step * rng.choice([1, rng.random()])))
         behind = rng.choice([rng.uniform(0, DELAY), DELAY, 1]) if rng.random() < 0.3 else 0
         at = now - datetime.timedelta(microseconds=scale.of(behind))
+        if rng.random() < late:
+            behind += rng.uniform(0, 60)
+            at = now - datetime.timedelta(microseconds=scale.of(behind))
         # Many at whole units, where windows begin and end.
-        if rng.random() < 0.3:
+        elif rng.random() < 0.3:
             at = max(at - (at - scale.start) % datetime.timedelta(microseconds=scale.micros), now - datetime.timedelta(microseconds=scale.of(DELAY)))
         if made and rng.random() < 0.05:
             made.append({**made[-1], "seq": seq})
@@ -89,7 +92,8 @@ def cut(rng, table, parts):
 
 
 def of(seed, rows=1500):
-    """A seed's scale, and its streams s, r and u."""
+    """A seed's scale, and its streams s, r and u; of two others much is late."""
     rng = random.Random(seed)
     scale = SCALES[seed % len(SCALES)]
-    return scale, {"s": stream(rng, scale, rows), "r": stream(rng, scale, rows * 2 // 3), "u": stream(rng, scale, rows // 2)}
+    lengths = {"s": (rows, 0), "r": (rows * 2 // 3, 0), "u": (rows // 2, 0), "late_s": (rows, 0.2), "late_r": (rows, 0.2)}
+    return scale, {name: stream(rng, scale, *of) for name, of in lengths.items()}

@@ -8,8 +8,8 @@ KEYS = {"none": [], "k": ["k"], "kg": ["k", "g"]}
 
 
 class Form:
-    """`text`: the flow's input and steps, perhaps with other flows before it, whose names begin with the form's. `reference`: SQL, or a function of the
-    database that gives names and rows. `late`: whose late rows are asked for."""
+    """`text`: the flow's input and steps; `before`: other flows that it reads; `flow`: a flow of another form to take instead. `reference`: SQL, or a function that
+    gives names and rows, of the number of the way in which the tables grew."""
 
     def __init__(self, name, text, reference, before="", mode="", flow=None):
         self.name, self.text, self.reference, self.before, self.mode = name, text, reference, before, mode
@@ -100,7 +100,7 @@ def dedups(db, u):
 
     def once(keys, within, columns=("seq",), sql=timed):
         key = lambda row: tuple(row[k] for k in keys)
-        return lambda: (list(columns), [tuple(row[c] for c in columns) for row in deduped(records(db, sql), key, within)])
+        return lambda way: (list(columns), [tuple(row[c] for c in columns) for row in deduped(records(db, sql), key, within)])
 
     yield Form("dedup", f"s |> dedup by k within {u(4)} |> select seq", once(["k"], u.of(4)))
     yield Form("dedup_two", f"s |> dedup by g, k within {u(30)} |> select seq", once(["g", "k"], u.of(30)))
@@ -108,7 +108,7 @@ def dedups(db, u):
     columns = ["ts", "k", "g", "n"]
     yield Form("dedup_all", f"s |> select {', '.join(columns)} |> dedup within {u(4)}", once(columns, u.of(4), columns))
 
-    def behind():
+    def behind(way):
         rows = deduped(records(db, timed), lambda row: row["k"], u.of(4))
         counts = {}
         for row in rows:
@@ -181,10 +181,10 @@ def kind_word(kind):
     return "" if kind == "inner" else f"{kind} "
 
 
-def join(kind, label, ours, condition, within, prefix="", mode="", left="s", right="r"):
-    """A join of s with r. Rows without an event time are late: they match nothing, and come out nowhere."""
-    tables = [f"(SELECT * FROM {t}{' WHERE ts IS NOT NULL' if within else ''})" for t in (left, right)]
-    l, r = (f"{table} {name}" for table, name in zip(tables, "lr"))
+def join(kind, label, ours, condition, within, prefix="", mode="", sides=None):
+    """A join of s with r, or what `sides` says. Rows without an event time are late: they match nothing, and come out nowhere."""
+    sides = sides or [f"(SELECT * FROM {t}{' WHERE ts IS NOT NULL' if within else ''})" for t in "sr"]
+    l, r = (f"{side} {name}" for side, name in zip(sides, "lr"))
     outer = {"inner": "JOIN", "left": "LEFT JOIN", "right": "RIGHT JOIN", "full": "LEFT JOIN"}
     if kind in outer:
         columns = "seq, k, other = r.seq, other_k = r.k"
@@ -224,7 +224,7 @@ def whole(db, scale, first, last):
         yield join(kind, "key", "r.k == k and r.n == n", "r.k = l.k AND r.n = l.n", "", prefix="whole_", mode=mode)
     everything = "SELECT *, seq AS t FROM s ORDER BY seq"
 
-    def once():
+    def once(way):
         return ["seq"], [(row["seq"],) for row in deduped(records(db, everything), lambda row: (row["k"], row["g"]), None)]
 
     yield Form("whole_dedup", "s |> dedup by k, g |> select seq", once, mode=mode)
@@ -243,4 +243,31 @@ def whole(db, scale, first, last):
     )
 
 
-PROGRAMS = {"windows": windows, "further": further, "joins": joins, "whole": whole}
+def late(db, scale, first, last):
+    """With a watermark that rows come behind. `{s}` and `{r}` are the streams with a column more, `mark`: the watermark before the epoch in which a row came
+    (null: none yet); `joint` is the least of the marks of s and r at that time."""
+    u = scale
+    wins = {name: (text, windows) for name, text, windows in forms(scale, first, last) if name in ("tumble", "hop", "hop_uneven", "cumulate")}
+    for name, (text, _) in wins.items():
+        # A row counts in those of its windows that are still open, and is late where none is.
+        open_windows = f"wins_{name} ON epoch_us(ts) >= begins AND epoch_us(ts) < ends AND (mark IS NULL OR ends > mark)"
+        sql = f"SELECT make_timestamp(begins) AS window_start, make_timestamp(ends) AS window_end, count(*) AS c, sum(n) AS total FROM {{s}} JOIN {open_windows} GROUP BY ALL"
+        yield Form(f"behind_{name}", f"s |> aggregate c = count(), total = sum(n) window {text}", sql)
+        sql = f"SELECT seq FROM {{s}} WHERE NOT EXISTS (SELECT 1 FROM {open_windows.replace(' ON ', ' WHERE ', 1)})"
+        yield Form(f"late_{name}", f"behind_{name}.late |> select seq", sql)
+    too_late = lambda mark, within: f"ts IS NULL OR coalesce(epoch_us(ts) + {u.of(within)} < {mark}, false)"
+
+    def once(way):
+        rows = records(db, f"SELECT *, epoch_us(ts) AS t FROM s_{way} WHERE NOT ({too_late('mark', 2)}) ORDER BY seq")
+        return ["seq"], [(row["seq"],) for row in deduped(rows, lambda row: row["k"], u.of(2))]
+
+    yield Form("behind_dedup", f"s |> dedup by k within {u(2)} |> select seq", once)
+    yield Form("late_dedup", "behind_dedup.late |> select seq", f"SELECT seq FROM {{s}} WHERE {too_late('mark', 2)}")
+    sides = [f"(SELECT * FROM {{{t}}} WHERE NOT ({too_late('joint', 1)}))" for t in "sr"]
+    for kind in ("inner", "left", "right", "full", "semi", "anti"):
+        condition = f"r.k = l.k AND abs(epoch_us(l.ts) - epoch_us(r.ts)) <= {u.of(1)}"
+        yield join(kind, "join", "r.k == k", condition, f" within {u(1)}", prefix="behind_", sides=sides)
+    yield Form("late_join", "behind_left_join.late |> select seq", f"SELECT seq FROM {{s}} WHERE {too_late('joint', 1)}")
+
+
+PROGRAMS = {"windows": windows, "further": further, "joins": joins, "whole": whole, "late": late}

@@ -1,5 +1,5 @@
 """Steps over streams beside DuckDB: every window with every aggregate, every kind of join, dedup, top, and what can stand behind what, over made-up streams.
-Each program runs over all rows at once, and cut into several runs while the tables grow, with one worker and with two.
+Rows behind the watermark, too. Each program runs over all rows at once, and cut into several runs while the tables grow, with one worker and with two.
 Usage: streams.py PATH_OF_FLOWC [--seeds FIRST COUNT] [--programs NAME…]"""
 
 import argparse
@@ -9,27 +9,54 @@ import sys
 import tempfile
 import time
 
+import pyarrow as pa
 import stream_data
 from deltalake import write_deltalake
 from harness import Flowc, compare, connect, delta, naive, rows_of
 from stream_forms import PROGRAMS
 from stream_windows import micros
 
-TABLES = ("s", "r", "u")
 
 
-def sources(scale, timed):
-    clauses = f" {{\n    event_time ts\n    watermark {scale(stream_data.DELAY)}\n}}" if timed else ""
-    return "".join(f'source {name} = delta("{name}"){clauses}\n' for name in TABLES)
+# The watermark's delay where rows come behind it, in units.
+SHORT = 1
+
+
+def sources(scale, name):
+    late = "late_" if name == "late" else ""
+    clauses = f" {{\n    event_time ts\n    watermark {scale(SHORT if late else stream_data.DELAY)}\n}}" if name != "whole" else ""
+    return "".join(f'source {table} = delta("{late}{table}"){clauses}\n' for table in ("sr" if late else "sru"))
 
 
 def text(scale, name, forms):
-    return f"## {name}\n\n" + sources(scale, name != "whole") + "".join(form.program("out") for form in forms)
+    return f"## {name}\n\n" + sources(scale, name) + "".join(form.program("out") for form in forms)
 
 
-def wanted(db, form):
+def mark(db, scale, parts, way):
+    """Makes the tables s_WAY and r_WAY: with the watermark before the part that a row came in, of its own stream and of both."""
+    ends = {name: [] for name in "sr"}
+    for name in "sr":
+        times = []
+        for part in parts[f"late_{name}"]:
+            ends[name].append(max(times, default=None))
+            times += [micros(t) for t in part["ts"].to_pylist() if t is not None]
+    delayed = lambda end: None if end is None else end - scale.of(SHORT)
+    for name in "sr":
+        marked = []
+        for part, s, r in zip(parts[f"late_{name}"], ends["s"], ends["r"]):
+            own, both = delayed(s if name == "s" else r), None if s is None or r is None else delayed(min(s, r))
+            column = lambda value: pa.array([value] * part.num_rows, pa.int64())
+            marked.append(naive(part).append_column("mark", column(own)).append_column("joint", column(both)))
+        db.register("arrow_table", pa.concat_tables(marked))
+        db.execute(f"CREATE TABLE {name}_{way} AS SELECT * FROM arrow_table")
+
+
+def wanted(db, form, way):
     """Names and rows of the reference; a set is what a list has, once, in the order in which it came."""
-    names, rows = form.reference() if callable(form.reference) else rows_of(db.execute(form.reference))
+    if callable(form.reference):
+        names, rows = form.reference(way)
+    else:
+        names, rows = rows_of(db.execute(form.reference.replace("{s}", f"s_{way}").replace("{r}", f"r_{way}")))
     sets = [i for i, name in enumerate(names) if name.startswith("set_")]
     if sets:
         rows = [tuple(list(dict.fromkeys(v)) if i in sets else v for i, v in enumerate(row)) for row in rows]
@@ -42,11 +69,12 @@ def execute(flowc, work, programs, parts, workers):
     for name, content in programs.items():
         (work / f"{name}.flow").write_text(content)
     for number in range(len(parts["s"])):
-        for table in TABLES:
+        for table in parts:
             if parts[table][number].num_rows or number == 0:
                 write_deltalake(work / table, parts[table][number], mode="append")
         for name in programs:
-            portions = ["--epoch-rows", 100] if flowc.epoch_rows and len(parts["s"]) > 1 else []
+            # What is late depends on the epochs: there each run is one.
+            portions = ["--epoch-rows", 100] if flowc.epoch_rows and len(parts["s"]) > 1 and name != "late" else []
             drain = ["--drain"] if number == len(parts["s"]) - 1 else []
             flowc(work, "run", f"{name}.flow", "--workers", workers, *portions, *drain)
 
@@ -56,7 +84,7 @@ def seeded(flowc, seed, names):
     begun = time.monotonic()
     scale, tables = stream_data.of(seed)
     db = connect(**{name: naive(table) for name, table in tables.items()})
-    first, last = db.execute("SELECT min(epoch_us(ts)), max(epoch_us(ts)) FROM s").fetchone()
+    first, last = db.execute("SELECT min(epoch_us(ts)), max(epoch_us(ts)) FROM (FROM s UNION ALL FROM late_s)").fetchone()
     forms = {name: list(PROGRAMS[name](db, scale, first, last)) for name in names}
     programs = {name: text(scale, name, of) for name, of in forms.items()}
     rng = random.Random(-seed)
@@ -68,13 +96,13 @@ def seeded(flowc, seed, names):
     compared, rows, failed = 0, 0, []
     with tempfile.TemporaryDirectory() as directory:
         work = pathlib.Path(directory)
-        for number, (way, (parts, workers)) in enumerate(ways.items()):
+        for number, (parts, workers) in enumerate(ways.values()):
+            mark(db, scale, parts, number)
             execute(flowc, work / str(number), programs, parts, workers)
         for form in (form for of in forms.values() for form in of):
-            columns, expected = wanted(db, form)
-            rows += len(expected)
             for number, way in enumerate(ways):
-                compared += 1
+                columns, expected = wanted(db, form, number)
+                compared, rows = compared + 1, rows + len(expected)
                 found = delta(work / str(number) / "out" / form.name)
                 if not compare(f"{form.name}, seed {seed}, {way}", found, columns, expected):
                     print(f"  {form.text}")
