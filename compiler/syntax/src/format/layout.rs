@@ -139,7 +139,8 @@ impl<'a> Layout<'a> {
             | Rule::partition_clause
             | Rule::mode_merge
             | Rule::mode_scd2
-            | Rule::changes_clause => self.listed(pair),
+            | Rule::changes_clause
+            | Rule::per_clause => self.listed(pair),
             Rule::assignments
             | Rule::drop_names
             | Rule::renames
