@@ -7,6 +7,7 @@ mod malformed;
 mod quality;
 mod recovery;
 mod replay;
+mod time;
 
 use crate::connector::*;
 use crate::error::RunError;
