@@ -130,9 +130,9 @@ impl Checker<'_> {
             let instead = "a row that is late goes to `FLOW.late`; a longer `watermark` in the source waits for it";
             self.unsupported(codes::UNSUPPORTED_LATE, late.span, "`late` in an aggregate", instead);
         }
-        let input = flow.rows.clone();
         let window = aggregate.window.as_ref();
         let windowing = window.map(|window| self.windowing(flow, step, window));
+        let input = flow.rows.clone();
         let (keys, mut key_rows) = self.keys(&input, &aggregate.keys);
         let nonempty = window.is_some() || !aggregate.keys.is_empty();
         let mut nameless = key_rows.columns.len() < aggregate.keys.len();
@@ -173,8 +173,11 @@ impl Checker<'_> {
     /// The windows of the step. If they are wrong, which was reported, any others take their place: their columns are known all the same.
     fn windowing(&self, flow: &mut FlowBuilder, step: &Step, window: &ast::Window) -> Windowing {
         let input = flow.rows.clone();
-        let time = self.event_time_of(&input, window.span, "windows");
-        let whole = input.time.watermark.is_none() || input.kind != Kind::Append;
+        let time = self.event_time_of(&input, window.span, "windows need");
+        if time.is_none() {
+            flow.rows.time.assume();
+        }
+        let whole = flow.rows.time.watermark.is_none() || input.kind != Kind::Append;
         flow.can_be_late(step, whole);
         Windowing {
             window: self.window(window).unwrap_or(Window::Session { gap: 1 }),

@@ -16,14 +16,17 @@ use flowc_syntax::span::Span;
 impl Checker<'_> {
     /// `dedup by key, … within 10m`
     pub(super) fn dedup(&self, flow: &mut FlowBuilder, step: &Step, keys: &[Assignment], within: Option<&ast::Expr>) {
-        let before = flow.rows.clone();
+        let mut before = flow.rows.clone();
         let keys = match keys {
             [] => self.all_columns(&before, step.keyword),
             keys => self.key_values(&before, keys),
         };
         let bound = within.map(|within| {
-            let time = self.event_time_of(&before, within.span, "durations");
+            let time = self.event_time_of(&before, within.span, "`within` needs");
             let duration = self.within(within, "the duration of `dedup`");
+            if time.is_none() {
+                before.time.assume();
+            }
             let time = time.unwrap_or_else(|| super::steps::null_at(within.span));
             Bound { time, duration: duration.unwrap_or_default() }
         });

@@ -88,6 +88,13 @@ impl Clock {
         Clock { timeless: from.clone(), unmarked: from, ..Clock::default() }
     }
 
+    /// That of rows whose event time is missed, which was reported: nothing else about their time is said.
+    pub fn assume(&mut self) {
+        self.watermark.get_or_insert(0);
+        self.unmarked.clear();
+        self.timeless.clear();
+    }
+
     /// The column gets other values.
     pub fn overwrite(&mut self, column: &str) {
         self.event.take_if(|event| event.column() == column);

@@ -24,15 +24,15 @@ struct Matching {
 impl Checker<'_> {
     /// `join X as y on condition within 10m`
     pub(super) fn stream_join(&self, flow: &mut FlowBuilder, step: &Step, join: &Join, right: &Done) {
-        let left = flow.rows.clone();
+        let mut left = flow.rows.clone();
         let columns = own_columns(&right.rows, origin(step.span));
-        let right_rows = own_rows(&right.rows);
+        let mut right_rows = own_rows(&right.rows);
         let both = self.is_told_apart(flow, join).then(|| self.both(flow, join, &right_rows)).flatten();
         let Some(both) = both else {
             flow.give_up();
             return;
         };
-        let matching = self.matching(&left, &right_rows, join);
+        let matching = self.matching(&mut left, &mut right_rows, join);
         if join.on.is_none() && (matching.windows.is_none() || join.within.is_some()) && !both.open {
             self.no_condition(step, join);
         }
@@ -78,7 +78,7 @@ impl Checker<'_> {
     }
 
     /// How the time bounds the matches: by `within`, or else by windows where both sides have some.
-    fn matching(&self, left: &Rows, right: &Rows, join: &Join) -> Matching {
+    fn matching(&self, left: &mut Rows, right: &mut Rows, join: &Join) -> Matching {
         let window = |rows: &Rows| {
             let (start, end) = rows.time.window.as_ref()?;
             Some((rows.own(start)?.slot, rows.own(end)?.slot))
@@ -92,11 +92,15 @@ impl Checker<'_> {
         };
         let within = bound.map(|(duration, span)| {
             let null = || super::steps::null_at(span);
-            let ours = self.event_time_of(left, span, "both sides of the join");
+            let ours = self.event_time_of(left, span, "the left side of the join needs");
             let theirs = match ours.is_some() || left.open {
-                true => self.event_time_of(right, span, "both sides of the join"),
+                true => self.event_time_of(right, span, "the right side of the join needs"),
                 false => None,
             };
+            if ours.is_none() || theirs.is_none() {
+                left.time.assume();
+                right.time.assume();
+            }
             (Bound { time: ours.unwrap_or_else(null), duration }, theirs.unwrap_or_else(null))
         });
         Matching { within, windows }

@@ -38,7 +38,7 @@ impl Checker<'_> {
         let found = Diagnostic::error(
             codes::EVENT_TIME_NEEDED,
             span,
-            format!("{what} need an event time, and these rows have none"),
+            format!("{what} an event time, and these rows have none"),
         );
         let source = rows.time.timeless.iter().find(|(word, _)| *word == "source");
         let found = match (rows.time.lost, source, rows.time.timeless.first()) {

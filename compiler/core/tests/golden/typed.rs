@@ -1,7 +1,7 @@
 //! Programs without mistakes: the columns and types after each step, and the laws that the typed middle keeps.
 
 use crate::support::{case, cases, rendered, run};
-use flowc_core::checked::{Checked, CheckedFlow, Operation, Rows};
+use flowc_core::checked::{Checked, CheckedFlow, EventTime, Operation, Rows};
 use flowc_ir::verify::verify_program;
 use flowc_ir::{Program, Schema};
 use std::fmt::Write;
@@ -9,7 +9,11 @@ use std::fmt::Write;
 fn rows(out: &mut String, indent: &str, rows: &Rows) {
     let mut notes = vec![format!("{:?}", rows.kind)];
     notes.extend(rows.bounded.then(|| "bounded".to_string()));
-    notes.extend(rows.event_time.as_ref().map(|t| format!("event time {t}")));
+    notes.extend(rows.event_time.as_ref().map(|time| match time {
+        EventTime::Column(name) => format!("event time {name}"),
+        EventTime::WindowEnd(name) => format!("event time before {name}"),
+    }));
+    notes.extend(rows.window.as_ref().map(|(start, end)| format!("window {start} to {end}")));
     writeln!(out, "{indent}({})  [{}]", rows.schema, notes.join(", ")).expect("a string takes text");
 }
 
@@ -73,6 +77,7 @@ pub fn verify(name: &str, checked: &Checked) {
             Table(i) => checked.tables[i].spec.schema.clone(),
             Flow(i) => checked.flows[i].rows.schema.clone(),
             Rejected(i) => checked.flows[i].rejected[0].program.output_schema(),
+            Late(i) => checked.flows[i].late.as_ref().expect("a step").program.output_schema(),
         }
     };
     for source in &checked.sources {
@@ -94,7 +99,15 @@ pub fn verify(name: &str, checked: &Checked) {
                         assert_eq!(program.input, input(*from));
                     }
                 }
+                Operation::Join(join) => {
+                    lawful(name, &join.columns);
+                    assert_eq!(join.columns.input, input(join.right));
+                }
                 _ => {}
+            }
+            if let Some(late) = f.late.as_ref().filter(|late| f.steps[late.step] == *step) {
+                lawful(name, &late.program);
+                assert_eq!(late.program.input, before, "{name}: late rows are what comes to the step");
             }
             before = step.rows.schema.clone();
         }
