@@ -9,6 +9,7 @@ pub mod sort;
 pub mod stateful;
 pub mod transform;
 pub mod unique;
+pub mod window;
 
 use crate::batch::Batch;
 use crate::error::RunError;

@@ -61,6 +61,11 @@ impl Aggregate {
     }
 }
 
+/// Whether the result of a function depends on the order of the rows.
+pub(super) fn reads_places(function: F) -> bool {
+    matches!(function, F::First | F::Last | F::MinBy | F::MaxBy | F::CollectList | F::CollectSet)
+}
+
 /// The accumulator for a call over rows of `input`.
 pub(super) fn accumulator(call: &AggregateCall, input: &Schema) -> Result<Box<dyn Accumulator>, RunError> {
     use collections::{Distinct, Lists, Percentiles};
