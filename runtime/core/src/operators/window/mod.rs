@@ -3,8 +3,11 @@
 //! sources, of how watermarks come about, or of where anything is stored.
 
 mod cells;
+mod kept;
 mod open;
 mod out;
+mod sessions;
+mod stored;
 mod values;
 mod windows;
 
@@ -19,28 +22,28 @@ use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::Schema;
 use flowc_ir::graph;
-use open::{Closing, Open, Slicer, Table};
+use kept::{Gathered, Kept, Kind};
+use open::Slicer;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use values::{Arrived, Shape};
-use windows::Windows;
 
 /// The operator.
 #[derive(Debug)]
 pub(crate) struct WindowAggregate {
     shape: Arc<Shape>,
-    windows: Windows,
+    kind: Kind,
     surroundings: Surroundings,
-    /// A row is late whose last window ends by then.
+    /// A row is late when the last window that it belongs to ends by then.
     bound: Option<i64>,
     workers: Vec<Mutex<Worker>>,
-    kept: Mutex<Kept>,
+    kept: Mutex<Holding>,
 }
 
 /// What a worker has.
 #[derive(Debug)]
 struct Worker {
-    table: Option<Table>,
+    gathered: Option<Gathered>,
     held: Held,
     /// Late rows, by path and split; those of one come in order.
     late: Late,
@@ -50,8 +53,8 @@ type Late = BTreeMap<(u32, u32), SpillBuffer>;
 
 /// What is remembered, with the memory for it.
 #[derive(Debug)]
-struct Kept {
-    open: Open,
+struct Holding {
+    kept: Kept,
     held: Held,
 }
 
@@ -89,22 +92,16 @@ impl WindowAggregate {
         before: Before,
     ) -> Result<WindowAggregate, RunError> {
         let shape = Arc::new(Shape::new(spec, schemas));
-        let windows = Windows::new(&spec.window)?;
-        let open = match before {
-            Before::Nothing => Open::new(&shape)?,
-            Before::Stored(_) => return Err(internal("windows are not restored yet")),
-            Before::Memory(memory) => {
-                *memory.downcast::<Open>().map_err(|_| internal("windows got what another step remembers"))?
-            }
-        };
-        let bound = surroundings.watermark.max(open.closed);
-        let worker = || Worker { table: None, held: Held::new(surroundings.budget.clone()), late: Late::new() };
+        let kind = Kind::new(&spec.window)?;
+        let kept = Kept::restore(&shape, &kind, before)?;
+        let bound = surroundings.watermark.max(kept.closed());
+        let worker = || Worker { gathered: None, held: Held::new(surroundings.budget.clone()), late: Late::new() };
         let workers = (0..surroundings.workers.max(1)).map(|_| Mutex::new(worker())).collect();
         let mut held = Held::new(surroundings.budget.clone());
-        if !held.grow_to(open.bytes()) {
+        if !held.grow_to(kept.bytes()) {
             return Err(too_large(&spec.name, &surroundings.budget));
         }
-        Ok(WindowAggregate { shape, windows, surroundings, bound, workers, kept: Mutex::new(Kept { open, held }) })
+        Ok(WindowAggregate { shape, kind, surroundings, bound, workers, kept: Mutex::new(Holding { kept, held }) })
     }
 
     fn fits(&self, held: &mut Held, bytes: usize) -> Result<(), RunError> {
@@ -114,24 +111,42 @@ impl WindowAggregate {
     /// Which rows are taken and which are late; none: all are taken.
     fn sort(&self, data: &RecordBatch) -> Result<Option<Sorted>, RunError> {
         let (times, nulls) = (self.shape.times(data)?, data.column(self.shape.spec.time).nulls());
-        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-        let on_time = |last_end: Option<i64>| last_end.is_some_and(|end| self.bound.is_none_or(|bound| end > bound));
-        let mut slicer = Slicer::new(&self.windows);
-        if nulls.is_none() && !self.windows.leave_gaps() {
-            // What the earliest row belongs to closes first.
-            let Some(earliest) = times.iter().min() else { return Ok(None) };
-            if on_time(slicer.slice(*earliest).last_end) {
-                return Ok(None);
-            }
-        }
+        let timed = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
+        let earliest = match nulls.is_some_and(|nulls| nulls.null_count() > 0) {
+            true => None,
+            false => times.iter().min(),
+        };
+        let open = |end: i64| self.bound.is_none_or(|bound| end > bound);
         let mut sorted = Sorted { taken: vec![], late: vec![] };
-        for (row, time) in times.iter().enumerate() {
-            let last_end = slicer.slice(*time).last_end;
-            let timed = nulls.is_none_or(|nulls| nulls.is_valid(row));
-            if timed && on_time(last_end) {
-                sorted.taken.push(row as u32);
-            } else if !timed || last_end.is_some() {
-                sorted.late.push(row as u32);
+        match &self.kind {
+            Kind::Windows(windows) => {
+                let mut slicer = Slicer::new(windows);
+                // What the earliest row belongs to closes first.
+                let first = earliest.filter(|_| !windows.leave_gaps()).map(|earliest| slicer.slice(*earliest));
+                if first.is_some_and(|slice| slice.last_end.is_some_and(open)) {
+                    return Ok(None);
+                }
+                for (row, time) in times.iter().enumerate() {
+                    match slicer.slice(*time).last_end.filter(|_| timed(row)) {
+                        Some(end) if open(end) => sorted.taken.push(row as u32),
+                        // Between windows.
+                        None if timed(row) => {}
+                        _ => sorted.late.push(row as u32),
+                    }
+                }
+            }
+            Kind::Sessions(gap) => {
+                let open = |at: i64| open(at.saturating_add(*gap));
+                if earliest.is_some_and(|earliest| open(*earliest)) {
+                    return Ok(None);
+                }
+                let holding = lock(&self.kept);
+                let Kept::Sessions(sessions) = &holding.kept else { return Ok(None) };
+                let encoded = sessions.encode(&self.shape, data)?;
+                for (row, time) in times.iter().enumerate() {
+                    let taken = timed(row) && (open(*time) || sessions.takes_in(&encoded, row, *time, *gap));
+                    if taken { &mut sorted.taken } else { &mut sorted.late }.push(row as u32);
+                }
             }
         }
         Ok(Some(sorted))
@@ -168,73 +183,70 @@ impl WindowAggregate {
     /// Moves what the workers have to what is remembered; the late rows come back.
     fn gather(&self) -> Result<Late, RunError> {
         let mut all = Late::new();
-        let mut kept = lock(&self.kept);
-        let Kept { open, held } = &mut *kept;
+        let mut holding = lock(&self.kept);
+        let Holding { kept, held } = &mut *holding;
         for worker in &self.workers {
             let mut worker = lock(worker);
             all.append(&mut worker.late);
-            if let Some(table) = worker.table.take() {
-                open.merge(table)?;
+            if let Some(gathered) = worker.gathered.take() {
+                kept.merge(&self.shape, &self.kind, gathered)?;
                 worker.held = Held::new(self.surroundings.budget.clone());
-                self.fits(held, open.bytes())?;
+                self.fits(held, kept.bytes())?;
             }
         }
         Ok(all)
+    }
+
+    /// The next rows of what closes; at its end, it is forgotten.
+    fn next(&self, closing: &mut kept::Closing) -> Result<Option<RecordBatch>, Fault> {
+        let kept = &mut lock(&self.kept).kept;
+        let next = kept.next(&self.shape, &self.kind, closing, self.surroundings.batch_rows)?;
+        if next.is_none() {
+            kept.forget(&self.shape, &self.kind)?;
+        }
+        Ok(next)
     }
 }
 
 impl Stateful for WindowAggregate {
     fn push(&self, worker: usize, _input: usize, batch: Batch) -> Result<(), Fault> {
         let mut worker = lock(&self.workers[worker]);
-        let Worker { table, held, late } = &mut *worker;
+        let Worker { gathered, held, late } = &mut *worker;
         let Some(rows) = self.arrived(late, batch)? else { return Ok(()) };
-        let table = match table {
-            Some(table) => table,
-            none => none.insert(Table::new(&self.shape)?),
+        let gathered = match gathered {
+            Some(gathered) => gathered,
+            none => none.insert(Gathered::new(&self.shape, &self.kind)?),
         };
-        table.absorb(&self.shape, &self.windows, &rows)?;
-        Ok(self.fits(held, table.bytes())?)
+        gathered.absorb(&self.shape, &self.kind, &rows)?;
+        Ok(self.fits(held, gathered.bytes())?)
     }
 
     fn finish(&self, watermark: Option<i64>) -> Result<Emissions<'_>, Fault> {
         let late = self.gather()?;
-        let closing = match watermark {
-            Some(watermark) => lock(&self.kept).open.close(&self.windows, watermark),
-            None => vec![],
-        };
         let late = late.into_values().flat_map(drained).map(|batch| Ok(Emitted::Late(batch?)));
-        let mut closing = Closing::new(closing);
-        let rows = std::iter::from_fn(move || {
-            let mut kept = lock(&self.kept);
-            let next = closing.next(&self.shape, &self.windows, &kept.open, self.surroundings.batch_rows);
-            if let Ok(None) = next
-                && let Err(error) = kept.open.forget(&self.shape, &self.windows)
-            {
-                return Some(Err(error.into()));
-            }
-            next.map(|batch| batch.map(Emitted::Rows)).transpose()
+        // Without a time nothing closes.
+        let closing = watermark.map(|watermark| lock(&self.kept).kept.close(&self.kind, watermark)).transpose()?;
+        let rows = closing.into_iter().flat_map(move |mut closing| {
+            std::iter::from_fn(move || self.next(&mut closing).map(|rows| rows.map(Emitted::Rows)).transpose())
         });
         Ok(Box::new(late.chain(rows)))
     }
 
-    fn changes(&self, _whole: bool) -> Result<Changes, RunError> {
-        let mut kept = lock(&self.kept);
-        kept.open.forget(&self.shape, &self.windows)?;
-        Err(internal("windows are not stored yet"))
+    fn changes(&self, whole: bool) -> Result<Changes, RunError> {
+        lock(&self.kept).kept.changes(&self.shape, whole)
     }
 
     fn remembered(&self) -> Remembered {
-        let kept = lock(&self.kept);
-        let (windows, first_end, last_end) = kept.open.open(&self.windows);
-        let (entries, bytes) = (kept.open.live as u64, kept.open.bytes() as u64);
+        let kept = &mut lock(&self.kept).kept;
+        let (windows, first_end, last_end) = kept.open(&self.kind);
+        let (entries, bytes) = (kept.live() as u64, kept.bytes() as u64);
         Remembered { unit: "groups".into(), entries, bytes, windows, first_end, last_end }
     }
 
     fn into_memory(&self) -> Memory {
-        let empty = Open::new(&self.shape);
-        match empty {
-            Ok(empty) => Box::new(std::mem::replace(&mut lock(&self.kept).open, empty)),
-            // The next epoch's operator tells it.
+        match Kept::new(&self.shape, &self.kind) {
+            Ok(empty) => Box::new(std::mem::replace(&mut lock(&self.kept).kept, empty)),
+            // Nothing that the next epoch can take over; its operator says so.
             Err(_) => Box::new(()),
         }
     }

@@ -2,12 +2,15 @@
 //! nothing of sessions, of workers, or of where anything is stored.
 
 use super::out::{batch, in_order};
+use super::stored::{self, Segment, moments, notes, read_notes};
 use super::values::{Arrived, Shape, Values};
 use super::windows::{Bounds, Slice, Windows};
 use crate::error::RunError;
 use crate::operators::Fault;
-use crate::operators::aggregate::accumulator::{Pair, grow, room};
+use crate::operators::aggregate::accumulator::{Pair, grow, room, saved};
 use crate::operators::aggregate::index::KeyIndex;
+use crate::operators::stateful::{Changes, Stored};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeMap;
 
@@ -228,6 +231,49 @@ impl Open {
         }
         *self = compact;
         Ok(())
+    }
+}
+
+/// The columns that say which group a row is of, where groups are stored: the start of its slice.
+const OF: usize = 1;
+
+impl Open {
+    /// What is stored: all, or else the groups that have changed.
+    pub(super) fn changes(&mut self, shape: &Shape, whole: bool) -> Result<Changes, RunError> {
+        let changed = self.take_changed();
+        let whole = whole || changed.len() >= self.live;
+        let groups = if whole { self.all() } else { changed };
+        let index = &self.table.index;
+        let of = |groups: &[u32]| {
+            let slices = moments("slice", groups.iter().map(|group| index.tag(*group)));
+            Ok((vec![slices], index.columns(groups)?))
+        };
+        let segments = stored::segments(&self.table.values, &groups, of)?;
+        Ok(Changes { whole, notes: notes(shape, self.closed), segments })
+    }
+
+    /// What was stored.
+    pub(super) fn restore(shape: &Shape, windows: &Windows, stored: &Stored) -> Result<Open, RunError> {
+        let mut open = Open { closed: read_notes(shape, stored)?, ..Open::new(shape)? };
+        let needed = |slice: Slice| slice.last_end.is_some_and(|end| open.closed.is_none_or(|closed| end > closed));
+        // What a later batch says of a group holds.
+        for batch in stored.segments.iter().rev() {
+            let segment = Segment::new(shape, batch, OF)?;
+            let slices = saved::<TimestampMicrosecondType>(segment.of, 0)?.values();
+            let Table { index, values } = &mut open.table;
+            let (mut slicer, mut rows, mut groups) = (Slicer::new(windows), vec![], vec![]);
+            let encoded = index.encode(segment.keys, slices.len())?;
+            for (row, start) in slices.iter().enumerate() {
+                let next = index.len();
+                if needed(slicer.slice(*start)) && index.insert(&encoded, row, *start)? as usize == next {
+                    rows.push(row as u32);
+                    groups.push(next as u32);
+                }
+            }
+            segment.load(values, &rows, &groups, index.len())?;
+        }
+        open.enter(0);
+        Ok(open)
     }
 }
 

@@ -289,6 +289,7 @@ fn random_window() -> impl Strategy<Value = Window> {
         (1i64..12, align()).prop_map(|(size, align)| Window::Tumble { size, align }),
         (1i64..15, 1i64..9, align()).prop_map(|(size, slide, align)| Window::Hop { size, slide, align }),
         (1i64..5, 1i64..5, align()).prop_map(|(step, n, align)| Window::Cumulate { size: step * n, step, align }),
+        (1i64..5).prop_map(|gap| Window::Session { gap }),
     ]
 }
 
@@ -320,7 +321,7 @@ fn cut(run: &mut Run, rows: &[Row], epochs: usize, splits: usize, between: &[Bet
 }
 
 fn between() -> impl Strategy<Value = Vec<Between>> {
-    prop::collection::vec(prop_oneof![Just(Between::Memory)], 1..4)
+    prop::collection::vec(prop_oneof![Just(Between::Memory), Just(Between::Stored), Just(Between::Whole)], 1..4)
 }
 
 proptest! {
