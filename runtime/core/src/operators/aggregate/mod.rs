@@ -144,4 +144,6 @@ impl Blocking for Aggregate {
 }
 
 #[cfg(test)]
+mod saving;
+#[cfg(test)]
 mod tests;

@@ -253,4 +253,6 @@ impl Stateful for WindowAggregate {
 }
 
 #[cfg(test)]
+mod state_tests;
+#[cfg(test)]
 mod tests;

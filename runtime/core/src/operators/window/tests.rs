@@ -12,9 +12,9 @@ use flowc_ir::{DataType, Field, Origin, Type, Value};
 use proptest::prelude::*;
 
 /// Key, time, number, text, passes the filter.
-type Row = (Option<String>, Option<i64>, i64, Option<f64>, bool);
+pub(super) type Row = (Option<String>, Option<i64>, i64, Option<f64>, bool);
 
-fn row(key: &str, time: i64, n: i64) -> Row {
+pub(super) fn row(key: &str, time: i64, n: i64) -> Row {
     (Some(key.into()), Some(time), n, Some(n as f64), true)
 }
 
@@ -41,14 +41,14 @@ fn data(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(to_arrow_schema(&input()), columns).unwrap()
 }
 
-fn call(function: F, args: &[usize], filter: Option<usize>) -> AggregateCall {
+pub(super) fn call(function: F, args: &[usize], filter: Option<usize>) -> AggregateCall {
     let types: Vec<Type> = args.iter().map(|a| input().fields[*a].ty.clone()).collect();
     let ty = function.result_type(&types, false).unwrap();
     let constants = if function == F::Percentile { vec![Value::Double(0.5)] } else { vec![] };
     AggregateCall { function, args: args.to_vec(), constants, filter, ty, origin: Origin::default() }
 }
 
-fn calls() -> Vec<AggregateCall> {
+pub(super) fn calls() -> Vec<AggregateCall> {
     vec![
         call(F::Count, &[], None),
         call(F::Sum, &[2], Some(4)),
@@ -64,7 +64,7 @@ fn calls() -> Vec<AggregateCall> {
     ]
 }
 
-fn spec(window: Window, keys: &[usize], aggregates: Vec<AggregateCall>) -> graph::WindowAggregate {
+pub(super) fn spec(window: Window, keys: &[usize], aggregates: Vec<AggregateCall>) -> graph::WindowAggregate {
     let aggregate = graph::Aggregate { keys: keys.to_vec(), aggregates };
     graph::WindowAggregate { name: "w".into(), window, time: 1, aggregate, by_time: false }
 }
@@ -77,40 +77,42 @@ fn output(spec: &graph::WindowAggregate) -> Schema {
     Schema::new(fields)
 }
 
-fn tumble(size: i64) -> Window {
+pub(super) fn tumble(size: i64) -> Window {
     Window::Tumble { size, align: Alignment::default() }
 }
 
-fn hop(size: i64, slide: i64, offset: i64) -> Window {
+pub(super) fn hop(size: i64, slide: i64, offset: i64) -> Window {
     Window::Hop { size, slide, align: Alignment { offset, zone: None } }
 }
 
 /// How a run goes on in the next epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Between {
+pub(super) enum Between {
     Memory,
     Stored,
     Whole,
 }
 
 /// A run of several epochs.
-struct Run {
-    spec: graph::WindowAggregate,
+pub(super) struct Run {
+    pub(super) spec: graph::WindowAggregate,
     directory: tempfile::TempDir,
-    memory: usize,
-    workers: usize,
-    batch_rows: usize,
+    pub(super) memory: usize,
+    pub(super) workers: usize,
+    pub(super) batch_rows: usize,
     epoch: u64,
+    /// Of the watermark, behind the latest row, in [`cut`].
+    pub(super) delay: i64,
     watermark: Option<i64>,
-    before: Before,
-    stored: Stored,
-    rows: Vec<String>,
-    late: Vec<String>,
-    remembered: Remembered,
+    pub(super) before: Before,
+    pub(super) stored: Stored,
+    pub(super) rows: Vec<String>,
+    pub(super) late: Vec<String>,
+    pub(super) remembered: Remembered,
 }
 
 impl Run {
-    fn new(spec: graph::WindowAggregate) -> Run {
+    pub(super) fn new(spec: graph::WindowAggregate) -> Run {
         Run {
             spec,
             directory: tempfile::tempdir().unwrap(),
@@ -118,6 +120,7 @@ impl Run {
             workers: 1,
             batch_rows: 1000,
             epoch: 0,
+            delay: 6,
             watermark: None,
             before: Before::Nothing,
             stored: Stored::default(),
@@ -140,7 +143,12 @@ impl Run {
     }
 
     /// An epoch of splits of rows, after which the watermark is here; none: as it was.
-    fn epoch(&mut self, splits: &[&[Row]], watermark: Option<i64>, between: Between) -> Result<(), RunError> {
+    pub(super) fn epoch(
+        &mut self,
+        splits: &[&[Row]],
+        watermark: Option<i64>,
+        between: Between,
+    ) -> Result<(), RunError> {
         let failed = |fault: Fault| match fault {
             Fault::Run(error) | Fault::Rule(error) => *error,
             Fault::Row(row) => panic!("{row:?}"),
@@ -283,7 +291,7 @@ fn expected(window: &Window, keyed: bool, rows: &[Row]) -> Vec<String> {
     found.iter().map(line).collect()
 }
 
-fn random_window() -> impl Strategy<Value = Window> {
+pub(super) fn random_window() -> impl Strategy<Value = Window> {
     let align = || (-7i64..20).prop_map(|offset| Alignment { offset, zone: None });
     prop_oneof![
         (1i64..12, align()).prop_map(|(size, align)| Window::Tumble { size, align }),
@@ -294,7 +302,7 @@ fn random_window() -> impl Strategy<Value = Window> {
 }
 
 /// Rows whose times are disordered by less than 6.
-fn random_rows() -> impl Strategy<Value = Vec<Row>> {
+pub(super) fn random_rows() -> impl Strategy<Value = Vec<Row>> {
     let key = prop_oneof![Just(None), "[ab]{1,2}".prop_map(Some)];
     let row = (key, prop::option::weighted(0.95, 0i64..6), -3i64..4, prop::option::of(-4i32..5), any::<bool>());
     (prop::collection::vec((row, 0i64..4), 0..60), -50i64..50).prop_map(|(rows, mut base)| {
@@ -306,21 +314,20 @@ fn random_rows() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
-/// Runs the rows cut into epochs and splits; those after which rows were closed.
-#[allow(clippy::too_many_arguments)]
-fn cut(run: &mut Run, rows: &[Row], epochs: usize, splits: usize, between: &[Between]) {
+/// Runs the rows cut into epochs and splits, and closes all at the end.
+pub(super) fn cut(run: &mut Run, rows: &[Row], epochs: usize, splits: usize, between: &[Between]) {
     let parts: Vec<&[Row]> = rows.chunks(rows.len().div_ceil(epochs).max(1)).collect();
     let mut latest = None;
     for (i, part) in parts.iter().enumerate() {
         latest = latest.max(part.iter().filter_map(|r| r.1).max());
-        let watermark = latest.map(|latest: i64| latest - 6);
+        let watermark = latest.map(|latest: i64| latest - run.delay);
         let splits: Vec<&[Row]> = part.chunks(part.len().div_ceil(splits).max(1)).collect();
         run.epoch(&splits, watermark, between[i % between.len()]).unwrap();
     }
     run.epoch(&[], Some(i64::MAX), between[0]).unwrap();
 }
 
-fn between() -> impl Strategy<Value = Vec<Between>> {
+pub(super) fn between() -> impl Strategy<Value = Vec<Between>> {
     prop::collection::vec(prop_oneof![Just(Between::Memory), Just(Between::Stored), Just(Between::Whole)], 1..4)
 }
 
@@ -345,7 +352,7 @@ proptest! {
     }
 }
 
-fn counting(window: Window) -> Run {
+pub(super) fn counting(window: Window) -> Run {
     Run::new(spec(window, &[0], vec![call(F::Count, &[], None), call(F::First, &[2], None)]))
 }
 
