@@ -108,6 +108,16 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
     hash ^ hash >> 32
 }
 
+/// Hashes words for the tables in memory; the same in every process.
+pub(crate) fn hash_words(words: &[u64]) -> u64 {
+    let mut hash = (words.len() as u64).wrapping_mul(SEED);
+    for word in words {
+        hash = fold(hash ^ word, SEED).wrapping_add(*word);
+    }
+    hash = fold(hash, 0xD6E8_FEB8_6659_FD93);
+    hash ^ hash >> 32
+}
+
 /// Byte strings one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Bytes {

@@ -10,6 +10,7 @@ pub mod stateful;
 pub mod transform;
 pub mod unique;
 pub mod watermark;
+pub mod window;
 
 use crate::batch::Batch;
 use crate::error::RunError;
