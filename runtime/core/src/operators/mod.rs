@@ -3,6 +3,8 @@
 pub mod aggregate;
 pub mod expect;
 pub mod explode;
+pub(crate) mod join;
+mod kept;
 pub mod limit;
 pub mod lookup;
 pub mod sort;
