@@ -2,7 +2,7 @@
 //! right rows as they are read, then what is over is let go. What comes out is made a batch at a time.
 
 use super::super::Fault;
-use super::super::kept::{Horizon, NO_KEY, Place, account, no_nulls, split_late, taken};
+use super::super::kept::{Horizon, NO_KEY, Place, account, drained, no_nulls, parts, split_late, taken};
 use super::super::stateful::Emitted;
 use super::probe::Probe;
 use super::{Join, Kept, LEFT, RIGHT, Work};
@@ -52,15 +52,9 @@ impl<'a> Run<'a> {
         left: BTreeMap<(u32, u32), SpillBuffer>,
         right: BTreeMap<(u32, u32), Vec<RecordBatch>>,
     ) -> Run<'a> {
-        let left = left.into_values().flat_map(|buffer| {
-            let (drained, failed) = match buffer.drain() {
-                Ok(drained) => (Some(drained), None),
-                Err(error) => (None, Some(Err(error))),
-            };
-            drained.into_iter().flatten().chain(failed)
-        });
+        let left = drained(left.into_values());
         let (horizon, on_time) = (join.shape.horizon(watermark), join.on_time(&join.work().memory));
-        let (left, phase, out) = (Box::new(left), Phase::Index, VecDeque::new());
+        let (phase, out) = (Phase::Index, VecDeque::new());
         Run { join, watermark, horizon, on_time, left, right, phase, out }
     }
 
@@ -195,10 +189,7 @@ impl<'a> Run<'a> {
     fn probe_left(&mut self, work: &mut Work, batch: RecordBatch) -> Result<Option<Probe>, Fault> {
         let (batch, late) = self.separate(LEFT, batch)?;
         if let Some(late) = late {
-            let batch_rows = self.join.surroundings.batch_rows.max(1);
-            let parts = (0..late.num_rows()).step_by(batch_rows);
-            let part = |start: usize| late.slice(start, batch_rows.min(late.num_rows() - start));
-            self.out.extend(parts.map(part).map(Emitted::Late));
+            self.out.extend(parts(late, self.join.surroundings.batch_rows).map(Emitted::Late));
         }
         if batch.num_rows() == 0 {
             return Ok(None);

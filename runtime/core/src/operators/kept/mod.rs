@@ -11,7 +11,7 @@ pub(super) use rows::{KeptRows, Place, taken};
 
 use super::{Fault, internal};
 use crate::error::RunError;
-use crate::spill::{Budget, Held};
+use crate::spill::{Budget, Held, SpillBuffer};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMicrosecondArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::filter_record_batch;
@@ -79,6 +79,25 @@ pub(super) fn split_late(
     let on_time = filter_record_batch(&batch, &arrow::compute::not(&late)?)?;
     let late = filter_record_batch(&batch, &late)?;
     Ok((on_time, Some(late)))
+}
+
+/// A batch in parts of at most so many rows.
+pub(super) fn parts(batch: RecordBatch, most: usize) -> impl Iterator<Item = RecordBatch> {
+    let most = most.max(1);
+    (0..batch.num_rows()).step_by(most).map(move |start| batch.slice(start, most.min(batch.num_rows() - start)))
+}
+
+/// The batches of buffers, one buffer after the other.
+pub(super) fn drained(
+    buffers: impl Iterator<Item = SpillBuffer> + Send + 'static,
+) -> Box<dyn Iterator<Item = Result<RecordBatch, RunError>> + Send> {
+    Box::new(buffers.flat_map(|buffer| {
+        let (drained, failed) = match buffer.drain() {
+            Ok(drained) => (Some(drained), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        drained.into_iter().flatten().chain(failed)
+    }))
 }
 
 /// Which rows have no null among these columns; none: all.
