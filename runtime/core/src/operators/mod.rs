@@ -10,6 +10,7 @@ pub mod limit;
 pub mod lookup;
 pub mod sort;
 pub mod stateful;
+pub(crate) mod top;
 pub mod transform;
 pub mod unique;
 

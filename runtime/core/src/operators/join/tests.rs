@@ -305,7 +305,7 @@ fn epochs() -> impl Strategy<Value = Vec<Epoch>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn however_rows_are_cut(
