@@ -42,7 +42,8 @@ pub(crate) fn normalize(array: &ArrayRef) -> ArrayRef {
     }
 }
 
-fn has_floats(data: &DataType) -> bool {
+/// Whether values of this type hold floats, whose equality is not that of their bits.
+pub(crate) fn has_floats(data: &DataType) -> bool {
     match data {
         DataType::Float32 | DataType::Float64 => true,
         DataType::List(item) | DataType::Map(item, _) => has_floats(item.data_type()),
