@@ -124,10 +124,9 @@ fn expected(spec: &graph::StreamJoin, epochs: &[Epoch]) -> Vec<Came> {
             (JoinKind::Semi, Some(e)) => came[e].rows.push(l.1.clone()),
             (JoinKind::Anti | JoinKind::Left | JoinKind::Full, None) => {
                 let right = if spec.kind == JoinKind::Anti { vec![] } else { nulls() };
-                came.iter_mut()
-                    .nth(gone(l).unwrap_or(usize::MAX))
-                    .into_iter()
-                    .for_each(|c| c.rows.push([l.1.clone(), right.clone()].concat()));
+                if let Some(e) = gone(l) {
+                    came[e].rows.push([l.1.clone(), right].concat());
+                }
             }
             (JoinKind::Semi | JoinKind::Anti, _) => {}
             _ => found.iter().for_each(|r| came[r.0.max(l.0)].rows.push([l.1.clone(), r.1.clone()].concat())),
@@ -135,8 +134,9 @@ fn expected(spec: &graph::StreamJoin, epochs: &[Epoch]) -> Vec<Came> {
     }
     if matches!(spec.kind, JoinKind::Right | JoinKind::Full) {
         for r in sides[RIGHT].iter().filter(|r| !sides[LEFT].iter().any(|l| matches(spec, l.1, r.1) && meet(l, r))) {
-            let row = [nulls(), r.1.clone()].concat();
-            came.iter_mut().nth(gone(r).unwrap_or(usize::MAX)).into_iter().for_each(|c| c.rows.push(row.clone()));
+            if let Some(e) = gone(r) {
+                came[e].rows.push([nulls(), r.1.clone()].concat());
+            }
         }
     }
     came
