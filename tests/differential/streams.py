@@ -24,8 +24,9 @@ SHORT = 1
 
 def sources(scale, name):
     late = "late_" if name == "late" else ""
-    clauses = f" {{\n    event_time ts\n    watermark {scale(SHORT if late else stream_data.DELAY)}\n}}" if name != "whole" else ""
-    return "".join(f'source {table} = delta("{late}{table}"){clauses}\n' for table in ("sr" if late else "sru"))
+    watermark = "" if name == "whole" else f"    watermark {scale(SHORT if late else stream_data.DELAY)}\n"
+    tables = {"windows": "s", "late": "sr", "whole": "sr"}.get(name, "sru")
+    return "".join(f'source {t} = delta("{late}{t}") {{\n    event_time ts\n{watermark}}}\n' for t in tables)
 
 
 def text(scale, name, forms):
