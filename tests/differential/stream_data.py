@@ -92,11 +92,11 @@ def cut(rng, table, runs):
 
 
 def files(rng, table):
-    ends = list(range(0, table.num_rows, rng.choice([60, 100, 200]))) + [table.num_rows]
+    ends = list(range(0, table.num_rows, rng.choice([60, 120, 300]))) + [table.num_rows]
     return [table.slice(a, b - a) for a, b in zip(ends, ends[1:])]
 
 
-def of(seed, rows=1500):
+def of(seed, rows=900):
     """A seed's scale, and its streams s, r and u; of two others much is late."""
     rng = random.Random(seed)
     scale = SCALES[seed % len(SCALES)]
