@@ -266,10 +266,12 @@ async fn a_source_that_is_idle_holds_nothing_back() {
     let running = tokio::spawn(async move { run(&executable, Arc::new(memory), options, Arc::new(Unobserved)).await });
     // The row at 3 matches; only without the other source the row at 9 is known to have no match.
     while outside.target("out").rows.is_empty() {
+        assert!(!running.is_finished(), "the run ended");
         tokio::task::yield_now().await;
     }
     add(&outside, &(vec![(9, None), (200, None)], vec![]));
     while outside.target("out").rows.len() < 2 {
+        assert!(!running.is_finished(), "the run ended");
         tokio::task::yield_now().await;
     }
     cancel.cancel();
