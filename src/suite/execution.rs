@@ -175,7 +175,7 @@ pub fn run(
                 GivenKind::Source => memory.add_rows(&given.name, rows),
                 GivenKind::Malformed => memory.add_malformed(&given.name, rows),
                 GivenKind::Table => {
-                    memory.set_table(&given.name, rows);
+                    memory.set_table(&given.name, rows, phase.now);
                     Ok(())
                 }
             };

@@ -432,6 +432,10 @@ pub struct Lookup {
     pub table: TableId,
     /// How rows are matched.
     pub kind: LookupKind,
+    /// The position, in the stream, of a timestamp: a row is looked up in the newest version of the table that was committed at or before it. Where it is null,
+    /// or before the first version, the table has no rows. None: every row is looked up in the version that the epoch pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<usize>,
     /// Run over the table's rows when the snapshot is loaded: filters it and computes key columns. Its output columns are "the table's" here.
     pub prepare: Program,
     /// The stream's key columns; empty: every row of the table is a candidate. Null keys match nothing.

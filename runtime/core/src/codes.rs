@@ -4,6 +4,9 @@
 /// A source or table is not what the program was last checked against. Reported by whoever compiles the program, before a run begins.
 pub const CHANGED_SINCE_CHECKED: &str = "R0231";
 
+/// A row is looked up in a version of a table that can no longer be read. Connectors report it, too, where they find out when they read it.
+pub const VERSION_GONE: &str = "R0118";
+
 /// All codes with their titles.
 pub const ALL: &[(&str, &str)] = &[
     ("R0101", "a result does not fit its type"),
@@ -23,6 +26,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0115", "what a rule with `unique` remembers does not fit in memory"),
     ("R0116", "what a windowed aggregate remembers does not fit in memory"),
     ("R0117", "what a join of streams, `dedup` or `top` remembers does not fit in memory"),
+    (VERSION_GONE, "a row needs a version of a table that is gone"),
     ("R0201", "the connector cannot be used in this way"),
     ("R0202", "a file changed after it was read"),
     ("R0203", "a column of a file does not have the type that was promised"),

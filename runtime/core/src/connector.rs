@@ -93,13 +93,39 @@ pub trait Source: Send + Sync + fmt::Debug {
     }
 }
 
+/// A version of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableVersion {
+    /// What to read; also where columns of the table were others then, see [`LookupTable::history`].
+    pub position: Position,
+    /// When it was committed: microseconds since 1970-01-01T00:00:00Z.
+    pub committed: i64,
+    /// For people: `version 3`.
+    pub text: String,
+}
+
+/// The versions of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct History {
+    /// Those that can be read, oldest first; their times do not fall.
+    pub versions: Vec<TableVersion>,
+    /// Why there is nothing to read of the time before the first of them, and what to do. None: the table was not there yet.
+    pub gone: Option<String>,
+}
+
 /// A table that rows are looked up in, or that is scanned.
 #[async_trait]
 pub trait LookupTable: Send + Sync + fmt::Debug {
     /// The version to pin for an epoch that starts now (the declared one, or the newest); recorded with the epoch.
     async fn pin(&self) -> Result<Position, RunError>;
 
-    /// The splits of the pinned version.
+    /// The versions up to a pinned one, for rows that are looked up as of their time. The same pin gives the same versions and times, as long as they can be
+    /// read. Columns that a version lacks are null in it. Fails where the connector keeps no versions.
+    async fn history(&self, _pin: &Position) -> Result<History, RunError> {
+        Err(crate::operators::internal("this table has no history"))
+    }
+
+    /// The splits of a version: the pinned one, or one of [`LookupTable::history`].
     async fn splits(&self, version: &Position) -> Result<Vec<Split>, RunError>;
 
     /// Reads a split in batches of at most `batch_rows` rows.

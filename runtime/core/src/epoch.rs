@@ -11,7 +11,6 @@ use crate::operators::expect::Expect;
 use crate::operators::explode::Explode;
 use crate::operators::join::Join;
 use crate::operators::limit::Limit;
-use crate::operators::lookup::Lookup;
 use crate::operators::sort::Sort;
 use crate::operators::stateful::{Before, Emitted, Memory, Stateful, Surroundings};
 use crate::operators::top::Top;
@@ -24,14 +23,14 @@ use crate::quality::Judgement;
 use crate::report::{Observer, Progress, SinkReport, SourceProgress, SourceReport};
 use crate::resequence::Resequencer;
 use crate::run::{RunOptions, application};
-use crate::spill::{Budget, Held, batch_bytes};
+use crate::spill::Budget;
 use crate::state::operators::Saving;
 use crate::state::{EpochRecord, OperatorState};
 use arrow::array::Int64Array;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::EvalContext;
-use flowc_ir::graph::{Operator, TableId, malformed_schema};
+use flowc_ir::graph::{Operator, malformed_schema};
 use flowc_ir::plan::{Executable, KernelSlot};
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -272,20 +271,7 @@ impl EpochRun {
                 let slot = KernelSlot::Transform(id);
                 Station::Stateless(Box::new(Transform { slot, kernel: self.kernel(slot)?, context }))
             }
-            Operator::Lookup(spec) => {
-                let (rows, mut held) = self.table_rows(spec.table, record, budget).await?;
-                let prepare = KernelSlot::Prepare(id);
-                let residual = spec.residual.is_some().then(|| self.kernel(KernelSlot::Residual(id))).transpose()?;
-                let schema = to_arrow_schema(&node.schema);
-                let kernels = (self.kernel(prepare)?, residual);
-                let lookup = Lookup::build(id, spec, &rows, kernels, context, (schema, batch_rows));
-                let mut lookup = lookup.map_err(|fault| self.halt(fault, "the table", context))?;
-                if !held.grow_to(lookup.bytes()) {
-                    return Err(self.too_large(spec.table).into());
-                }
-                lookup.hold(held);
-                Station::Stateless(Box::new(lookup))
-            }
+            Operator::Lookup(spec) => self.lookup(node, id, spec, record, context).await?,
             Operator::Watermark(spec) => {
                 let name = operator_name(&node.operator).unwrap_or_default();
                 let before = self.remembered.get(&name);
@@ -353,49 +339,10 @@ impl EpochRun {
         })
     }
 
-    fn kernel(&self, slot: KernelSlot) -> Result<Arc<dyn flowc_ir::eval::Kernel>, RunError> {
+    /// The kernel of a program of the plan.
+    pub(crate) fn kernel(&self, slot: KernelSlot) -> Result<Arc<dyn flowc_ir::eval::Kernel>, RunError> {
         let found = self.executable.kernels.get(&slot).cloned();
         found.ok_or_else(|| internal(format!("no kernel for {slot:?}")))
-    }
-
-    /// All rows of a table's pinned snapshot.
-    async fn table_rows(
-        &self,
-        id: TableId,
-        record: &EpochRecord,
-        budget: &Budget,
-    ) -> Result<(Vec<RecordBatch>, Held), Halt> {
-        let spec = &self.executable.plan.tables[id.0 as usize];
-        let table = &self.world.tables[id.0 as usize];
-        let at = |e| located(e, spec.origin);
-        let Some(pin) = record.tables.get(&spec.name) else {
-            let text = format!("epoch {} was planned without the table `{}`", record.epoch, spec.name);
-            let help =
-                "the program changed while an epoch was unfinished: run the old one once more, or --full-refresh";
-            return Err(RunError::data("R0407", text).help(help).at(spec.origin).into());
-        };
-        let (mut rows, mut held) = (vec![], Held::new(budget.clone()));
-        for split in table.splits(pin).await.map_err(at)? {
-            let mut stream = table.read(&split, self.options.batch_rows).await.map_err(at)?;
-            while let Some(batch) = self.interruptible(stream.next()).await? {
-                let batch = batch.map_err(at)?;
-                if !held.grow_to(held.bytes() + batch_bytes(&batch)) {
-                    return Err(self.too_large(id).into());
-                }
-                rows.push(batch);
-            }
-        }
-        Ok((rows, held))
-    }
-
-    fn too_large(&self, table: TableId) -> RunError {
-        let spec = &self.executable.plan.tables[table.0 as usize];
-        let mib = self.options.memory >> 20;
-        let text =
-            format!("the table `{}` that rows are looked up in does not fit the {mib} MiB of --memory", spec.name);
-        RunError::data("R0111", text)
-            .help("nothing was committed; raise --memory, or look up in a smaller table")
-            .at(spec.origin)
     }
 
     async fn interruptible<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
@@ -675,19 +622,23 @@ impl EpochRun {
     ) -> Result<(), Halt> {
         match flow.push(cursor, node, 0, batch.clone()).await {
             Ok(()) => Ok(()),
-            Err(fault) => Err(self.halt(flow.first_failure(node, batch, fault), what, context)),
+            Err(fault) => Err(self.halt(flow.first_failure(node, batch, fault).await, what, context)),
         }
     }
 
     /// The error of a fault. Compiled kernels do not explain failures: the interpreter evaluates the row again.
-    fn halt(&self, fault: Fault, what: &str, context: EvalContext) -> Halt {
+    pub(crate) fn halt(&self, fault: Fault, what: &str, context: EvalContext) -> Halt {
         match fault {
             Fault::Run(error) => Halt::Error(error),
+            Fault::Cancelled => Halt::Cancelled,
             Fault::Rule(error) => {
                 let help = error.help.clone().unwrap_or_default();
                 Halt::Error(Box::new(error.help(format!("the row comes from {what}\n{help}"))))
             }
-            Fault::Row(fault) => Halt::Error(Box::new(self.describe(*fault, what, context))),
+            Fault::Row(fault) => {
+                let what = if matches!(fault.slot, KernelSlot::Prepare(_)) { "the table" } else { what };
+                Halt::Error(Box::new(self.describe(*fault, what, context)))
+            }
         }
     }
 

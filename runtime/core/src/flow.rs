@@ -5,6 +5,7 @@ use crate::batch::{Batch, Order};
 use crate::connector::{Committed, SinkEpoch, SinkWriter, Written, has_schema};
 use crate::error::RunError;
 use crate::operators::expect::Expect;
+use crate::operators::lookup::as_of::AsOf;
 use crate::operators::stateful::Stateful;
 use crate::operators::watermark::Watermark;
 use crate::operators::{Blocking, Fault, Stateless};
@@ -29,6 +30,8 @@ pub(crate) enum Station {
     Union,
     /// See [`Stateless`].
     Stateless(Box<dyn Stateless>),
+    /// Rows are looked up in versions of a table that are loaded meanwhile.
+    AsOf(Box<AsOf>),
     /// Rows go through it unchanged.
     Expect(Expect, EvalContext),
     /// Rows go through it unchanged.
@@ -182,6 +185,17 @@ impl Flow {
                             }
                         }
                     }
+                    Station::AsOf(lookup) => {
+                        let mut rows = lookup.date(data)?;
+                        while let Some(part) = lookup.next(&mut rows).await? {
+                            for out in part.outputs {
+                                let out = out?;
+                                if out.num_rows() > 0 {
+                                    self.push(cursor, reader, path, out).await?;
+                                }
+                            }
+                        }
+                    }
                     Station::Expect(expect, context) => {
                         expect.check(&data, context)?;
                         let batch = cursor.stamp(path, data);
@@ -206,52 +220,57 @@ impl Flow {
     }
 
     /// The first failure of these rows on their way through stateless operators; nothing reaches blocking operators or sinks.
-    pub(crate) fn probe(&self, node: usize, data: &RecordBatch) -> Option<Fault> {
+    pub(crate) fn probe<'a>(&'a self, node: usize, data: &'a RecordBatch) -> BoxFuture<'a, Option<Fault>> {
+        async move { self.pass(node, data).await.err() }.boxed()
+    }
+
+    async fn pass(&self, node: usize, data: &RecordBatch) -> Result<(), Fault> {
+        let on = |reader: usize, out: Result<RecordBatch, Fault>| async move {
+            let out = out?;
+            match out.num_rows() {
+                0 => Ok(()),
+                _ => self.probe(reader, &out).await.map_or(Ok(()), Err),
+            }
+        };
         for &(reader, _) in &self.readers[node] {
             match &self.stations[reader] {
-                Station::Union | Station::Watermark(_) => {
-                    if let Some(fault) = self.probe(reader, data) {
-                        return Some(fault);
-                    }
-                }
+                Station::Union | Station::Watermark(_) => on(reader, Ok(data.clone())).await?,
                 Station::Expect(expect, context) => {
-                    let fault = expect.check(data, context).err().or_else(|| self.probe(reader, data));
-                    if fault.is_some() {
-                        return fault;
-                    }
+                    expect.check(data, context)?;
+                    on(reader, Ok(data.clone())).await?;
                 }
                 Station::Stateless(operator) => {
                     for out in operator.process(data.clone()) {
-                        match out {
-                            Ok(out) if out.num_rows() == 0 => {}
-                            Ok(out) => {
-                                if let Some(fault) = self.probe(reader, &out) {
-                                    return Some(fault);
-                                }
-                            }
-                            Err(fault) => return Some(fault),
+                        on(reader, out).await?;
+                    }
+                }
+                Station::AsOf(lookup) => {
+                    let mut rows = lookup.date(data.clone())?;
+                    while let Some(part) = lookup.next(&mut rows).await? {
+                        for out in part.outputs {
+                            on(reader, out).await?;
                         }
                     }
                 }
                 _ => {}
             }
         }
-        None
+        Ok(())
     }
 
     /// Of a batch that failed somewhere behind `node`, the failure of its first failing row, so that it does not depend on how rows are cut into batches nor
     /// on the order of branches.
-    pub(crate) fn first_failure(&self, node: usize, mut data: RecordBatch, fault: Fault) -> Fault {
-        if matches!(fault, Fault::Run(_)) {
+    pub(crate) async fn first_failure(&self, node: usize, mut data: RecordBatch, fault: Fault) -> Fault {
+        if matches!(fault, Fault::Run(_) | Fault::Cancelled) {
             return fault;
         }
         while data.num_rows() > 1 {
             let half = data.num_rows() / 2;
             let first = data.slice(0, half);
-            let fails = self.probe(node, &first).is_some();
+            let fails = self.probe(node, &first).await.is_some();
             data = if fails { first } else { data.slice(half, data.num_rows() - half) };
         }
-        self.probe(node, &data).unwrap_or(fault)
+        self.probe(node, &data).await.unwrap_or(fault)
     }
 
     /// Debug builds check what every operator yields.

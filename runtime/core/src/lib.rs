@@ -25,6 +25,7 @@ mod resequence;
 mod run;
 mod spill;
 pub mod state;
+mod tables;
 #[cfg(test)]
 mod testing;
 pub mod text;

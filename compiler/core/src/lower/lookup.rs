@@ -126,7 +126,8 @@ pub(super) fn lower(
     schema.fields.extend(joined);
     let residual = residual(parts.residual, &stream, &widened, &prepare.output_schema());
     let (stream_keys, table_keys) = (parts.stream_keys, parts.table_keys);
-    let operator = Operator::Lookup(Lookup { table: id, kind, prepare, stream_keys, table_keys, residual, output });
+    let operator =
+        Operator::Lookup(Lookup { table: id, kind, as_of: None, prepare, stream_keys, table_keys, residual, output });
     let found = l.add(node(operator, vec![reads], schema.clone(), &step.rows, whole, label, step.origin));
     if reads == before || widened.len() == stream.len() {
         return found;
@@ -169,6 +170,7 @@ pub(super) fn mark(
     let operator = Operator::Lookup(Lookup {
         table: id,
         kind: LookupKind::Mark,
+        as_of: None,
         prepare,
         stream_keys: vec![key],
         table_keys: vec![0],

@@ -225,6 +225,7 @@ fn lookup(r: &mut Reader<'_>, table: TableId) -> Parsed<Lookup> {
         "mark" => LookupKind::Mark,
         other => return r.fail(format!("`{other}` is no kind of lookup")),
     };
+    let as_of = if r.eat_word("as_of") { Some(r.number()?) } else { None };
     r.expect_word("keys")?;
     let stream_keys = numbers(r)?;
     r.expect("==")?;
@@ -234,7 +235,7 @@ fn lookup(r: &mut Reader<'_>, table: TableId) -> Parsed<Lookup> {
     r.expect_word("prepare")?;
     let prepare = program(r, None)?;
     let residual = if r.eat_word("residual") { Some(program(r, None)?) } else { None };
-    Ok(Lookup { table, kind, prepare, stream_keys, table_keys, residual, output })
+    Ok(Lookup { table, kind, as_of, prepare, stream_keys, table_keys, residual, output })
 }
 
 fn aggregate(r: &mut Reader<'_>) -> Parsed<Aggregate> {

@@ -210,7 +210,8 @@ fn lookup(p: &mut Printer, lookup: &Lookup) {
         LookupKind::Mark => "mark",
     };
     let (ours, theirs) = (numbers(&lookup.stream_keys), numbers(&lookup.table_keys));
-    p.push(format!("{kind} keys {ours} == {theirs} output {}", numbers(&lookup.output)));
+    let as_of = lookup.as_of.map_or(String::new(), |time| format!(" as_of {time}"));
+    p.push(format!("{kind}{as_of} keys {ours} == {theirs} output {}", numbers(&lookup.output)));
     p.line(2);
     p.push("prepare ");
     p.program(&lookup.prepare, Some(&lookup.prepare.input), 2);

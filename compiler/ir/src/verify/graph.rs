@@ -187,6 +187,13 @@ fn lookup(f: &mut Findings, plan: &Plan, lookup: &Lookup, stream: &Schema, out: 
         expr::program(f, &lookup.prepare);
         agree(f, "input", &lookup.prepare.input, &table.schema);
     });
+    if let Some(time) = lookup.as_of {
+        event_time(f, stream, time);
+        f.check(Law::Reference, table.version.is_none(), || {
+            format!("`{}` is pinned to a version: it has no history", table.name)
+        });
+        f.check(Law::KeyType, lookup.kind != LookupKind::Mark, || "a mark lookup is never as of a time".into());
+    }
     let (ours, theirs) = (lookup.stream_keys.len(), lookup.table_keys.len());
     f.check(Law::KeyType, ours == theirs, || format!("{ours} keys of the stream, {theirs} of the table"));
     for (a, b) in lookup.stream_keys.iter().zip(&lookup.table_keys) {

@@ -24,12 +24,12 @@
 //! - *Order*: a node's inputs come before it, and there are as many as its operator takes.
 //! - *Reference*: sources, tables and sinks that nodes speak of exist; malformed records are those of a source that keeps them; late rows are those of an
 //!   operator that has some; every sink has exactly
-//!   one node, and it is fed by the node that the sink names.
+//!   one node, and it is fed by the node that the sink names; a lookup as of a time is one in a table that is not pinned to a version.
 //! - *Position*: columns that operators refer to exist.
 //! - *SchemaAgreement*: what a node expects is what its inputs yield, and its schema is what its operator makes of them (comments aside); what is
 //!   read of a source is among what its records are judged by.
-//! - *KeyType*: keys of a lookup have equal types on both sides; keys of any kind can be compared.
-//! - *Window*: event times are timestamps, durations are not negative, and there is an event time where there is a duration; windows have a length.
+//! - *KeyType*: keys of a lookup have equal types on both sides; keys of any kind can be compared; a mark lookup is not as of a time.
+//! - *Window*: event times, and the times of versions, are timestamps, durations are not negative, and there is an event time where there is a duration; windows have a length.
 //! - *Bounded*: aggregation, sort, limit, and what bounds its state by neither window nor duration have bounded input; a table's rows are bounded; a sink that replaces is computed whole.
 //! - *Predicate*: a predicate or residual reads the columns it is for and yields one boolean; a source that keeps malformed records has none.
 //! - *AggregateType*: an aggregate's type is what its function yields for its operands.

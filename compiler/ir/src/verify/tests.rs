@@ -5,7 +5,7 @@ use crate::aggregates::AggregateFunction;
 use crate::expr::{CastFailure, Expr, ExprKind, LocalId, Origin, Output, Program, ProgramStep};
 use crate::functions::{find, resolve};
 use crate::graph::*;
-use crate::plan::{Connector, Plan, SinkMode, SinkSpec, SourceSpec, TableSpec};
+use crate::plan::{Connector, Plan, SinkMode, SinkSpec, SourceSpec, TableSpec, VersionSpec};
 use crate::types::{DataType, Field, Schema, Type};
 use crate::value::Value;
 use std::collections::BTreeSet;
@@ -165,6 +165,7 @@ pub(crate) fn plan() -> Plan {
     let lookup = Lookup {
         table: TableId(0),
         kind: LookupKind::Inner,
+        as_of: None,
         prepare: identity(&table),
         stream_keys: vec![0],
         table_keys: vec![0],
@@ -189,7 +190,7 @@ pub(crate) fn plan() -> Plan {
     let mut nodes = vec![
         node(Operator::Source(SourceId(0)), &[], schema.clone()),
         node(Operator::Transform(program), &[0], schema.clone()),
-        node(Operator::Lookup(lookup), &[1], wide.clone()),
+        node(Operator::Lookup(lookup.clone()), &[1], wide.clone()),
         node(Operator::Explode { column: 2, element: Field::new("x", item()) }, &[2], exploded.clone()),
         node(Operator::Union, &[3, 3], exploded.clone()),
         node(Operator::Sort(by_id), &[4], exploded.clone()),
@@ -199,7 +200,9 @@ pub(crate) fn plan() -> Plan {
         node(Operator::TableScan(TableId(0)), &[], table.clone()),
         node(Operator::Malformed(SourceId(1)), &[], malformed_schema()),
     ];
+    let past = Lookup { kind: LookupKind::Semi, as_of: Some(4), output: vec![], residual: None, ..lookup.clone() };
     streaming(&mut nodes, &schema, &counted_call);
+    nodes.push(node(Operator::Lookup(past), &[12], timed(&schema)));
     let connector = Connector::Delta { location: "/t".into() };
     let origin = Origin::default();
     let lines = SourceSpec {
@@ -260,6 +263,14 @@ fn lookup(plan: &mut Plan) -> &mut Lookup {
 fn aggregate(plan: &mut Plan) -> &mut Aggregate {
     match &mut plan.graph.nodes[7].operator {
         Operator::Aggregate(aggregate) => aggregate,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The lookup in a table's history.
+fn past(plan: &mut Plan) -> &mut Lookup {
+    match &mut plan.graph.nodes[18].operator {
+        Operator::Lookup(lookup) => lookup,
         other => panic!("{other:?}"),
     }
 }
@@ -361,6 +372,10 @@ const PLANTED: &[Planted] = &[
         aggregate(p).aggregates[0].args.clear();
     }),
     (Law::Boolean, "an aggregate's filter", |p| aggregate(p).aggregates[0].filter = Some(0)),
+    (Law::Window, "a version by what is no time", |p| past(p).as_of = Some(0)),
+    (Law::Position, "a version by no column", |p| past(p).as_of = Some(9)),
+    (Law::Reference, "the history of a single version", |p| p.tables[0].version = Some(VersionSpec::Number(3))),
+    (Law::KeyType, "a mark as of a time", |p| past(p).kind = LookupKind::Mark),
     (Law::Window, "a watermark by what is no time", |p| watermark(p).time = 0),
     (Law::Window, "a watermark ahead of the rows", |p| watermark(p).delay = -1),
     (Law::Position, "a watermark by no column", |p| watermark(p).time = 9),

@@ -26,8 +26,8 @@ struct World {
     sources: BTreeMap<String, RecordBatch>,
     /// What is malformed in each source, so far.
     malformed: BTreeMap<String, RecordBatch>,
-    /// The versions of each table, counted from 1: version 0 is empty.
-    tables: BTreeMap<String, Vec<RecordBatch>>,
+    /// The versions of each table, counted from 1, each with its time: version 0 is empty.
+    tables: BTreeMap<String, Vec<(RecordBatch, i64)>>,
     /// What each sink has written.
     targets: BTreeMap<String, Target>,
 }
@@ -68,9 +68,9 @@ impl MemoryConnectors {
         add(&mut self.world().malformed, source, records)
     }
 
-    /// A new version of a table: these rows, and no others.
-    pub fn set_table(&self, table: &str, rows: RecordBatch) {
-        self.world().tables.entry(table.to_string()).or_default().push(rows);
+    /// A new version of a table: these rows, and no others. `at`: its time, in microseconds since 1970-01-01T00:00:00Z.
+    pub fn set_table(&self, table: &str, rows: RecordBatch, at: i64) {
+        self.world().tables.entry(table.to_string()).or_default().push((rows, at));
     }
 
     /// All rows that a sink holds.
@@ -216,7 +216,7 @@ struct MemoryTable {
 impl MemoryTable {
     fn version(&self, version: &Position) -> Option<RecordBatch> {
         let index = number(&version.0).checked_sub(1)? as usize;
-        self.memory.world().tables.get(&self.name)?.get(index).cloned()
+        self.memory.world().tables.get(&self.name)?.get(index).map(|(rows, _)| rows.clone())
     }
 }
 
@@ -224,6 +224,19 @@ impl MemoryTable {
 impl LookupTable for MemoryTable {
     async fn pin(&self) -> Result<Position, RunError> {
         Ok(Position(json!(self.memory.world().tables.get(&self.name).map_or(0, Vec::len))))
+    }
+
+    async fn history(&self, pin: &Position) -> Result<History, RunError> {
+        let world = self.memory.world();
+        let versions = world.tables.get(&self.name).map(Vec::as_slice).unwrap_or_default();
+        let mut history = History::default();
+        for (index, (_, at)) in versions.iter().enumerate().take(number(&pin.0) as usize) {
+            // A clock that is set back makes no version older than the one before it.
+            let committed = history.versions.last().map_or(*at, |before: &TableVersion| before.committed.max(*at));
+            let (position, text) = (Position(json!(index + 1)), format!("version {}", index + 1));
+            history.versions.push(TableVersion { position, committed, text });
+        }
+        Ok(history)
     }
 
     async fn splits(&self, version: &Position) -> Result<Vec<Split>, RunError> {
@@ -353,11 +366,11 @@ mod tests {
         let schema = crate::testing::row_schema();
         let table = MemoryTable { memory: memory.clone(), name: "t".into(), schema };
         let empty = table.pin().await.unwrap();
-        memory.set_table("t", batch_of(&[(1, None), (2, None), (3, None)]));
+        memory.set_table("t", batch_of(&[(1, None), (2, None), (3, None)]), 7);
         let first = table.pin().await.unwrap();
-        memory.set_table("t", batch_of(&[(9, None)]));
+        memory.set_table("t", batch_of(&[(9, None)]), 5);
         let mut found = vec![];
-        for version in [empty, first, table.pin().await.unwrap()] {
+        for version in [empty, first.clone(), table.pin().await.unwrap()] {
             let mut ids = vec![];
             for split in table.splits(&version).await.unwrap() {
                 let mut batches = table.read(&split, 10).await.unwrap();
@@ -368,5 +381,10 @@ mod tests {
             found.push(ids.join(", "));
         }
         assert_eq!(found, ["", "1 null, 2 null, 3 null", "9 null"]);
+        let times = async |pin: &Position| {
+            table.history(pin).await.unwrap().versions.iter().map(|v| v.committed).collect::<Vec<_>>()
+        };
+        assert_eq!(times(&first).await, [7]);
+        assert_eq!(times(&table.pin().await.unwrap()).await, [7, 7], "times do not fall");
     }
 }

@@ -7,7 +7,7 @@ pub mod explode;
 pub(crate) mod join;
 mod kept;
 pub mod limit;
-pub mod lookup;
+pub(crate) mod lookup;
 pub mod sort;
 pub mod stateful;
 pub(crate) mod top;
@@ -32,6 +32,8 @@ pub enum Fault {
     Rule(Box<RunError>),
     /// Anything else.
     Run(Box<RunError>),
+    /// The run was stopped from outside while the operator waited for something.
+    Cancelled,
 }
 
 /// A row that fails.

@@ -62,6 +62,7 @@ fn reader(directory: &str, table: &str, out: &Path) -> Planned {
     let lookup = Operator::Lookup(Lookup {
         table: TableId(0),
         kind: LookupKind::Semi,
+        as_of: None,
         prepare: Program { input: row_schema(), steps: vec![], outputs: outputs.collect() },
         stream_keys: vec![0],
         table_keys: vec![0],

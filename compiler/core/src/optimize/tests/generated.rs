@@ -113,7 +113,8 @@ impl Maker {
             out.fields.extend(named.into_iter().map(nullable));
         }
         let (stream_keys, table_keys) = (vec![0], vec![0]);
-        let lookup = Lookup { table: TableId(0), kind, prepare, stream_keys, table_keys, residual, output };
+        let lookup =
+            Lookup { table: TableId(0), kind, as_of: None, prepare, stream_keys, table_keys, residual, output };
         self.add(Operator::Lookup(lookup), vec![input], out)
     }
 

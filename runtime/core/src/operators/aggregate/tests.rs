@@ -235,7 +235,7 @@ fn many_groups(
     let operator = aggregate(&[0], calls.to_vec(), workers, budget.clone());
     let failed = |fault: Fault| match fault {
         Fault::Run(error) | Fault::Rule(error) => *error,
-        Fault::Row(row) => panic!("{row:?}"),
+        other => panic!("{other:?}"),
     };
     for (split, part) in values.chunks(100).enumerate() {
         let part: Vec<Row> = part.iter().map(|(k, n)| (Some(*k), Some(*n as f64), *n, None, None)).collect();

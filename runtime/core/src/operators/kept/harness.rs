@@ -130,6 +130,7 @@ pub(in crate::operators) fn error(fault: Fault) -> RunError {
     match fault {
         Fault::Run(error) | Fault::Rule(error) => *error,
         Fault::Row(row) => RunError::from(row.failure),
+        Fault::Cancelled => panic!("nothing here waits"),
     }
 }
 

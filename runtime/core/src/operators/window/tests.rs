@@ -151,7 +151,7 @@ impl Run {
     ) -> Result<(), RunError> {
         let failed = |fault: Fault| match fault {
             Fault::Run(error) | Fault::Rule(error) => *error,
-            Fault::Row(row) => panic!("{row:?}"),
+            other => panic!("{other:?}"),
         };
         self.epoch += 1;
         let operator = self.operator()?;
