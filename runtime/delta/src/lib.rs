@@ -16,6 +16,7 @@ pub mod history;
 pub mod log;
 pub mod lookup;
 pub mod partition;
+pub mod past;
 pub mod prune;
 pub mod scan;
 pub mod schema;

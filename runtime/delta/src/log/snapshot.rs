@@ -176,8 +176,16 @@ async fn missing(storage: &Storage, listing: &Listing, version: u64, target: u64
 
 /// When each version was committed, in microseconds: by the file's time, or by the commit's own where the table keeps that.
 async fn version_times(storage: &Storage, listing: &Listing, newest: u64) -> Result<Vec<(u64, i64)>, StorageError> {
-    let mut times = listing.times();
     let metadata = Snapshot::replay(storage, listing, newest).await?.metadata;
+    commit_times(storage, listing.times(), &metadata).await
+}
+
+/// The times of versions, given those of their files: the commits' own where the table, as it is by the last of them, keeps them.
+pub async fn commit_times(
+    storage: &Storage,
+    mut times: Vec<(u64, i64)>,
+    metadata: &Metadata,
+) -> Result<Vec<(u64, i64)>, StorageError> {
     if !metadata.enabled("delta.enableInCommitTimestamps") {
         return Ok(times);
     }
