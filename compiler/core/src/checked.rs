@@ -316,6 +316,8 @@ pub enum Operation {
         alias: String,
         /// The kind.
         kind: LookupKind,
+        /// The time, over the stream's columns, of the version that a row is looked up in; none: the one that the epoch pinned.
+        as_of: Option<Expr>,
         /// Over the stream's columns followed by all of the table's.
         on: Expr,
     },
@@ -639,7 +641,7 @@ impl Operation {
     pub fn exprs(&self, f: &mut impl FnMut(&Expr)) {
         match self {
             Operation::Transform(program) => program_exprs(program, f),
-            Operation::Lookup { on, .. } => on.walk(f),
+            Operation::Lookup { as_of, on, .. } => as_of.iter().chain([on]).for_each(|e| e.walk(f)),
             Operation::Mark { value, .. } => value.walk(f),
             Operation::Unique { keys, .. } => keys.iter().for_each(|key| key.walk(f)),
             Operation::Aggregate { keys, aggregates, window } => {

@@ -128,6 +128,8 @@ pub const BAD_WATERMARK: &str = "E0413";
 pub const REPEATED_BLOCK_CLAUSE: &str = "E0414";
 /// Rows without event time in a step that asks for it.
 pub const EVENT_TIME_NEEDED: &str = "E0415";
+/// A join as of a time, with a table that has no versions.
+pub const NO_HISTORY: &str = "E0416";
 /// Rows that change are appended.
 pub const CHANGING_APPENDED: &str = "E0501";
 /// `sort` or `limit` over a stream without end.
@@ -194,7 +196,7 @@ pub const BAD_DEFAULT: &str = "E0607";
 pub const BAD_PARAM_TYPE: &str = "E0608";
 /// Right and full joins are not supported yet.
 pub const UNSUPPORTED_OUTER_JOIN: &str = "E0703";
-/// `as of` in a join is not supported yet.
+/// `as of` in a join of streams is not supported yet.
 pub const UNSUPPORTED_AS_OF: &str = "E0704";
 /// `changes` is not supported yet.
 pub const UNSUPPORTED_CHANGES: &str = "E0709";
@@ -356,10 +358,11 @@ pub const ALL: &[(&str, &str)] = &[
     (SCHEMA_NEEDED, "the columns of csv or json files must be declared"),
     (UNREACHABLE, "a table cannot be reached"),
     (MISPLACED_CLAUSE, "a clause where it has no meaning"),
-    (NOT_A_TIME, "an event time that is no timestamp"),
+    (NOT_A_TIME, "a time that is no timestamp"),
     (BAD_WATERMARK, "a watermark without event time, or a negative one"),
     (REPEATED_BLOCK_CLAUSE, "a clause of a source, table or sink stands twice"),
     (EVENT_TIME_NEEDED, "rows without event time in a step that asks for it"),
+    (NO_HISTORY, "a join as of a time with a table that has no versions"),
     (CHANGING_APPENDED, "rows that change are appended"),
     (UNBOUNDED_APPENDED, "`sort` or `limit` over a stream without end"),
     (COLUMN_NOT_IN_TABLE, "the flow has a column that the table lacks"),
@@ -393,7 +396,7 @@ pub const ALL: &[(&str, &str)] = &[
     (BAD_DEFAULT, "a param's default does not fit"),
     (BAD_PARAM_TYPE, "a type that a param cannot have"),
     (UNSUPPORTED_OUTER_JOIN, "right and full joins are not supported yet"),
-    (UNSUPPORTED_AS_OF, "`as of` in a join is not supported yet"),
+    (UNSUPPORTED_AS_OF, "`as of` in a join of streams is not supported yet"),
     (UNSUPPORTED_CHANGES, "`changes` is not supported yet"),
     (UNSUPPORTED_MERGE, "`mode merge` is not supported yet"),
     (UNSUPPORTED_SCD2, "`mode scd2` is not supported yet"),

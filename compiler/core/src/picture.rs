@@ -2,7 +2,7 @@
 //!
 //! The layout is the crate `layout-rs`: layered placement with few crossings is a trade of its own, and it brings no dependencies.
 
-use flowc_ir::graph::{LookupKind, Node, Operator};
+use flowc_ir::graph::{Lookup, LookupKind, Node, Operator};
 use flowc_ir::plan::Plan;
 use layout::backends::svg::SVGWriter;
 use layout::core::base::Orientation;
@@ -48,13 +48,7 @@ fn shape(plan: &Plan, node: &Node) -> Shape {
         Operator::Malformed(_) => ("malformed rows", "lightblue"),
         Operator::TableScan(_) => ("table", "lightyellow"),
         Operator::Transform(_) => ("transform", "white"),
-        Operator::Lookup(lookup) => match lookup.kind {
-            LookupKind::Inner => ("join", "white"),
-            LookupKind::Left => ("left join", "white"),
-            LookupKind::Semi => ("semi join", "white"),
-            LookupKind::Anti => ("anti join", "white"),
-            LookupKind::Mark => ("in", "white"),
-        },
+        Operator::Lookup(lookup) => (looks_up(lookup), "white"),
         Operator::Aggregate(_) => ("aggregate", "white"),
         Operator::Sort(_) => ("sort", "white"),
         Operator::Limit(_) => ("limit", "white"),
@@ -75,6 +69,20 @@ fn shape(plan: &Plan, node: &Node) -> Shape {
         _ => &node.label,
     };
     Shape { name: plain(name), what, color }
+}
+
+fn looks_up(lookup: &Lookup) -> &'static str {
+    match (lookup.kind, lookup.as_of) {
+        (LookupKind::Inner, None) => "join",
+        (LookupKind::Inner, Some(_)) => "join as of",
+        (LookupKind::Left, None) => "left join",
+        (LookupKind::Left, Some(_)) => "left join as of",
+        (LookupKind::Semi, None) => "semi join",
+        (LookupKind::Semi, Some(_)) => "semi join as of",
+        (LookupKind::Anti, None) => "anti join",
+        (LookupKind::Anti, Some(_)) => "anti join as of",
+        (LookupKind::Mark, _) => "in",
+    }
 }
 
 /// Names may hold anything; a picture holds no control characters.

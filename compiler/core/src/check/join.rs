@@ -1,9 +1,9 @@
 //! Joins: to tables, where each row is looked up in a snapshot, and what they share with joins of streams.
 
+use crate::check::Checker;
 use crate::check::flow::FlowBuilder;
 use crate::check::narrow::{Outcome, facts};
 use crate::check::scope::{Column, Env, Rows};
-use crate::check::{Checker, Used};
 use crate::checked::{Input, Operation};
 use crate::codes;
 use flowc_ir::graph::LookupKind;
@@ -13,23 +13,16 @@ use flowc_syntax::diagnostic::Diagnostic;
 impl Checker<'_> {
     /// `join X as y on condition`
     pub(super) fn join(&self, flow: &mut FlowBuilder, step: &Step, join: &Join) {
-        if let Some(as_of) = &join.as_of {
-            self.unsupported(
-                codes::UNSUPPORTED_AS_OF,
-                as_of.span,
-                "`as of` in a join",
-                "the table is looked up as it is when an epoch starts: leave `as of` out",
-            );
-            self.mark(Used::Relation, &join.right.name.text);
-            flow.give_up();
-            return;
-        }
         let Some(right) = self.relation(&join.right) else {
             flow.give_up();
             return;
         };
         match right.input {
             Input::Table(index) => self.lookup_join(flow, step, join, (index, &right.rows)),
+            _ if join.as_of.is_some() => {
+                self.as_of_stream(join);
+                flow.give_up();
+            }
             _ => self.stream_join(flow, step, join, &right),
         }
     }
@@ -41,6 +34,7 @@ impl Checker<'_> {
             return;
         };
         let alias = join.alias.as_ref().unwrap_or(&join.right.name);
+        let as_of = join.as_of.as_ref().map(|time| self.as_of(flow, join, index, time));
         let Some(condition) = &join.on else {
             self.no_condition(step, join);
             flow.give_up();
@@ -69,7 +63,8 @@ impl Checker<'_> {
         rows.open = both.open;
         rows.facts = known.moved(|slot| Some(slot).filter(|s| *s < kept));
         let on = on.unwrap_or_else(|| super::steps::null_at(condition.span));
-        let operation = Operation::Lookup { table: index, alias: alias.text.clone(), kind, on };
+        let as_of = as_of.map(|time| time.unwrap_or_else(|| super::steps::null_at(condition.span)));
+        let operation = Operation::Lookup { table: index, alias: alias.text.clone(), kind, as_of, on };
         flow.push(step, keyword(join.kind), operation, rows);
     }
 

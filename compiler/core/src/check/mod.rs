@@ -4,6 +4,7 @@
 //! Must not know of the graph, of files or of Delta: tables come in through the catalog.
 
 mod aggregate;
+mod as_of;
 mod call;
 mod conditional;
 mod connector;

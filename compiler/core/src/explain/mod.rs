@@ -294,10 +294,12 @@ fn step(
         Operator::Transform(program) => ("transform", transform(program), None),
         Operator::Lookup(lookup) => {
             let table = &plan.tables[lookup.table.0 as usize].name;
-            let state = format!(
-                "the rows of `{table}` in memory, {} columns of them: as many as its version of the epoch has",
-                lookup.prepare.outputs.len()
-            );
+            let which = match lookup.as_of {
+                None => "as many as its version of the epoch has",
+                Some(_) => "of each version that rows need, as far as memory goes",
+            };
+            let columns = lookup.prepare.outputs.len();
+            let state = format!("the rows of `{table}` in memory, {columns} columns of them: {which}");
             ("lookup", self::lookup(lookup, table, input(0)), Some(state))
         }
         Operator::Aggregate(aggregate) => {
@@ -422,6 +424,10 @@ fn lookup(lookup: &Lookup, table: &str, stream: &Schema) -> Vec<String> {
     let by =
         if keys.is_empty() { "every row is a candidate".to_string() } else { format!("on {}", keys.join(" and ")) };
     let mut lines = vec![format!("{kind} in `{table}`, {by}")];
+    lines.extend(lookup.as_of.map(|time| {
+        let time = expression::name(&stream.fields[time].name);
+        format!("as of {time}: in the version of `{table}` of the row's time")
+    }));
     lines.extend(transform(&lookup.prepare).into_iter().map(|line| format!("of `{table}`: {line}")));
     if let Some(output) = lookup.residual.as_ref().and_then(|r| r.outputs.first().map(|o| (r, o))) {
         let condition = expression::show(&output.1.value, &expression::slot_names(output.0));

@@ -6,7 +6,7 @@
 
 use super::temporary::{WithTemporaries, choose};
 use super::{Lowering, node};
-use crate::checked::CheckedStep;
+use crate::checked::{CheckedStep, Operation};
 use crate::optimize::analysis::{can_fail, columns_of, conjuncts, map_columns};
 use flowc_ir::graph::{Lookup, LookupKind, NodeId, Operator};
 use flowc_ir::{CastFailure, Expr, ExprKind, Field, Output, Program, Schema, Type};
@@ -63,9 +63,10 @@ struct Split {
     residual: Vec<Expr>,
 }
 
-fn split(on: &Expr, stream: &Schema, table: &Schema, kind: LookupKind) -> Split {
+/// `ahead`: the stream's columns with what is computed before any part of the condition.
+fn split(on: &Expr, stream: &Schema, ahead: WithTemporaries, table: &Schema, kind: LookupKind) -> Split {
     let mut parts = Split {
-        stream: WithTemporaries::new(stream),
+        stream: ahead,
         table: WithTemporaries::new(table),
         stream_keys: vec![],
         table_keys: vec![],
@@ -103,18 +104,18 @@ fn split(on: &Expr, stream: &Schema, table: &Schema, kind: LookupKind) -> Split 
 }
 
 /// Adds the nodes of a join to a table.
-pub(super) fn lower(
-    l: &mut Lowering<'_>,
-    before: NodeId,
-    step: &CheckedStep,
-    (table, kind, on): (usize, LookupKind, &Expr),
-    label: &str,
-    whole: bool,
-) -> NodeId {
+pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, label: &str, whole: bool) -> NodeId {
+    let Operation::Lookup { table, kind, as_of, on, .. } = &step.operation else { return before };
+    let (table, kind) = (*table, *kind);
     let stream = l.schema(before).clone();
     let id = l.table_id(table);
     let columns = l.checked.tables[table].spec.schema.clone();
-    let parts = split(on, &stream, &columns, kind);
+    let mut ahead = WithTemporaries::new(&stream);
+    let as_of = as_of.as_ref().map(|time| match time.kind {
+        ExprKind::Column(index) => index,
+        _ => ahead.column_in_order(time.clone()),
+    });
+    let parts = split(on, &stream, ahead, &columns, kind);
     let reads = l.with_temporaries(before, parts.stream, label, step.origin);
     let widened = l.schema(reads).clone();
     let prepare = parts.table.finish();
@@ -127,7 +128,7 @@ pub(super) fn lower(
     let residual = residual(parts.residual, &stream, &widened, &prepare.output_schema());
     let (stream_keys, table_keys) = (parts.stream_keys, parts.table_keys);
     let operator =
-        Operator::Lookup(Lookup { table: id, kind, as_of: None, prepare, stream_keys, table_keys, residual, output });
+        Operator::Lookup(Lookup { table: id, kind, as_of, prepare, stream_keys, table_keys, residual, output });
     let found = l.add(node(operator, vec![reads], schema.clone(), &step.rows, whole, label, step.origin));
     if reads == before || widened.len() == stream.len() {
         return found;

@@ -14,7 +14,7 @@ pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, la
             let operator = Operator::Transform(program.clone());
             l.add(node(operator, vec![before], schema, &step.rows, whole, label, step.origin))
         }
-        Operation::Lookup { table, kind, on, .. } => lookup::lower(l, before, step, (*table, *kind, on), label, whole),
+        Operation::Lookup { .. } => lookup::lower(l, before, step, label, whole),
         Operation::Mark { table, column, value } => {
             lookup::mark(l, before, step, (*table, *column, value), label, whole)
         }

@@ -207,7 +207,7 @@ fn join(kind: LookupKind, on: Expr) -> Plan {
     let mut b = Builder::new();
     let carries = matches!(kind, LookupKind::Inner | LookupKind::Left);
     let out = if carries { joined(&b, kind == LookupKind::Left) } else { b.schema(Input::Source(0)) };
-    let operation = Operation::Lookup { table: 0, alias: "device".into(), kind, on };
+    let operation = Operation::Lookup { table: 0, alias: "device".into(), kind, as_of: None, on };
     let flow = b.flow("f", Input::Source(0), vec![("join", operation, out)]);
     b.sink("out", flow, SinkMode::Append);
     b.checked.lower().plan().clone()

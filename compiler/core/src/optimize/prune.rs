@@ -163,7 +163,7 @@ fn needs(graph: &Graph, id: NodeId, kept: &[Columns]) -> Vec<Columns> {
         Operator::Lookup(lookup) => {
             let width = graph.node(node.inputs[0]).schema.len();
             let mut columns: Columns = outputs.iter().copied().filter(|c| *c < width).collect();
-            columns.extend(&lookup.stream_keys);
+            columns.extend(lookup.stream_keys.iter().chain(&lookup.as_of));
             let residual = lookup.residual.iter().flat_map(expressions).flat_map(columns_of);
             columns.extend(residual.filter(|c| *c < width));
             one(columns)
@@ -382,7 +382,7 @@ fn rewrite(plan: &mut Plan, old: &Graph, kept: &[Columns], tables: &[Columns], i
             let mut pair = place.clone();
             pair.extend(table.iter().map(|(old, new)| (width + old, streams + new)));
             lookup.prepare = narrow(&lookup.prepare, &tables[lookup.table.0 as usize], &columns);
-            lookup.stream_keys.iter_mut().for_each(|key| *key = place[&*key]);
+            lookup.stream_keys.iter_mut().chain(&mut lookup.as_of).for_each(|column| *column = place[&*column]);
             lookup.table_keys.iter_mut().for_each(|key| *key = table[&*key]);
             let read = lookup.output.iter().enumerate().filter(|(i, _)| outputs.contains(&(width + i)));
             lookup.output = read.map(|(_, column)| table[column]).collect();

@@ -145,9 +145,14 @@ impl<'a> Follower<'a> {
                 self.transform(&mut known, program, speaker);
                 known
             }
-            Operation::Lookup { table, alias, kind, on } => {
-                let names = joined_names(&known, step, &self.checked.tables[*table].spec.schema, alias);
-                let other = self.input(Input::Table(*table));
+            Operation::Lookup { table, alias, kind, as_of, on } => {
+                let spec = &self.checked.tables[*table].spec;
+                let names = joined_names(&known, step, &spec.schema, alias);
+                // What the table promises now, its older versions need not have promised.
+                let other = match as_of {
+                    Some(_) => read(&spec.schema, &spec.name, &[], None),
+                    None => self.input(Input::Table(*table)),
+                };
                 self.lookup(known, &other, *kind, Some(on), &names, speaker)
             }
             Operation::Aggregate { keys, aggregates, window } => {

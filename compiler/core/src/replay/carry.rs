@@ -57,8 +57,9 @@ pub(super) fn step(step: &CheckedStep, carried: &[Field], keep: bool) -> Checked
     let moved = |expr: &Expr| map_columns(expr, |slot| slot + by);
     let operation = match &step.operation {
         Operation::Transform(inner) => Operation::Transform(program(inner, carried, keep, step.origin)),
-        Operation::Lookup { table, alias, kind, on } => {
-            Operation::Lookup { table: *table, alias: alias.clone(), kind: *kind, on: moved(on) }
+        Operation::Lookup { table, alias, kind, as_of, on } => {
+            let (alias, as_of) = (alias.clone(), as_of.as_ref().map(moved));
+            Operation::Lookup { table: *table, alias, kind: *kind, as_of, on: moved(on) }
         }
         Operation::Mark { table, column, value } => {
             Operation::Mark { table: *table, column: *column, value: moved(value) }
