@@ -77,6 +77,13 @@ pub fn record(
     };
     let (mut found, pinned) = threads.block_on(read(checked, &checked.sources_of(input), request)).map_err(failed)?;
     let plan = checked.lower_for_test(&[observed]).plan().clone();
+    if plan.graph.nodes.iter().any(|n| matches!(&n.operator, Operator::Lookup(lookup) if lookup.as_of.is_some())) {
+        let failure =
+            unfit(&format!("`{}` looks rows up in a table's history, and only one version is read", request.subject));
+        return Err(failure.help(
+            "write the test by hand: each `given` of the table makes a version, of the time of the `at @…` before it",
+        ));
+    }
     let schema = checked.observed_schema(observed);
     let used = keep_what_is_used(&plan, &mut found, &schema, request, threads)?;
     let clock = if reads_clock(checked, observed) { Some(request.now) } else { None };

@@ -138,10 +138,9 @@ impl PastScan {
         if error.code != codes::FILE_GONE {
             return error;
         }
-        gone(&format!(
-            "{}, version {}, that a row needs as of its time: a data file of it is gone",
-            self.what, self.version
-        ))
+        let (what, version) = (&self.what, self.version);
+        let why = error.message.strip_prefix(&format!("{what}: ")).unwrap_or(&error.message);
+        gone(&format!("{what}: version {version}, which a row needs as of its time, is gone: {why}"))
     }
 }
 

@@ -135,6 +135,15 @@ impl<'a> Follower<'a> {
         read(&table.spec.schema, &table.spec.name, &table.facts, Some(Input::Table(index)))
     }
 
+    /// The rows of a table, at the version that an epoch pins, or at any: what the table promises now, its older versions need not have promised.
+    fn looked_up(&mut self, table: usize, any: bool) -> Knowledge {
+        if any {
+            let spec = &self.checked.tables[table].spec;
+            return read(&spec.schema, &spec.name, &[], None);
+        }
+        self.input(Input::Table(table))
+    }
+
     fn step(&mut self, mut known: Knowledge, flow: usize, at: usize) -> Knowledge {
         let checked = self.checked;
         let (step, name) = (&checked.flows[flow].steps[at], &checked.flows[flow].name);
@@ -146,13 +155,8 @@ impl<'a> Follower<'a> {
                 known
             }
             Operation::Lookup { table, alias, kind, as_of, on } => {
-                let spec = &self.checked.tables[*table].spec;
-                let names = joined_names(&known, step, &spec.schema, alias);
-                // What the table promises now, its older versions need not have promised.
-                let other = match as_of {
-                    Some(_) => read(&spec.schema, &spec.name, &[], None),
-                    None => self.input(Input::Table(*table)),
-                };
+                let names = joined_names(&known, step, &self.checked.tables[*table].spec.schema, alias);
+                let other = self.looked_up(*table, as_of.is_some());
                 self.lookup(known, &other, *kind, Some(on), &names, speaker)
             }
             Operation::Aggregate { keys, aggregates, window } => {

@@ -5,6 +5,7 @@ mod catalog;
 mod common;
 mod faults;
 mod features;
+mod past;
 mod pipelines;
 mod pruning;
 mod recovery;

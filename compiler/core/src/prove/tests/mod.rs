@@ -273,6 +273,10 @@ fn joins_unions_aggregates() {
         &[
             ("|> join u on u.a2 == a |> select a, b2 = u.a2", "a > 0", "proved"),
             ("|> semi join u on u.a2 == a", "a > 0", "proved"),
+            // What the table promises now, it need not have promised then.
+            ("|> semi join u as of at on u.a2 == a", "a > 0", "open"),
+            ("|> semi join u as of at on u.a2 == a and u.a2 > 0", "a > 0", "proved"),
+            ("|> join u as of at on u.a2 == a |> select b2 = u.a2", "b2 is not null", "proved"),
             ("|> anti join u on u.a2 == a", "a > 0", "open"),
             ("|> left join u on u.a2 == a |> select a, other = u.a2", "other > 0", "open"),
             ("|> left join u on u.a2 == a |> select a, other = u.a2", "other is null or other > 0", "proved"),
