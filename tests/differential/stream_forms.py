@@ -274,6 +274,9 @@ def late(db, scale, first, last):
     sides = [f"(SELECT * FROM {{{t}}} WHERE NOT ({too_late('joint', 1)}))" for t in "sr"]
     for kind in ("inner", "left", "right", "full", "semi", "anti"):
         condition = f"r.k = l.k AND abs(epoch_us(l.ts) - epoch_us(r.ts)) <= {u.of(1)}"
+        # Where rows without a match come out, the earlier row of a match must not have gone before the later one came.
+        if kind not in ("inner", "semi"):
+            condition += f" AND epoch_us(least(l.ts, r.ts)) + {u.of(1)} >= coalesce(greatest(l.joint, r.joint), {-(2**62)})"
         yield join(kind, "join", "r.k == k", condition, f" within {u(1)}", prefix="behind_", sides=sides)
     yield Form("late_join", "behind_left_join.late |> select seq", f"SELECT seq FROM {{s}} WHERE {too_late('joint', 1)}")
 
