@@ -184,8 +184,13 @@ impl Planner<'_> {
         let known = named.map(|(operator, name)| (operator, known.operators.get(&name)));
         let mut states: Vec<(&Operator, Option<&OperatorState>)> = known.collect();
         let open = states.iter().any(|(operator, state)| {
-            let stays = matches!(operator, Operator::Unique(_) | Operator::Watermark(_));
-            !stays && state.is_some_and(|state| state.remembered.entries > 0)
+            let Some(remembered) = state.map(|state| &state.remembered) else { return false };
+            match operator {
+                Operator::Unique(_) | Operator::Watermark(_) => false,
+                // Its keys stay; rows wait only where they are ordered by time.
+                Operator::Dedup(_) => remembered.first_end.is_some(),
+                _ => remembered.entries > 0,
+            }
         });
         states.retain(|(operator, _)| matches!(operator, Operator::Watermark(_)));
         match to {
