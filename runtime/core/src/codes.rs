@@ -21,6 +21,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0113", "an epoch fails a rule that stops the run"),
     ("R0114", "rows failed a rule"),
     ("R0115", "what a rule with `unique` remembers does not fit in memory"),
+    ("R0116", "what a windowed aggregate remembers does not fit in memory"),
+    ("R0117", "what a join of streams, `dedup` or `top` remembers does not fit in memory"),
     ("R0201", "the connector cannot be used in this way"),
     ("R0202", "a file changed after it was read"),
     ("R0203", "a column of a file does not have the type that was promised"),

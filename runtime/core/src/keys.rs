@@ -42,7 +42,8 @@ pub(crate) fn normalize(array: &ArrayRef) -> ArrayRef {
     }
 }
 
-fn has_floats(data: &DataType) -> bool {
+/// Whether values of this type hold floats, whose equality is not that of their bits.
+pub(crate) fn has_floats(data: &DataType) -> bool {
     match data {
         DataType::Float32 | DataType::Float64 => true,
         DataType::List(item) | DataType::Map(item, _) => has_floats(item.data_type()),
@@ -105,6 +106,16 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
     let mut last = [0; 8];
     last[..words.remainder().len()].copy_from_slice(words.remainder());
     hash = fold(hash ^ u64::from_le_bytes(last), 0xD6E8_FEB8_6659_FD93);
+    hash ^ hash >> 32
+}
+
+/// Hashes words for the tables in memory; the same in every process.
+pub(crate) fn hash_words(words: &[u64]) -> u64 {
+    let mut hash = (words.len() as u64).wrapping_mul(SEED);
+    for word in words {
+        hash = fold(hash ^ word, SEED).wrapping_add(*word);
+    }
+    hash = fold(hash, 0xD6E8_FEB8_6659_FD93);
     hash ^ hash >> 32
 }
 

@@ -1,7 +1,7 @@
 //! Sources, tables and flows by name: each checked once, flows after what they read.
 
 use crate::check::declarations::Relation;
-use crate::check::scope::{Column, Rows};
+use crate::check::scope::{Column, Obstacle, Remedy, Rows};
 use crate::check::{Checker, Used, article, list, origin};
 use crate::checked::{CheckedFlow, CheckedRejects, CheckedStep, Input, Operation};
 use crate::codes;
@@ -87,6 +87,9 @@ impl FlowBuilder {
         let mut rows = rows;
         if self.rows.time.event.is_some() && rows.time.event.is_none() && rows.time.lost.is_none() {
             rows.time.lost = Some((step.keyword, keyword));
+        }
+        if operation.is_whole() {
+            rows.gathered.get_or_insert(Obstacle { span: step.keyword, step: keyword, remedy: Remedy::End });
         }
         let checked = CheckedStep { operation, rows: rows.checked(), keyword, origin: origin(step.span) };
         self.steps.push(checked);

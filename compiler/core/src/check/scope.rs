@@ -151,6 +151,8 @@ pub(crate) struct Rows {
     pub changing: Option<Obstacle>,
     /// The first step that needs all rows, over rows that do not end.
     pub blocked: Option<Obstacle>,
+    /// The first step that needs all rows, whether they end or not.
+    pub gathered: Option<Obstacle>,
     /// The source that has no end at all, not even that of what it holds now.
     pub endless: Option<Span>,
 }
@@ -166,6 +168,7 @@ impl Default for Rows {
             time: Clock::default(),
             changing: None,
             blocked: None,
+            gathered: None,
             endless: None,
         }
     }
@@ -187,6 +190,21 @@ impl Rows {
         rows.time.event.take_if(|event| !own(event.column()));
         rows.time.window.take_if(|(start, end)| !(own(start) && own(end)));
         rows
+    }
+
+    /// These rows meet others: what needed all rows before must not go on without end.
+    pub fn meet(&mut self, other: &Rows) {
+        self.bounded &= other.bounded;
+        self.changing = self.changing.take().or_else(|| other.changing.clone());
+        self.blocked = self.blocked.take().or_else(|| other.blocked.clone());
+        self.gathered = self.gathered.take().or_else(|| other.gathered.clone());
+        self.endless = self.endless.or(other.endless);
+        if self.kind == Kind::Append {
+            self.kind = other.kind.clone();
+        }
+        if !self.bounded && self.blocked.is_none() {
+            self.blocked = self.gathered.clone();
+        }
     }
 
     /// The flow's own column of this name.

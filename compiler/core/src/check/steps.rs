@@ -331,13 +331,7 @@ impl Checker<'_> {
         let mut rows = flow.rows.with_columns(columns.clone());
         for (_, done) in inputs {
             let Some(done) = done else { continue };
-            rows.bounded &= done.rows.bounded;
-            rows.changing = rows.changing.or(done.rows.changing.clone());
-            rows.blocked = rows.blocked.or(done.rows.blocked.clone());
-            rows.endless = rows.endless.or(done.rows.endless);
-            if rows.kind == Kind::Append {
-                rows.kind = done.rows.kind.clone();
-            }
+            rows.meet(&done.rows);
             rows.time.or(&done.rows.time);
             checked.push((done.input, self.align(&done.rows, &columns, at)));
         }

@@ -138,13 +138,7 @@ fn joined(left: &Rows, right: &Rows, both: &Rows, kind: JoinKind, on: Option<&Ex
     let mut rows = left.with_columns(columns);
     rows.open = both.open;
     rows.facts = known.moved(|slot| Some(slot).filter(|s| *s < kept));
-    rows.bounded &= right.bounded;
-    rows.blocked = rows.blocked.or(right.blocked.clone());
-    rows.changing = rows.changing.or(right.changing.clone());
-    rows.endless = rows.endless.or(right.endless);
-    if rows.kind == Kind::Append {
-        rows.kind = right.kind.clone();
-    }
+    rows.meet(right);
     rows.time.with(&right.time);
     rows.time.unordered = true;
     if kind.widens_left() {

@@ -33,7 +33,7 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
             let (mut columns, keys) = (node.schema.clone(), windowed.aggregate.keys.len());
             columns.fields.drain(keys.min(columns.len())..(keys + 2).min(columns.len()));
             does.extend(super::aggregate(&windowed.aggregate, input(0), &columns));
-            ("window", does, Some(window_state(windowed, node)))
+            ("window", does, Some(window_state(windowed, knows_time(plan, node))))
         }
         Operator::Dedup(dedup) => {
             let within = dedup.within.map_or(String::new(), |d| format!(" within {}", duration(d)));
@@ -78,8 +78,21 @@ fn window(window: &Window) -> String {
     }
 }
 
-fn window_state(windowed: &WindowAggregate, node: &Node) -> String {
-    if node.bounded {
+/// Whether a watermark reaches the node, so that it lets go what is over.
+fn knows_time(plan: &Plan, node: &Node) -> bool {
+    let mut open = node.inputs.clone();
+    while let Some(id) = open.pop() {
+        let node = plan.graph.node(id);
+        if matches!(node.operator, Operator::Watermark(_)) {
+            return true;
+        }
+        open.extend(&node.inputs);
+    }
+    false
+}
+
+fn window_state(windowed: &WindowAggregate, released: bool) -> String {
+    if !released {
         return "a group for each key and window of the input".to_string();
     }
     let group = if windowed.aggregate.keys.is_empty() { "a group" } else { "a group for each key" };

@@ -379,3 +379,33 @@ fn a_union_aligns_its_inputs() {
     let plan = b.checked.lower().plan().clone();
     assert_eq!(shape(&plan), ["source", "transform 0", "scan", "transform 2", "union 1 3", "transform 4", "sink 5"]);
 }
+
+#[test]
+fn what_is_remembered_is_named_by_flow_and_word() {
+    let dedup = || Operation::Dedup { keys: vec![column(0, id())], within: None, by_time: false, whole: true };
+    let top = || Operation::Top { count: 1, order: vec![], keys: vec![], window: None, whole: true };
+    let names = |first: &str, more: bool| {
+        let mut b = Builder::new();
+        let all = b.schema(Input::Source(0));
+        let step = |operation: Operation| ("step", operation, all.clone());
+        let mut steps = vec![step(dedup()), step(top()), step(Operation::Limit(3)), step(dedup())];
+        if more {
+            steps.insert(3, step(Operation::Sort(vec![])));
+            steps.push(step(dedup()));
+        }
+        let other = b.flow(first, Input::Source(0), vec![step(dedup())]);
+        let flow = b.flow("f", Input::Source(0), steps);
+        b.sink("a", other, SinkMode::Overwrite);
+        b.sink("b", flow, SinkMode::Overwrite);
+        let plan = b.checked.lower().plan().clone();
+        let name = |node: &flowc_ir::graph::Node| match &node.operator {
+            Operator::Dedup(dedup) => Some(dedup.name.clone()),
+            Operator::Top(top) => Some(top.name.clone()),
+            _ => None,
+        };
+        plan.graph.nodes.iter().filter_map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(names("e", false), ["e|>dedup", "f|>dedup", "f|>top", "f|>dedup 2"]);
+    // Neither other flows nor what stands between or behind changes a name.
+    assert_eq!(names("x", true), ["x|>dedup", "f|>dedup", "f|>top", "f|>dedup 2", "f|>dedup 3"]);
+}

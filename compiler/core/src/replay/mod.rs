@@ -156,6 +156,12 @@ impl Replay {
             let help = "run the mended program: `flowc run` judges all rows again";
             return Err(Refusal::new(Reason::Sinks, rejects.origin, message, help));
         }
+        let flow = &checked.flows[target];
+        if let (Some(first), Some(last)) = (flow.rejected.first(), flow.rejected.last())
+            && let Some(step) = flow.steps[first.first..=last.step].iter().find(|s| s.operation.waits_for_watermark())
+        {
+            return Err(remembers(&format!("{} |> {}", flow.name, step.keyword), step.origin));
+        }
         let mut program = checked.clone();
         program.obligations = vec![];
         let entries = Entries::new(checked, target, rejects)?;
@@ -182,12 +188,7 @@ impl Replay {
                 node.operator,
                 Operator::WindowAggregate(_) | Operator::Dedup(_) | Operator::Top(_) | Operator::Join(_)
             ) {
-                let message = format!(
-                    "`{}` remembers the rows of ordinary runs, and may have closed the windows that these rows belong to: what follows from them cannot be told in a replay",
-                    node.label
-                );
-                let help = "let a sink take the rows that pass before this step, and replay into that; or compute everything anew: `flowc run --full-refresh`";
-                return Err(Refusal::new(Reason::Sinks, node.origin, message, help));
+                return Err(remembers(&node.label, node.origin));
             }
             if let Operator::Unique(unique) = &node.operator {
                 let message = format!(
@@ -220,6 +221,15 @@ impl Replay {
         }
         what.strip_prefix(entry::VALUED).map(|column| Unfit::Null(column.to_string()))
     }
+}
+
+/// A step that remembers the rows of ordinary runs stands where the rows of a replay would go.
+fn remembers(step: &str, origin: Origin) -> Refusal {
+    let message = format!(
+        "`{step}` remembers the rows of ordinary runs, and what these rows belong to may be over: what follows from them cannot be told in a replay"
+    );
+    let help = "compute what stands behind it anew: `flowc run --full-refresh`; or let a sink take the rows before this step, and the step read its table";
+    Refusal::new(Reason::Sinks, origin, message, help)
 }
 
 /// The sinks of a replay, and those that it leaves out.

@@ -92,6 +92,39 @@ fn rules_that_judge_epochs_are_left_out() {
     assert_eq!(rules.collect::<Vec<_>>(), [["known"]]);
 }
 
+/// Rejected rows of the source with a watermark.
+fn replay_timed(steps: &str, sinks: &str) -> Result<Replay, Refusal> {
+    let held = rejects(&[("id", integer()), ("at", Type::new(DataType::Timestamp))]);
+    let text = format!("flow clean = u {steps} |> expect {{ known: id in d.id else quarantine }}\n{REJECTS}");
+    replay_from(held, &format!("{text}{sinks}"))
+}
+
+#[test]
+fn rows_do_not_go_through_what_remembers_others() {
+    let refused = |sinks: &str, step: &str| {
+        let (kind, message) = reason(replay_timed("", sinks));
+        assert_eq!(kind, Reason::Sinks, "{message}");
+        assert!(message.starts_with(&format!("`{step}` remembers the rows of ordinary runs")), "{message}");
+    };
+    let plain = "sink a = clean -> delta(\"a\")\n";
+    let windows = "flow f = clean |> aggregate n = count() by id, window tumble(1m)\n";
+    refused(&format!("{plain}{windows}sink f = f -> delta(\"f\")\n"), "f |> aggregate");
+    refused(&format!("{plain}flow f = clean |> dedup by id within 1m\nsink f = f -> delta(\"f\")\n"), "f |> dedup");
+    // What a row is matched with depends on it, whichever side it is on.
+    let join = "flow f = u |> anti join clean on clean.id == id within 1m\n";
+    refused(&format!("{plain}{join}sink f = f -> delta(\"f\")\n"), "f |> anti join");
+    let late = "sink l = f.late -> delta(\"l\")\n";
+    refused(&format!("{plain}{windows}{late}"), "f |> aggregate");
+    // What is computed as a whole is left out; a step before the `expect` has done its work.
+    let whole = format!("{plain}{windows}sink f = f -> delta(\"f\") {{ mode overwrite }}\n");
+    assert_eq!(sinks(&replay_timed("", &whole).unwrap()), ["r", "a"]);
+    assert_eq!(sinks(&replay_timed("|> dedup by id within 1m", plain).unwrap()), ["r", "a"]);
+    let between = "|> expect { positive: id > 0 else quarantine } |> dedup by id within 1m";
+    let (kind, message) = reason(replay_timed(between, plain));
+    assert_eq!(kind, Reason::Sinks);
+    assert!(message.starts_with("`clean |> dedup`"), "{message}");
+}
+
 #[test]
 fn what_cannot_be_replayed_is_refused() {
     let (kind, message) =

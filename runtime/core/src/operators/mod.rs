@@ -1,15 +1,20 @@
 //! The operators, one a file. Each sees batches and the end of its input; none knows of sources, sinks, epochs or workers' scheduling.
 
 pub mod aggregate;
+pub(crate) mod dedup;
 pub mod expect;
 pub mod explode;
+pub(crate) mod join;
+mod kept;
 pub mod limit;
 pub mod lookup;
 pub mod sort;
 pub mod stateful;
+pub(crate) mod top;
 pub mod transform;
 pub mod unique;
 pub mod watermark;
+pub mod window;
 
 use crate::batch::Batch;
 use crate::error::RunError;

@@ -60,6 +60,34 @@ impl ExactSum {
         }
     }
 
+    /// Appends its bytes: a byte of flags (1: NaN, 2 and 4: an infinity of either sign, 8: huge), then the doubles whose sum it is, or where it is huge its
+    /// 70 digits of 32 bits, each a signed 64-bit number, from the lowest, which counts 2^-1074; all little-endian.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let flags = [self.nan, self.infinite.0, self.infinite.1, self.wide.is_some()];
+        out.push(flags.iter().enumerate().map(|(bit, set)| u8::from(*set) << bit).sum());
+        self.parts.iter().for_each(|part| out.extend(part.to_le_bytes()));
+        if let Some(wide) = &self.wide {
+            let mut wide = wide.clone();
+            wide.settle();
+            wide.limbs.iter().for_each(|limb| out.extend(limb.to_le_bytes()));
+        }
+    }
+
+    /// The reverse of [`ExactSum::write`]; none for other bytes.
+    pub(crate) fn read(bytes: &[u8]) -> Option<ExactSum> {
+        let (flags, rest) = bytes.split_first()?;
+        let words = rest.chunks_exact(8).map(|word| word.try_into().unwrap_or_default());
+        let flag = |bit: u8| flags >> bit & 1 == 1;
+        let mut sum = ExactSum { nan: flag(0), infinite: (flag(1), flag(2)), ..ExactSum::default() };
+        if flag(3) {
+            let limbs: Vec<i64> = words.map(i64::from_le_bytes).collect();
+            sum.wide = Some(Box::new(Wide { limbs: limbs.try_into().ok()?, pending: 0 }));
+        } else {
+            sum.parts = words.map(f64::from_le_bytes).collect();
+        }
+        (*flags < 16 && rest.len() % 8 == 0).then_some(sum)
+    }
+
     /// The sum, rounded to the nearest double (ties to even). Infinities of both signs make NaN. A zero sum is 0.0.
     pub(crate) fn value(&self) -> f64 {
         match (self.nan, self.infinite) {
@@ -199,9 +227,9 @@ impl Wide {
 /// Sums for the variance.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Moments {
-    count: u64,
-    sum: ExactSum,
-    squares: ExactSum,
+    pub(crate) count: u64,
+    pub(crate) sum: ExactSum,
+    pub(crate) squares: ExactSum,
 }
 
 impl Moments {

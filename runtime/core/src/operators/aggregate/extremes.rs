@@ -1,16 +1,15 @@
 //! Least and greatest values, and values chosen by their place or by another value.
 
-use super::accumulator::{Accumulator, Failed, Rows, grow, room, same};
+use super::accumulator::{Accumulator, Failed, Pair, Rows, damaged, grow, load_place, room, same, save_places, saved};
 use crate::batch::RowOrder;
 use crate::error::RunError;
 use crate::keys::{Keys, normalize};
 use crate::operators::internal;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, UInt32Array};
 use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType as A, Float64Type, Int64Type};
+use arrow::datatypes::{DataType as A, Float64Type, Int64Type, UInt64Type};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use std::any::Any;
 use std::sync::Arc;
 
 /// Least or greatest values of types that have a 64-bit number with the same order.
@@ -56,40 +55,18 @@ impl Numbers {
         grow(&mut self.groups, count);
         grow(&mut self.some, count.div_ceil(64));
     }
-}
 
-impl Accumulator for Numbers {
-    fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
-        self.grow(rows.count);
-        let values = if self.data.is_floating() {
-            let doubles = normalize(&cast(&rows.args[0], &A::Float64).map_err(internal)?);
-            let ordered: Int64Array = doubles.as_primitive::<Float64Type>().unary(|x| flip(x.to_bits() as i64));
-            Arc::new(ordered)
-        } else {
-            cast(&rows.args[0], &A::Int64).map_err(internal)?
-        };
-        let numbers = values.as_primitive::<Int64Type>().values();
-        rows.valid(&values).for_each(|(row, group)| self.offer(group, numbers[row]));
-        Ok(())
-    }
-
-    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
-        self.grow(count);
-        let other: Numbers = same(other)?;
-        for (theirs, group) in groups.iter().enumerate() {
-            if let Some(value) = other.best(theirs) {
-                self.offer(*group as usize, value);
-            }
+    /// A number of the same order for each value.
+    fn numbers(&self, values: &ArrayRef) -> Result<Int64Array, RunError> {
+        if self.data.is_floating() {
+            let doubles = normalize(&cast(values, &A::Float64).map_err(internal)?);
+            return Ok(doubles.as_primitive::<Float64Type>().unary(|x| flip(x.to_bits() as i64)));
         }
-        Ok(())
+        Ok(cast(values, &A::Int64).map_err(internal)?.as_primitive::<Int64Type>().clone())
     }
 
-    fn bytes(&self) -> usize {
-        room(&self.groups) + room(&self.some)
-    }
-
-    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
-        let values = order.iter().map(|group| self.best(*group as usize));
+    fn values(&self, groups: &[u32]) -> Result<ArrayRef, RunError> {
+        let values = groups.iter().map(|group| self.best(*group as usize));
         let array: ArrayRef = if self.data.is_floating() {
             Arc::new(values.map(|v| v.map(|v| f64::from_bits(flip(v) as u64))).collect::<Float64Array>())
         } else {
@@ -97,11 +74,49 @@ impl Accumulator for Numbers {
         };
         // Dates are 32-bit numbers.
         let array = if self.data == A::Date32 { cast(&array, &A::Int32).map_err(internal)? } else { array };
-        Ok(cast(&array, &self.data).map_err(internal)?)
+        cast(&array, &self.data).map_err(internal)
+    }
+}
+
+impl Accumulator for Numbers {
+    fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
+        self.grow(rows.count);
+        let values = self.numbers(&rows.args[0])?;
+        let numbers = values.values();
+        rows.valid(&values).for_each(|(row, group)| self.offer(group, numbers[row]));
+        Ok(())
     }
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
+    fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
+        self.grow(count);
+        let other: &Numbers = same(other)?;
+        for (from, to) in pairs {
+            if let Some(value) = other.best(*from as usize) {
+                self.offer(*to as usize, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The values.
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        Ok(vec![self.values(groups)?])
+    }
+
+    fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+        self.grow(count);
+        let values = self.numbers(columns.first().filter(|c| *c.data_type() == self.data).ok_or_else(damaged)?)?;
+        let some = groups.iter().enumerate().filter(|(row, _)| values.is_valid(*row));
+        some.for_each(|(row, group)| self.offer(*group as usize, values.value(row)));
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        room(&self.groups) + room(&self.some)
+    }
+
+    fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
+        Ok(self.values(order)?)
     }
 }
 
@@ -132,6 +147,8 @@ pub(super) struct Chosen {
     choice: Choice,
     /// Of the operand that ranks; none: the place does.
     ranks: Option<Keys>,
+    /// Whether the value is what ranks it.
+    own_rank: bool,
     values: Keys,
     groups: Vec<Option<Best>>,
     /// The bytes of all ranks and values.
@@ -142,7 +159,26 @@ impl Chosen {
     /// For operands of these types: the value, and what ranks it.
     pub(super) fn new(choice: Choice, value: &A, rank: Option<&A>) -> Result<Self, RunError> {
         let ranks = rank.map(|rank| Keys::new([rank].into_iter())).transpose()?;
-        Ok(Chosen { choice, ranks, values: Keys::new([value].into_iter())?, groups: vec![], texts: 0 })
+        let values = Keys::new([value].into_iter())?;
+        Ok(Chosen { choice, ranks, own_rank: false, values, groups: vec![], texts: 0 })
+    }
+
+    /// The least or greatest value of this type.
+    pub(super) fn extreme(choice: Choice, value: &A) -> Result<Self, RunError> {
+        Ok(Chosen { own_rank: true, ..Chosen::new(choice, value, Some(value))? })
+    }
+
+    fn best(&self, group: u32) -> Option<&Best> {
+        self.groups.get(group as usize).and_then(Option::as_ref)
+    }
+
+    /// What `keys` encoded of these groups, null where there is no row.
+    fn column(&self, keys: &Keys, groups: &[u32], bytes: impl Fn(&Best) -> &[u8]) -> Result<ArrayRef, RunError> {
+        let present = groups.iter().filter_map(|group| self.best(*group)).map(bytes);
+        let values = keys.decode(present)?.remove(0);
+        let mut next = 0..;
+        let places: UInt32Array = groups.iter().map(|group| self.best(*group).and_then(|_| next.next())).collect();
+        take(&values, &places, None).map_err(internal)
     }
 
     /// Whether a row counts more than another, given rank and place of each.
@@ -199,8 +235,7 @@ impl Accumulator for Chosen {
         }
         let picked: UInt32Array = touched.iter().map(|group| winners.get(group).copied()).collect();
         // A value that is its own rank comes out in the form in which it is compared: it does not depend on which of several equal ones came first.
-        let column =
-            if rows.args.len() == 1 && ranks.is_some() { normalize(&rows.args[0]) } else { Arc::clone(&rows.args[0]) };
+        let column = if self.own_rank { normalize(&rows.args[0]) } else { Arc::clone(&rows.args[0]) };
         let values = self.values.exact(&[take(&column, &picked, None).map_err(internal)?])?;
         for (i, group) in touched.into_iter().enumerate() {
             let row = picked.value(i) as usize;
@@ -209,13 +244,40 @@ impl Accumulator for Chosen {
         Ok(())
     }
 
-    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
+    fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
         grow(&mut self.groups, count);
-        let other: Chosen = same(other)?;
-        for (best, group) in other.groups.iter().zip(groups) {
-            if let Some(best) = best {
-                self.offer(*group as usize, &best.rank, best.place, &best.value);
+        let other: &Chosen = same(other)?;
+        for (from, to) in pairs {
+            if let Some(best) = other.best(*from) {
+                self.offer(*to as usize, &best.rank, best.place, &best.value);
             }
+        }
+        Ok(())
+    }
+
+    /// The values, the places, and what ranks the values unless they rank themselves. Without a row, there is no place.
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        let mut columns = vec![self.column(&self.values, groups, |best| &best.value)?];
+        columns.extend(save_places(groups.iter().map(|group| Some(self.best(*group)?.place))));
+        if let Some(ranks) = self.ranks.as_ref().filter(|_| !self.own_rank) {
+            columns.push(self.column(ranks, groups, |best| &best.rank)?);
+        }
+        Ok(columns)
+    }
+
+    fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+        grow(&mut self.groups, count);
+        let (high, low) = (saved::<UInt64Type>(columns, 1)?, saved::<UInt64Type>(columns, 2)?);
+        let values = self.values.exact(&columns[..1])?;
+        let ranking = columns.get(if self.own_rank { 0 } else { 3 });
+        let ranks = match (&self.ranks, ranking) {
+            (None, _) => None,
+            (Some(keys), Some(by)) => Some(keys.encode(&[Arc::clone(by)])?),
+            _ => return Err(damaged()),
+        };
+        for (row, group) in groups.iter().enumerate().filter(|(row, _)| high.is_valid(*row)) {
+            let rank = ranks.as_ref().map_or(&[][..], |r| r.row(row).data());
+            self.offer(*group as usize, rank, load_place(high, low, row), values.row(row).data());
         }
         Ok(())
     }
@@ -224,16 +286,7 @@ impl Accumulator for Chosen {
         room(&self.groups) + self.texts
     }
 
-    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
-        let best = |group: &u32| self.groups.get(*group as usize).and_then(Option::as_ref);
-        let present: Vec<&Best> = order.iter().filter_map(best).collect();
-        let values = self.values.decode(present.iter().map(|best| &*best.value))?.remove(0);
-        let mut next = 0..;
-        let places: UInt32Array = order.iter().map(|group| best(group).and_then(|_| next.next())).collect();
-        Ok(take(&values, &places, None).map_err(internal)?)
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
+    fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
+        Ok(self.column(&self.values, order, |best| &best.value)?)
     }
 }

@@ -1,22 +1,18 @@
-//! Numbers the groups that keys fall into. Knows nothing of what is computed for a group.
+//! Numbers the groups that keys fall into, and knows where each begins. Knows nothing of what is computed for a group.
 
 use super::accumulator::{Places, room};
+use super::index::KeyIndex;
 use crate::batch::RowOrder;
 use crate::error::RunError;
-use crate::keys::{Bytes, Keys, hash_bytes};
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use hashbrown::HashTable;
 
 /// Groups, numbered as they come.
 #[derive(Debug)]
 pub(super) struct Groups {
-    keys: Keys,
-    /// The key of each group.
-    bytes: Bytes,
+    index: KeyIndex,
     /// The place of the first row of each group.
     firsts: Vec<RowOrder>,
-    table: HashTable<u32>,
 }
 
 /// Which rows fall into groups that were there.
@@ -32,8 +28,7 @@ pub(super) struct Known {
 
 impl Groups {
     pub(super) fn new(types: &[DataType]) -> Result<Groups, RunError> {
-        let keys = Keys::new(types.iter())?;
-        Ok(Groups { keys, bytes: Bytes::default(), firsts: vec![], table: HashTable::new() })
+        Ok(Groups { index: KeyIndex::new(types, false)?, firsts: vec![] })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -42,58 +37,55 @@ impl Groups {
 
     /// The bytes that it takes, about.
     pub(super) fn bytes(&self) -> usize {
-        // The table has room for an eighth more than its capacity; a slot takes its number and a byte.
-        self.bytes.room() + room(&self.firsts) + self.table.capacity() * 6
+        self.index.bytes() + room(&self.firsts)
     }
 
     /// The group of each row.
     pub(super) fn assign(&mut self, columns: &[ArrayRef], places: &Places) -> Result<Vec<u32>, RunError> {
-        let rows = self.keys.encode(columns)?;
-        (rows.iter().enumerate()).map(|(i, row)| self.find(row.data(), hash_bytes(row.data()), places.of(i))).collect()
+        let encoded = self.index.encode(columns, columns.first().map_or(0, |c| c.len()))?;
+        let groups = self.index.assign(&encoded, &[])?;
+        groups.iter().enumerate().for_each(|(row, group)| self.note(*group, places.of(row)));
+        Ok(groups)
     }
 
     /// The group of each row whose group there is; no groups are added.
     pub(super) fn known(&mut self, columns: &[ArrayRef], places: &Places) -> Result<Known, RunError> {
-        let rows = self.keys.encode(columns)?;
+        let count = columns.first().map_or(0, |c| c.len());
+        let encoded = self.index.encode(columns, count)?;
         let mut known = Known::default();
-        for (i, row) in rows.iter().enumerate() {
-            let hash = hash_bytes(row.data());
-            match self.table.find(hash, |group| self.bytes.get(*group as usize) == row.data()) {
+        for row in 0..count {
+            match self.index.find(&encoded, row, 0) {
                 Some(group) => {
-                    let first = &mut self.firsts[*group as usize];
-                    *first = places.of(i).min(*first);
-                    known.rows.push(i as u32);
-                    known.groups.push(*group);
+                    self.note(group, places.of(row));
+                    known.rows.push(row as u32);
+                    known.groups.push(group);
                 }
-                None => known.others.push((i as u32, hash)),
+                None => known.others.push((row as u32, KeyIndex::hash(&encoded, row))),
             }
         }
         Ok(known)
     }
 
-    fn find(&mut self, key: &[u8], hash: u64, place: RowOrder) -> Result<u32, RunError> {
-        let bytes = &self.bytes;
-        if let Some(group) = self.table.find(hash, |group| bytes.get(*group as usize) == key) {
-            let first = &mut self.firsts[*group as usize];
-            *first = place.min(*first);
-            return Ok(*group);
+    /// A row of the group stands here.
+    fn note(&mut self, group: u32, place: RowOrder) {
+        if group as usize == self.firsts.len() {
+            if self.firsts.capacity() == self.firsts.len() {
+                self.firsts.reserve_exact((self.firsts.len() / 4).max(16));
+            }
+            self.firsts.push(place);
         }
-        let group = u32::try_from(self.firsts.len())
-            .map_err(|_| RunError::data("R0108", "an aggregate has more than four billion groups"))?;
-        self.bytes.push(key);
-        if self.firsts.capacity() == self.firsts.len() {
-            self.firsts.reserve_exact((self.firsts.len() / 4).max(16));
-        }
-        self.firsts.push(place);
-        let bytes = &self.bytes;
-        self.table.insert_unique(hash, group, |group| hash_bytes(bytes.get(*group as usize)));
-        Ok(group)
+        let first = &mut self.firsts[group as usize];
+        *first = place.min(*first);
     }
 
     /// Takes another worker's groups; returns the number here of each group there.
     pub(super) fn merge(&mut self, other: &Groups) -> Result<Vec<u32>, RunError> {
-        let group = |i: usize| self.find(other.bytes.get(i), hash_bytes(other.bytes.get(i)), other.firsts[i]);
-        (0..other.len()).map(group).collect()
+        let group = |(theirs, first): (usize, &RowOrder)| {
+            let group = self.index.adopt(&other.index, theirs as u32, 0)?;
+            self.note(group, *first);
+            Ok(group)
+        };
+        other.firsts.iter().enumerate().map(group).collect()
     }
 
     /// The place of a group's first row.
@@ -110,6 +102,6 @@ impl Groups {
 
     /// The keys of these groups.
     pub(super) fn columns(&self, order: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
-        self.keys.decode(order.iter().map(|group| self.bytes.get(*group as usize)))
+        self.index.columns(order)
     }
 }

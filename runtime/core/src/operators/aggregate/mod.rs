@@ -1,11 +1,12 @@
 //! Groups and aggregates bounded input. Each worker aggregates what it gets; at the end their groups are merged. No result depends on who got what, on how
 //! rows were cut into batches, on how much memory there is, or on their order beyond their places in the input. Knows nothing of where rows come from.
 
-mod accumulator;
+pub(super) mod accumulator;
 mod collections;
 pub(crate) mod exact;
 mod extremes;
 mod groups;
+pub(super) mod index;
 mod replay;
 mod sketch;
 mod sums;
@@ -60,8 +61,13 @@ impl Aggregate {
     }
 }
 
-/// The accumulator for a call.
-fn accumulator(call: &AggregateCall, input: &Schema) -> Result<Box<dyn Accumulator>, RunError> {
+/// Whether the result of a function depends on the order of the rows.
+pub(super) fn reads_places(function: F) -> bool {
+    matches!(function, F::First | F::Last | F::MinBy | F::MaxBy | F::CollectList | F::CollectSet)
+}
+
+/// The accumulator for a call over rows of `input`.
+pub(super) fn accumulator(call: &AggregateCall, input: &Schema) -> Result<Box<dyn Accumulator>, RunError> {
     use collections::{Distinct, Lists, Percentiles};
     use extremes::{Choice, Chosen, Numbers, is_number};
     use sums::{Count, Decimals, Doubles, Integers, Variances};
@@ -82,8 +88,8 @@ fn accumulator(call: &AggregateCall, input: &Schema) -> Result<Box<dyn Accumulat
             _ => Box::new(Integers::new(&call.ty)),
         },
         F::Min | F::Max if is_number(&arrow(0)?) => Box::new(Numbers::new(&arrow(0)?, call.function == F::Max)),
-        F::Min => Box::new(Chosen::new(Choice::Least, &arrow(0)?, Some(&arrow(0)?))?),
-        F::Max => Box::new(Chosen::new(Choice::Greatest, &arrow(0)?, Some(&arrow(0)?))?),
+        F::Min => Box::new(Chosen::extreme(Choice::Least, &arrow(0)?)?),
+        F::Max => Box::new(Chosen::extreme(Choice::Greatest, &arrow(0)?)?),
         F::First => Box::new(Chosen::new(Choice::First, &arrow(0)?, None)?),
         F::Last => Box::new(Chosen::new(Choice::Last, &arrow(0)?, None)?),
         F::MinBy => Box::new(Chosen::new(Choice::Least, &arrow(0)?, Some(&arrow(1)?))?),
@@ -137,5 +143,7 @@ impl Blocking for Aggregate {
     }
 }
 
+#[cfg(test)]
+mod saving;
 #[cfg(test)]
 mod tests;

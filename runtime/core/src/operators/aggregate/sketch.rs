@@ -1,12 +1,11 @@
 //! `approx_count_distinct`: HyperLogLog with 2^13 registers (relative standard error 1.15%) and the estimator of O. Ertl, "New cardinality estimation
 //! algorithms for HyperLogLog sketches" (2017), which needs no tables of corrections. Small groups keep a list instead of registers.
 
-use super::accumulator::{Accumulator, Failed, Rows, grow, room, same};
+use super::accumulator::{Accumulator, Failed, Pair, Rows, damaged, grow, room, same, saved_bytes};
 use crate::error::RunError;
 use crate::keys::Keys;
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, BinaryBuilder, Int64Array};
 use arrow::datatypes::DataType as A;
-use std::any::Any;
 use std::sync::Arc;
 use xxhash_rust::xxh64::xxh64;
 
@@ -76,6 +75,34 @@ impl Sketch {
                 }
                 registers
             }
+        }
+    }
+
+    /// Appends its bytes: 1 and a byte for each of the 2^13 registers; or, for a small group, 0 and the entries of a list, each `register << 6 | value` in 32
+    /// bits, little-endian.
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Sketch::Registers(registers) => {
+                out.push(1);
+                out.extend(registers);
+            }
+            Sketch::List(list) => {
+                out.push(0);
+                list.iter().for_each(|entry| out.extend(entry.to_le_bytes()));
+            }
+        }
+    }
+
+    /// The reverse of [`Sketch::write`]; none for other bytes.
+    fn read(bytes: &[u8]) -> Option<Sketch> {
+        match bytes.split_first()? {
+            (1, registers) => (registers.len() == REGISTERS).then(|| Sketch::Registers(registers.into())),
+            (0, list) => {
+                let entries = list.chunks_exact(4).map(|e| u32::from_le_bytes(e.try_into().unwrap_or_default()));
+                let list: Vec<u32> = entries.collect();
+                list.iter().all(|entry| *entry as usize >> 6 < REGISTERS).then_some(Sketch::List(list))
+            }
+            _ => None,
         }
     }
 
@@ -156,6 +183,13 @@ impl Sketches {
     pub(super) fn new(data: &A) -> Result<Self, RunError> {
         Ok(Sketches { keys: Keys::new([data].into_iter())?, groups: vec![], held: 0 })
     }
+
+    fn take(&mut self, group: u32, theirs: &Sketch) {
+        let sketch = &mut self.groups[group as usize];
+        let before = sketch.bytes();
+        sketch.merge(theirs);
+        self.held = self.held + sketch.bytes() - before;
+    }
 }
 
 impl Accumulator for Sketches {
@@ -171,14 +205,33 @@ impl Accumulator for Sketches {
         Ok(())
     }
 
-    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
+    fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
         grow(&mut self.groups, count);
-        let other: Sketches = same(other)?;
-        for (theirs, group) in other.groups.iter().zip(groups) {
-            let sketch = &mut self.groups[*group as usize];
-            let before = sketch.bytes();
-            sketch.merge(theirs);
-            self.held = self.held + sketch.bytes() - before;
+        let other: &Sketches = same(other)?;
+        for (from, to) in pairs {
+            if let Some(theirs) = other.groups.get(*from as usize) {
+                self.take(*to, theirs);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes, as [`Sketch::write`] has them.
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        let (mut column, mut bytes, none) = (BinaryBuilder::new(), vec![], Sketch::default());
+        for group in groups {
+            bytes.clear();
+            self.groups.get(*group as usize).unwrap_or(&none).write(&mut bytes);
+            column.append_value(&bytes);
+        }
+        Ok(vec![Arc::new(column.finish())])
+    }
+
+    fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+        grow(&mut self.groups, count);
+        let sketches = saved_bytes(columns, 0)?;
+        for (row, group) in groups.iter().enumerate() {
+            self.take(*group, &Sketch::read(sketches.value(row)).ok_or_else(damaged)?);
         }
         Ok(())
     }
@@ -191,13 +244,9 @@ impl Accumulator for Sketches {
         true
     }
 
-    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
+    fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
         let value = |group: &u32| self.groups.get(*group as usize).map_or(0, |s| s.estimate().round() as i64);
         Ok(Arc::new(Int64Array::from_iter_values(order.iter().map(value))))
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }
 

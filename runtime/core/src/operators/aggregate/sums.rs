@@ -1,15 +1,17 @@
 //! Counts, sums, means, variances.
 
-use super::accumulator::{Accumulator, Failed, Rows, grow, of, room, same};
+use super::accumulator::{Accumulator, Failed, Pair, Rows, damaged, grow, of, room, same, saved, saved_bytes};
 use super::exact::{ExactSum, Moments};
 use crate::error::RunError;
 use crate::operators::internal;
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, DurationMicrosecondArray, Float64Array, Int64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, Decimal128Array, Decimal256Array, DurationMicrosecondArray, Float64Array,
+    Int64Array, UInt64Array,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType as A, Decimal128Type, Float64Type, Int64Type, i256};
+use arrow::datatypes::{DataType as A, Decimal128Type, Decimal256Type, Float64Type, Int64Type, UInt64Type, i256};
 use flowc_ir::eval::{Failure, FailureCode};
 use flowc_ir::{DataType, Type};
-use std::any::Any;
 use std::sync::Arc;
 
 /// `count()`, `count(x)`
@@ -26,10 +28,21 @@ impl Accumulator for Count {
         Ok(())
     }
 
-    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
+    fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
         grow(&mut self.0, count);
-        let other: Count = same(other)?;
-        other.0.iter().zip(groups).for_each(|(n, group)| self.0[*group as usize] += n);
+        let other: &Count = same(other)?;
+        pairs.iter().for_each(|(from, to)| self.0[*to as usize] += of(&other.0, *from));
+        Ok(())
+    }
+
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        Ok(vec![Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| of(&self.0, *group))))])
+    }
+
+    fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+        grow(&mut self.0, count);
+        let counts = saved::<Int64Type>(columns, 0)?;
+        groups.iter().zip(counts.values()).for_each(|(group, n)| self.0[*group as usize] += n);
         Ok(())
     }
 
@@ -37,12 +50,8 @@ impl Accumulator for Count {
         room(&self.0)
     }
 
-    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
+    fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
         Ok(Arc::new(Int64Array::from_iter_values(order.iter().map(|group| of(&self.0, *group)))))
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }
 
@@ -77,12 +86,30 @@ impl Accumulator for Integers {
         Ok(())
     }
 
-    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
+    fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
         grow(&mut self.groups, count);
-        let other: Integers = same(other)?;
-        for ((sum, count), group) in other.groups.iter().zip(groups) {
-            let mine = &mut self.groups[*group as usize];
+        let other: &Integers = same(other)?;
+        for (from, to) in pairs {
+            let ((sum, count), mine) = (of(&other.groups, *from), &mut self.groups[*to as usize]);
             *mine = (mine.0 + sum, mine.1 + count);
+        }
+        Ok(())
+    }
+
+    /// The sum and the count.
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        let of = |group: &u32| of(&self.groups, *group);
+        let sums = Decimal128Array::from_iter_values(groups.iter().map(|group| of(group).0));
+        let counts = UInt64Array::from_iter_values(groups.iter().map(|group| of(group).1));
+        Ok(vec![Arc::new(sums), Arc::new(counts)])
+    }
+
+    fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+        grow(&mut self.groups, count);
+        let (sums, counts) = (saved::<Decimal128Type>(columns, 0)?, saved::<UInt64Type>(columns, 1)?);
+        for (row, group) in groups.iter().enumerate() {
+            let mine = &mut self.groups[*group as usize];
+            *mine = (mine.0 + sums.value(row), mine.1 + counts.value(row));
         }
         Ok(())
     }
@@ -91,7 +118,7 @@ impl Accumulator for Integers {
         room(&self.groups)
     }
 
-    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
+    fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
         let values = order.iter().map(|group| (*group, of(&self.groups, *group)));
         if self.ty.data == DataType::Double {
             let mean = |(_, (sum, count)): (u32, (i128, u64))| (count > 0).then(|| sum as f64 / count as f64);
@@ -108,10 +135,6 @@ impl Accumulator for Integers {
             return Ok(Arc::new(durations));
         }
         Ok(Arc::new(sums))
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }
 
@@ -156,12 +179,30 @@ impl Accumulator for Decimals {
         Ok(())
     }
 
-    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
+    fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
         grow(&mut self.groups, count);
-        let other: Decimals = same(other)?;
-        for ((sum, count), group) in other.groups.iter().zip(groups) {
+        let other: &Decimals = same(other)?;
+        for (from, to) in pairs {
+            let ((sum, count), mine) = (of(&other.groups, *from), &mut self.groups[*to as usize]);
+            *mine = (mine.0.wrapping_add(sum), mine.1 + count);
+        }
+        Ok(())
+    }
+
+    /// The sum (without its scale) and the count.
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        let of = |group: &u32| of(&self.groups, *group);
+        let sums = Decimal256Array::from_iter_values(groups.iter().map(|group| of(group).0));
+        let counts = UInt64Array::from_iter_values(groups.iter().map(|group| of(group).1));
+        Ok(vec![Arc::new(sums), Arc::new(counts)])
+    }
+
+    fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+        grow(&mut self.groups, count);
+        let (sums, counts) = (saved::<Decimal256Type>(columns, 0)?, saved::<UInt64Type>(columns, 1)?);
+        for (row, group) in groups.iter().enumerate() {
             let mine = &mut self.groups[*group as usize];
-            *mine = (mine.0.wrapping_add(*sum), mine.1 + count);
+            *mine = (mine.0.wrapping_add(sums.value(row)), mine.1 + counts.value(row));
         }
         Ok(())
     }
@@ -170,7 +211,7 @@ impl Accumulator for Decimals {
         room(&self.groups)
     }
 
-    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
+    fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
         let DataType::Decimal { precision, scale } = self.ty.data else {
             return Err(internal("a decimal aggregate has no decimal type").into());
         };
@@ -188,10 +229,16 @@ impl Accumulator for Decimals {
         let typed = values.with_precision_and_scale(precision, scale as i8).map_err(internal)?;
         Ok(Arc::new(typed))
     }
+}
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
+fn save_sums<'a>(sums: impl Iterator<Item = Option<&'a ExactSum>>) -> ArrayRef {
+    let (mut column, mut bytes, none) = (BinaryBuilder::new(), vec![], ExactSum::default());
+    for sum in sums {
+        bytes.clear();
+        sum.unwrap_or(&none).write(&mut bytes);
+        column.append_value(&bytes);
     }
+    Arc::new(column.finish())
 }
 
 /// Sums and means of floats.
@@ -220,13 +267,33 @@ impl Accumulator for Doubles {
         Ok(())
     }
 
-    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
+    fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
         grow(&mut self.groups, count);
-        let other: Doubles = same(other)?;
-        for ((sum, count), group) in other.groups.iter().zip(groups) {
+        let other: &Doubles = same(other)?;
+        for (from, to) in pairs {
+            if let Some((sum, count)) = other.groups.get(*from as usize) {
+                let mine = &mut self.groups[*to as usize];
+                mine.0.merge(sum);
+                mine.1 += count;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sum, as [`ExactSum::write`] has it, and the count.
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        let sums = save_sums(groups.iter().map(|group| self.groups.get(*group as usize).map(|(sum, _)| sum)));
+        let count = |group: &u32| self.groups.get(*group as usize).map_or(0, |(_, count)| *count);
+        Ok(vec![sums, Arc::new(UInt64Array::from_iter_values(groups.iter().map(count)))])
+    }
+
+    fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+        grow(&mut self.groups, count);
+        let (sums, counts) = (saved_bytes(columns, 0)?, saved::<UInt64Type>(columns, 1)?);
+        for (row, group) in groups.iter().enumerate() {
             let mine = &mut self.groups[*group as usize];
-            mine.0.merge(sum);
-            mine.1 += count;
+            mine.0.merge(&ExactSum::read(sums.value(row)).ok_or_else(damaged)?);
+            mine.1 += counts.value(row);
         }
         Ok(())
     }
@@ -235,16 +302,12 @@ impl Accumulator for Doubles {
         room(&self.groups)
     }
 
-    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
+    fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
         let value = |group: &u32| {
             let (sum, count) = self.groups.get(*group as usize).filter(|(_, count)| *count > 0)?;
             Some(if self.mean { sum.value() / *count as f64 } else { sum.value() })
         };
         Ok(Arc::new(order.iter().map(value).collect::<Float64Array>()))
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }
 
@@ -271,10 +334,34 @@ impl Accumulator for Variances {
         Ok(())
     }
 
-    fn merge(&mut self, other: Box<dyn Accumulator>, groups: &[u32], count: usize) -> Result<(), RunError> {
+    fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
         grow(&mut self.groups, count);
-        let other: Variances = same(other)?;
-        other.groups.iter().zip(groups).for_each(|(m, group)| self.groups[*group as usize].merge(m));
+        let other: &Variances = same(other)?;
+        for (from, to) in pairs {
+            if let Some(theirs) = other.groups.get(*from as usize) {
+                self.groups[*to as usize].merge(theirs);
+            }
+        }
+        Ok(())
+    }
+
+    /// The count, the sum and the sum of the squares; the sums as [`ExactSum::write`] has them.
+    fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        let moments = || groups.iter().map(|group| self.groups.get(*group as usize));
+        let counts = UInt64Array::from_iter_values(moments().map(|m| m.map_or(0, |m| m.count)));
+        let sums = save_sums(moments().map(|m| m.map(|m| &m.sum)));
+        Ok(vec![Arc::new(counts), sums, save_sums(moments().map(|m| m.map(|m| &m.squares)))])
+    }
+
+    fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+        grow(&mut self.groups, count);
+        let counts = saved::<UInt64Type>(columns, 0)?;
+        let (sums, squares) = (saved_bytes(columns, 1)?, saved_bytes(columns, 2)?);
+        let sum = |bytes: &[u8]| ExactSum::read(bytes).ok_or_else(damaged);
+        for (row, group) in groups.iter().enumerate() {
+            let (sum, squares) = (sum(sums.value(row))?, sum(squares.value(row))?);
+            self.groups[*group as usize].merge(&Moments { count: counts.value(row), sum, squares });
+        }
         Ok(())
     }
 
@@ -282,15 +369,11 @@ impl Accumulator for Variances {
         room(&self.groups)
     }
 
-    fn finish(&mut self, order: &[u32]) -> Result<ArrayRef, Failed> {
+    fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
         let value = |group: &u32| {
             let variance = self.groups.get(*group as usize)?.variance()?;
             Some(if self.root { variance.sqrt() } else { variance })
         };
         Ok(Arc::new(order.iter().map(value).collect::<Float64Array>()))
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }

@@ -1,7 +1,7 @@
 //! Groups with their accumulators, within a bound of memory: when there is no room for more groups, those that are there go on, and the rows of all others
 //! wait in temporary files, divided by their keys. Knows nothing of workers or of what becomes of the groups.
 
-use super::accumulator::{Accumulator, Failed, Places, Rows};
+use super::accumulator::{Accumulator, Failed, Pair, Places, Rows};
 use super::groups::{Groups, Known};
 use super::{Shape, accumulator};
 use crate::batch::RowOrder;
@@ -148,15 +148,15 @@ impl State {
             (Some(groups), Some(others)) => groups.merge(&others)?,
             _ => vec![0],
         };
-        let count = self.count();
+        let (pairs, count): (Vec<Pair>, usize) = ((0..).zip(map).collect(), self.count());
         for (mine, theirs) in self.accumulators.iter_mut().zip(other.accumulators) {
-            mine.merge(theirs, &map, count)?;
+            mine.merge(&*theirs, &pairs, count)?;
         }
         Ok(())
     }
 
     /// The columns of these groups.
-    fn columns(&mut self, shape: &Shape, order: &[u32]) -> Result<Vec<ArrayRef>, Unfinished> {
+    fn columns(&self, shape: &Shape, order: &[u32]) -> Result<Vec<ArrayRef>, Unfinished> {
         let first = |group: u32, groups: &Option<Groups>| groups.as_ref().map_or(0, |g| g.first(group));
         let mut columns = match &self.groups {
             Some(groups) => groups.columns(order).map_err(unfinished)?,
@@ -164,7 +164,7 @@ impl State {
         };
         let keys = columns.len();
         let mut failed: Option<(RowOrder, RunError)> = None;
-        for (call, accumulator) in shape.spec.aggregates.iter().zip(&mut self.accumulators) {
+        for (call, accumulator) in shape.spec.aggregates.iter().zip(&self.accumulators) {
             match accumulator.finish(order) {
                 Ok(column) => columns.push(column),
                 Err(Failed::Run(error)) => return Err(unfinished(error)),
@@ -190,9 +190,7 @@ impl State {
     /// The groups in the order of their first rows, in batches.
     pub(super) fn into_batches(self, shape: Arc<Shape>, rows: usize) -> Batches {
         let order = self.groups.as_ref().map_or(vec![0], Groups::in_order);
-        // What collects values sorts them all at its end: once.
-        let whole = if self.grows() { order.len().max(1) } else { rows };
-        Batches { shape, rows, whole, state: self, order, next: 0, made: None }
+        Batches { shape, rows, state: self, order, next: 0 }
     }
 }
 
@@ -201,49 +199,28 @@ impl State {
 pub(super) struct Batches {
     shape: Arc<Shape>,
     rows: usize,
-    /// How many groups are finished at once.
-    whole: usize,
     state: State,
     order: Vec<u32>,
     next: usize,
-    /// What is finished and not yet given out: its first group, and how many of its rows are out.
-    made: Option<(RecordBatch, usize, usize)>,
-}
-
-impl Batches {
-    fn make(&mut self) -> Result<(RecordBatch, usize, usize), Unfinished> {
-        let end = self.order.len().min(self.next + self.whole);
-        let columns = self.state.columns(&self.shape, &self.order[self.next..end])?;
-        let batch =
-            RecordBatch::try_new(Arc::clone(&self.shape.output), columns).map_err(|e| unfinished(internal(e)))?;
-        let first = std::mem::replace(&mut self.next, end);
-        Ok((batch, first, 0))
-    }
 }
 
 impl Iterator for Batches {
     type Item = Result<(RecordBatch, Vec<RowOrder>), Unfinished>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (batch, first, out) = match self.made.take() {
-            Some(made) => made,
-            None if self.next >= self.order.len() => return None,
-            None => match self.make() {
-                Ok(made) => made,
-                Err(failed) => {
-                    self.next = self.order.len();
-                    return Some(Err(failed));
-                }
-            },
-        };
-        let rows = self.rows.min(batch.num_rows() - out);
-        let place = |group: &u32| self.state.groups.as_ref().map_or(0, |groups| groups.first(*group));
-        let places = self.order[first + out..first + out + rows].iter().map(place).collect();
-        let slice = batch.slice(out, rows);
-        if out + rows < batch.num_rows() {
-            self.made = Some((batch, first, out + rows));
+        let end = self.order.len().min(self.next + self.rows);
+        let order = &self.order[std::mem::replace(&mut self.next, end)..end];
+        if order.is_empty() {
+            return None;
         }
-        Some(Ok((slice, places)))
+        let made = self.state.columns(&self.shape, order).and_then(|columns| {
+            RecordBatch::try_new(Arc::clone(&self.shape.output), columns).map_err(|e| unfinished(internal(e)))
+        });
+        if made.is_err() {
+            self.next = self.order.len();
+        }
+        let place = |group: &u32| self.state.groups.as_ref().map_or(0, |groups| groups.first(*group));
+        Some(made.map(|batch| (batch, order.iter().map(place).collect())))
     }
 }
 

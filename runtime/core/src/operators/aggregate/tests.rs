@@ -28,7 +28,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-fn input() -> Schema {
+pub(super) fn input() -> Schema {
     let field = |name: &str, data: DataType| Field::new(name, Type::nullable(data));
     Schema::new(vec![
         field("k", DataType::String),
@@ -53,7 +53,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(to_arrow_schema(&input()), columns).unwrap()
 }
 
-fn call(function: F, args: &[usize], filter: Option<usize>) -> AggregateCall {
+pub(super) fn call(function: F, args: &[usize], filter: Option<usize>) -> AggregateCall {
     let types: Vec<Type> = args.iter().map(|a| input().fields[*a].ty.clone()).collect();
     let ty = function.result_type(&types, false).unwrap();
     let constants = if function == F::Percentile { vec![Value::Double(0.5)] } else { vec![] };

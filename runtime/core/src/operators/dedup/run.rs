@@ -1,0 +1,230 @@
+//! The end of an epoch, step by step: rows are separated into late ones, those that wait and those that are judged, and judged in their order.
+
+use super::super::kept::{Horizon, KeptRows, account, drained, parts, split_late, times};
+use super::super::sort::Sort;
+use super::super::stateful::Emitted;
+use super::super::{Blocking, Fault, Outputs, internal};
+use super::{Dedup, Work};
+use crate::batch::{Batch, Order};
+use crate::error::RunError;
+use crate::keys::{Keys, hash_bytes};
+use crate::spill::{Budget, Held, SpillBuffer};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatchOptions};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType as A, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use flowc_ir::arrow_types::to_arrow_schema;
+use flowc_ir::graph::SortColumn;
+use flowc_ir::{DataType, Field, Schema, Type};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+enum Phase {
+    /// Rows are read as they came. In the order of time: those that the watermark has passed are sorted.
+    Read(Option<Box<Sorting>>),
+    /// Rows are judged as the sorting gives them back.
+    Judge(Outputs<'static>, Held),
+    Over,
+}
+
+/// See the module.
+pub(super) struct Run<'a> {
+    dedup: &'a Dedup,
+    watermark: Option<i64>,
+    /// The least time that is not late.
+    on_time: Option<i64>,
+    input: Box<dyn Iterator<Item = Result<RecordBatch, RunError>> + Send>,
+    phase: Phase,
+    out: VecDeque<Emitted>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        dedup: &'a Dedup,
+        watermark: Option<i64>,
+        rows: BTreeMap<(u32, u32), SpillBuffer>,
+    ) -> Result<Run<'a>, RunError> {
+        let on_time = dedup.on_time(&dedup.work().memory);
+        let sorting = dedup.shape.by_time().then(|| Sorting::new(dedup)).transpose()?;
+        let (input, phase) = (drained(rows.into_values()), Phase::Read(sorting.map(Box::new)));
+        Ok(Run { dedup, watermark, on_time, input, phase, out: VecDeque::new() })
+    }
+
+    /// One step; whether it was the last.
+    fn step(&mut self) -> Result<bool, Fault> {
+        let dedup = self.dedup;
+        let mut work = dedup.work();
+        let work = &mut *work;
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Read(sorting) => {
+                let next = self.input.next().transpose()?;
+                self.phase = match (next, sorting) {
+                    (Some(batch), None) => {
+                        let batch = self.separate(work, batch)?;
+                        self.judge(work, batch)?;
+                        Phase::Read(None)
+                    }
+                    (Some(batch), Some(mut sorting)) => {
+                        let batch = self.separate(work, batch)?;
+                        self.sort_or_wait(work, &mut sorting, batch)?;
+                        Phase::Read(Some(sorting))
+                    }
+                    (None, None) => {
+                        self.close(work)?;
+                        Phase::Over
+                    }
+                    (None, Some(mut sorting)) => {
+                        self.sort_waiting(work, &mut sorting)?;
+                        let sorting = *sorting;
+                        Phase::Judge(sorting.sort.finish()?, sorting.held)
+                    }
+                };
+            }
+            Phase::Judge(mut sorted, held) => match sorted.next().transpose()? {
+                Some(batch) => {
+                    let width = dedup.schema_width();
+                    let batch = batch.project(&(0..width).collect::<Vec<_>>())?;
+                    self.judge(work, batch.with_schema(Arc::clone(&dedup.shape.schema))?)?;
+                    self.phase = Phase::Judge(sorted, held);
+                }
+                None => self.close(work)?,
+            },
+            Phase::Over => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// The rows that are on time; the others come out as late ones.
+    fn separate(&mut self, work: &mut Work, batch: RecordBatch) -> Result<RecordBatch, Fault> {
+        let Some((time, _)) = self.dedup.shape.bound else { return Ok(batch) };
+        let (batch, late) = split_late(batch, time, self.on_time)?;
+        if let Some(late) = late {
+            self.out.extend(parts(late, self.dedup.surroundings.batch_rows).map(Emitted::Late));
+        }
+        work.memory.latest = work.memory.latest.max(times(&batch, time)?.values().iter().max().copied());
+        Ok(batch)
+    }
+
+    /// Lets the first rows through.
+    fn judge(&mut self, work: &mut Work, batch: RecordBatch) -> Result<(), Fault> {
+        let (shape, surroundings) = (&self.dedup.shape, &self.dedup.surroundings);
+        let columns: Vec<ArrayRef> = shape.spec.keys.iter().map(|c| Arc::clone(batch.column(*c))).collect();
+        let bound = match shape.bound {
+            Some((time, within)) => Some((&times(&batch, time)?.values()[..], within)),
+            None => None,
+        };
+        let first = work.memory.firsts.judge(&columns, batch.num_rows(), bound)?;
+        account(&mut work.held, &surroundings.budget, work.memory.bytes(), &shape.spec.name)?;
+        let kept = filter_record_batch(&batch, &BooleanArray::from(first))?;
+        self.out.extend(parts(kept, surroundings.batch_rows).map(Emitted::Rows));
+        Ok(())
+    }
+
+    /// What the watermark has passed.
+    fn passed(&self) -> Horizon {
+        Horizon::behind(self.watermark, 0)
+    }
+
+    /// Sorts the rows that the watermark has passed, and lets the others wait.
+    fn sort_or_wait(&self, work: &mut Work, sorting: &mut Sorting, batch: RecordBatch) -> Result<(), Fault> {
+        let (shape, passed) = (&self.dedup.shape, self.passed());
+        let Some((time, _)) = shape.bound else { return Ok(()) };
+        let ready: BooleanArray = times(&batch, time)?.values().iter().map(|time| Some(passed.passed(*time))).collect();
+        let wait = filter_record_batch(&batch, &arrow::compute::not(&ready)?)?;
+        sorting.push(filter_record_batch(&batch, &ready)?)?;
+        let (at, rows) = (times(&wait, time)?.values().clone(), wait.num_rows());
+        work.memory.waiting.add(wait, at, vec![false; rows])?;
+        let (budget, name) = (&self.dedup.surroundings.budget, &shape.spec.name);
+        Ok(account(&mut work.held, budget, work.memory.bytes(), name)?)
+    }
+
+    /// Sorts the rows of earlier epochs that the watermark has passed now.
+    fn sort_waiting(&self, work: &mut Work, sorting: &mut Sorting) -> Result<(), Fault> {
+        let waiting: &mut KeptRows = &mut work.memory.waiting;
+        let places: Vec<_> = waiting.due(self.passed()).into_iter().map(|due| due.place).collect();
+        for places in places.chunks(self.dedup.surroundings.batch_rows.max(1)) {
+            let columns = waiting.gather(places)?;
+            sorting.push(RecordBatch::try_new(Arc::clone(&self.dedup.shape.schema), columns)?)?;
+        }
+        Ok(())
+    }
+
+    /// Notes how far time has come.
+    fn close(&self, work: &mut Work) -> Result<(), Fault> {
+        let memory = &mut work.memory;
+        memory.waiting.sweep()?;
+        let closed = match self.watermark {
+            Some(i64::MAX) if self.dedup.shape.by_time() => memory.latest.map(|latest| latest.saturating_add(1)),
+            // Nothing waits, so nothing has ended.
+            Some(i64::MAX) => None,
+            watermark => watermark,
+        };
+        memory.closed = memory.closed.max(closed).max(self.dedup.surroundings.watermark);
+        Ok(())
+    }
+}
+
+impl Dedup {
+    fn schema_width(&self) -> usize {
+        self.shape.schema.fields().len()
+    }
+}
+
+impl Iterator for Run<'_> {
+    type Item = Result<Emitted, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(emitted) = self.out.pop_front() {
+                return Some(Ok(emitted));
+            }
+            match self.step() {
+                Ok(false) => {}
+                Ok(true) => return None,
+                Err(fault) => return Some(Err(fault)),
+            }
+        }
+    }
+}
+
+/// Puts rows in the order of their times, and those of one time in the order of a hash of the row.
+struct Sorting {
+    sort: Sort,
+    schema: SchemaRef,
+    keys: Keys,
+    pushed: u32,
+    /// Its part of the memory.
+    held: Held,
+}
+
+impl Sorting {
+    fn new(dedup: &Dedup) -> Result<Sorting, RunError> {
+        let Some((time, _)) = dedup.shape.bound else { return Err(internal("rows without a time are to be sorted")) };
+        let hash = Field::new("#hash", Type::new(DataType::Long));
+        let schema = Schema::new(dedup.shape.input.fields.iter().cloned().chain([hash]).collect());
+        let column = |column: usize| SortColumn { column, descending: false, nulls_first: true };
+        let columns = [column(time), column(schema.fields.len() - 1)];
+        let (budget, batch_rows) = (&dedup.surroundings.budget, dedup.surroundings.batch_rows.max(1));
+        // The rest is for what is kept. Rows that exceed its part are sorted in files.
+        let mut held = Held::new(budget.clone());
+        let part = if held.grow_to(budget.total / 4) { budget.total / 4 } else { 0 };
+        let sort = Sort::new(&columns, &schema, 1, batch_rows, Budget::new(part, &budget.directory))?;
+        let types: Vec<A> = dedup.shape.schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        Ok(Sorting { sort, schema: to_arrow_schema(&schema), keys: Keys::new(types.iter())?, pushed: 0, held })
+    }
+
+    fn push(&mut self, batch: RecordBatch) -> Result<(), Fault> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let rows = self.keys.exact(batch.columns())?;
+        let hashes = Int64Array::from_iter_values(rows.iter().map(|row| hash_bytes(row.data()) as i64));
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(hashes));
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let data = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        let order = Order { path: 0, split: 0, sequence: self.pushed };
+        self.pushed += 1;
+        self.sort.push(0, Batch { data, order })
+    }
+}

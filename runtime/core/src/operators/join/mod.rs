@@ -1,0 +1,278 @@
+//! Joins two streams whose rows match by key and, in event time, within a duration. Rows are kept as long as a row of the other side can match them. Knows
+//! nothing of where rows come from, nor of where what is kept is stored.
+//!
+//! What is late, and when rows are let go, follow from one another, so that how the input is cut into epochs never changes what comes out of rows that are not
+//! late. Let `D` be the duration and `W` the watermark:
+//!
+//! - A row at `t` is late when `t + D < W` before its epoch. So a row that is not late has `t >= W - D`.
+//! - A row at `k` that is kept is let go at the end of an epoch when `k + 2 D < W`. Any row that matches it has `t <= k + D`, and then `t + D <= k + 2 D < W`:
+//!   it would be late in every later epoch. So a row that is not late finds every row that it matches.
+//! - A row without a match comes out when it is let go, for the same reason: no row that is not late can match it any more, and until then one can.
+//!
+//! When everything is over all rows are let go, and `W` becomes `T + 2 D + 1`, where `T` is the greatest time seen: rows up to `T + D` could match what was let
+//! go, and are late from then on; later ones could not, and are taken.
+
+mod probe;
+mod run;
+mod stored;
+
+use super::kept::{Horizon, KeptRows, KeyIndex, Posting, account, before, times};
+use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings, other_shape};
+use super::{Fault, internal};
+use crate::batch::Batch;
+use crate::error::RunError;
+use crate::spill::{Held, SpillBuffer, batch_bytes};
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use flowc_ir::Schema;
+use flowc_ir::arrow_types::{to_arrow, to_arrow_schema};
+use flowc_ir::eval::{EvalContext, Kernel};
+use flowc_ir::graph::{self, JoinKind, NodeId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const LEFT: usize = 0;
+const RIGHT: usize = 1;
+
+/// The operator.
+#[derive(Debug)]
+pub(crate) struct Join {
+    shape: Shape,
+    surroundings: Surroundings,
+    /// Left rows, by path and split; those of one come in order. They are read once, so they need not fit the memory.
+    left: Mutex<BTreeMap<(u32, u32), SpillBuffer>>,
+    /// Right rows, likewise. Left rows are matched with them, so they have to.
+    right: Mutex<Arrived>,
+    work: Mutex<Work>,
+}
+
+/// What does not change.
+#[derive(Debug)]
+struct Shape {
+    node: NodeId,
+    spec: graph::StreamJoin,
+    inputs: [SchemaRef; 2],
+    output: SchemaRef,
+    /// The left columns followed by the right ones.
+    pair: SchemaRef,
+    residual: Option<Arc<dyn Kernel>>,
+    context: EvalContext,
+    /// What is remembered depends on it.
+    text: String,
+}
+
+/// The right rows of an epoch.
+#[derive(Debug)]
+struct Arrived {
+    rows: BTreeMap<(u32, u32), Vec<RecordBatch>>,
+    bytes: usize,
+    held: Held,
+}
+
+/// What is at work in an epoch.
+#[derive(Debug)]
+struct Work {
+    memory: Kept,
+    held: Held,
+}
+
+/// What is kept from epoch to epoch.
+#[derive(Debug)]
+struct Kept {
+    /// What it belongs to.
+    text: String,
+    sides: [KeptRows; 2],
+    index: KeyIndex<2>,
+    /// The watermark by which rows were let go.
+    closed: Option<i64>,
+    /// The greatest event time of rows that were on time.
+    latest: Option<i64>,
+}
+
+impl Shape {
+    fn duration(&self) -> i64 {
+        self.spec.within.map_or(0, |within| within.duration)
+    }
+
+    fn kind(&self) -> JoinKind {
+        self.spec.kind
+    }
+
+    fn keys(&self, side: usize) -> &[usize] {
+        if side == LEFT { &self.spec.left_keys } else { &self.spec.right_keys }
+    }
+
+    /// Whether rows of this side without a match come out.
+    fn unmatched(&self, side: usize) -> bool {
+        match self.kind() {
+            JoinKind::Inner | JoinKind::Semi => false,
+            JoinKind::Left | JoinKind::Anti => side == LEFT,
+            JoinKind::Right => side == RIGHT,
+            JoinKind::Full => true,
+        }
+    }
+
+    /// Whether a left row needs one match only, and is not needed after it.
+    fn once(&self) -> bool {
+        matches!(self.kind(), JoinKind::Semi | JoinKind::Anti)
+    }
+
+    /// The event times of a batch; without a duration they are all the same.
+    fn times(&self, side: usize, batch: &RecordBatch) -> Result<ScalarBuffer<i64>, RunError> {
+        match self.spec.within {
+            None => Ok(vec![0; batch.num_rows()].into()),
+            Some(within) => {
+                let column = if side == LEFT { within.left } else { within.right };
+                Ok(times(batch, column)?.values().clone())
+            }
+        }
+    }
+
+    /// What is let go at this watermark.
+    fn horizon(&self, watermark: Option<i64>) -> Horizon {
+        match self.spec.within {
+            None => Horizon::All,
+            Some(within) => Horizon::behind(watermark, 2 * i128::from(within.duration)),
+        }
+    }
+
+    fn empty(&self) -> Result<Kept, RunError> {
+        let types: Vec<DataType> =
+            self.spec.left_keys.iter().map(|c| self.inputs[LEFT].field(*c).data_type().clone()).collect();
+        let side = |side: usize| KeptRows::new(Arc::clone(&self.inputs[side]), side == LEFT && self.once());
+        Ok(Kept {
+            text: self.text.clone(),
+            sides: [side(LEFT), side(RIGHT)],
+            index: KeyIndex::new(&types)?,
+            closed: None,
+            latest: None,
+        })
+    }
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.index.bytes() + self.sides.iter().map(KeptRows::bytes).sum::<usize>()
+    }
+
+    fn live(&self) -> usize {
+        self.sides.iter().map(KeptRows::live).sum()
+    }
+}
+
+impl Join {
+    /// For these schemas. `residual`: the kernel of the further condition. Fails if `before` is of another form of the program, or does not fit the memory.
+    pub(crate) fn new(
+        id: NodeId,
+        spec: &graph::StreamJoin,
+        (left, right, output): (&Schema, &Schema, &Schema),
+        residual: Option<Arc<dyn Kernel>>,
+        context: EvalContext,
+        surroundings: Surroundings,
+        before: Before,
+    ) -> Result<Join, RunError> {
+        let text = shape_text(spec, left, right);
+        let inputs = [to_arrow_schema(left), to_arrow_schema(right)];
+        let pair = to_arrow_schema(&Schema::new(left.fields.iter().chain(&right.fields).cloned().collect()));
+        let output = to_arrow_schema(output);
+        let shape = Shape { node: id, spec: spec.clone(), inputs, output, pair, residual, context, text };
+        let memory = match before {
+            Before::Nothing => shape.empty()?,
+            Before::Stored(stored) => stored::restore(&shape, &stored)?,
+            Before::Memory(memory) => {
+                let mut memory: Kept = *memory.downcast().map_err(|_| internal("a join got another memory"))?;
+                if memory.text != shape.text {
+                    return Err(other_shape(&spec.name));
+                }
+                memory.sides.iter_mut().for_each(KeptRows::begin);
+                memory
+            }
+        };
+        let budget = &surroundings.budget;
+        let mut held = Held::new(budget.clone());
+        account(&mut held, budget, memory.bytes(), &spec.name)?;
+        let right = Arrived { rows: BTreeMap::new(), bytes: 0, held: Held::new(budget.clone()) };
+        let (right, work) = (Mutex::new(right), Mutex::new(Work { memory, held }));
+        Ok(Join { shape, surroundings, left: Mutex::default(), right, work })
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The least time that is not late; none: no time is known.
+    fn on_time(&self, memory: &Kept) -> Option<i64> {
+        let bound = memory.closed.max(self.surroundings.watermark)?;
+        Some(before(bound, self.shape.duration().into()))
+    }
+}
+
+/// What the memory depends on: another text, another memory.
+fn shape_text(spec: &graph::StreamJoin, left: &Schema, right: &Schema) -> String {
+    let types = |keys: &[usize], schema: &Schema| -> Vec<String> {
+        keys.iter().map(|c| format!("{} {}", c, to_arrow(&schema.fields[*c].ty.data))).collect()
+    };
+    let keys = (types(&spec.left_keys, left), types(&spec.right_keys, right));
+    format!("{:?} join of {left} with {right} on {keys:?} within {:?}", spec.kind, spec.within)
+}
+
+impl Stateful for Join {
+    fn push(&self, _worker: usize, input: usize, batch: Batch) -> Result<(), Fault> {
+        let place = (batch.order.path, batch.order.split);
+        if input == LEFT {
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            let budget = || self.surroundings.budget.clone();
+            let buffer = left.entry(place).or_insert_with(|| SpillBuffer::leaving_half(budget()));
+            return Ok(buffer.push(batch.data)?);
+        }
+        let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+        let right = &mut *right;
+        right.bytes += batch_bytes(&batch.data);
+        account(&mut right.held, &self.surroundings.budget, right.bytes, &self.shape.spec.name)?;
+        right.rows.entry(place).or_default().push(batch.data);
+        Ok(())
+    }
+
+    fn finish(&self, watermark: Option<i64>) -> Result<Emissions<'_>, Fault> {
+        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let right = {
+            let mut arrived = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+            // From here on the bytes are counted with what is kept.
+            (arrived.bytes, arrived.held) = (0, Held::new(self.surroundings.budget.clone()));
+            std::mem::take(&mut arrived.rows)
+        };
+        Ok(Box::new(run::Run::new(self, watermark, left, right)))
+    }
+
+    fn changes(&self, whole: bool) -> Result<Changes, RunError> {
+        stored::changes(&self.shape, &self.work().memory, whole)
+    }
+
+    fn remembered(&self) -> Remembered {
+        let memory = &self.work().memory;
+        let end = |time: i64| before(time, -2 * i128::from(self.shape.duration()) - 1);
+        let waiting = [LEFT, RIGHT].into_iter().filter(|side| self.shape.unmatched(*side));
+        let spans: Vec<(i64, i64)> = waiting.filter_map(|side| memory.sides[side].span()).collect();
+        Remembered {
+            unit: "rows".into(),
+            entries: memory.live() as u64,
+            bytes: memory.bytes() as u64,
+            windows: 0,
+            first_end: spans.iter().map(|span| end(span.0)).min(),
+            last_end: spans.iter().map(|span| end(span.1)).max(),
+        }
+    }
+
+    fn into_memory(&self) -> Memory {
+        let mut work = self.work();
+        match self.shape.empty() {
+            Ok(empty) => Box::new(std::mem::replace(&mut work.memory, empty)),
+            // It was made before, so it can be made. What is no memory is refused by the next epoch.
+            Err(_) => Box::new(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

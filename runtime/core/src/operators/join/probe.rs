@@ -1,0 +1,192 @@
+//! Finds, for rows of one side, the rows of the other that they match: candidates by key and time, a batch of them at a time, judged by the further
+//! condition. Knows nothing of epochs.
+
+use super::super::kept::{NO_KEY, Place};
+use super::super::transform::run_kernel;
+use super::super::{Fault, internal};
+use super::{Kept, LEFT, RIGHT, Shape};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatchOptions, UInt32Array};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute::take;
+use arrow::record_batch::RecordBatch;
+use flowc_ir::graph::JoinKind;
+use flowc_ir::plan::KernelSlot;
+use std::sync::Arc;
+
+/// Rows of one side, each beside a row of the other.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    pub(super) rows: Vec<u32>,
+    pub(super) others: Vec<Place>,
+}
+
+impl Pairs {
+    fn push(&mut self, row: u32, other: Place) {
+        self.rows.push(row);
+        self.others.push(other);
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+/// A batch of one side on its way.
+#[derive(Debug)]
+pub(super) struct Probe {
+    /// The side that the rows are of.
+    side: usize,
+    /// The number of the first row, where they have numbers.
+    pub(super) first: u64,
+    pub(super) batch: RecordBatch,
+    pub(super) times: ScalarBuffer<i64>,
+    /// The key of each row, or [`NO_KEY`].
+    pub(super) keys: Vec<u32>,
+    /// Which rows have had a match.
+    pub(super) matched: Vec<bool>,
+    /// The row to go on with, and how many of its candidates have been taken.
+    row: usize,
+    taken: usize,
+}
+
+impl Probe {
+    /// For left rows, which have no numbers yet.
+    pub(super) fn left(batch: RecordBatch, times: ScalarBuffer<i64>, keys: Vec<u32>) -> Probe {
+        let matched = vec![false; keys.len()];
+        Probe { side: LEFT, first: 0, batch, times, keys, matched, row: 0, taken: 0 }
+    }
+
+    /// For right rows, numbered from `first` on.
+    pub(super) fn right(first: u64, batch: RecordBatch, times: ScalarBuffer<i64>, keys: Vec<u32>) -> Probe {
+        Probe { side: RIGHT, first, ..Probe::left(batch, times, keys) }
+    }
+
+    /// Whether all rows have had all their candidates.
+    pub(super) fn is_done(&self) -> bool {
+        self.row >= self.keys.len()
+    }
+
+    /// The next candidates, at most `most`. Rows before `self.row` have had all theirs.
+    fn gather(&mut self, shape: &Shape, memory: &Kept, most: usize) -> Pairs {
+        let other = 1 - self.side;
+        let mut pairs = Pairs::default();
+        while self.row < self.keys.len() && pairs.len() < most {
+            let key = self.keys[self.row];
+            let time = self.times[self.row];
+            let (first, last) = (time.saturating_sub(shape.duration()), time.saturating_add(shape.duration()));
+            let candidates = if key == NO_KEY { &[][..] } else { memory.index.candidates(other, key, first, last) };
+            // Where there is no further condition, one candidate is a match, and one match is enough.
+            let enough = shape.once() && self.side == LEFT && shape.residual.is_none();
+            while self.taken < candidates.len() && pairs.len() < most {
+                let candidate = candidates[self.taken];
+                self.taken += 1;
+                let Some(place) = memory.sides[other].locate(candidate.id) else { continue };
+                if shape.once() && other == LEFT && memory.sides[LEFT].is_flagged(place) {
+                    continue;
+                }
+                pairs.push(self.row as u32, place);
+                if enough {
+                    self.taken = candidates.len();
+                }
+            }
+            if self.taken >= candidates.len() {
+                self.row += 1;
+                self.taken = 0;
+            }
+        }
+        pairs
+    }
+
+    /// The next rows that come out. `over` says which rows of this batch are let go at once: without a match they come out in their place, if rows of this
+    /// side do.
+    pub(super) fn step(
+        &mut self,
+        shape: &Shape,
+        memory: &mut Kept,
+        most: usize,
+        over: impl Fn(i64) -> bool,
+    ) -> Result<RecordBatch, Fault> {
+        let begin = self.row;
+        let candidates = self.gather(shape, memory, most);
+        let admitted = self.admitted(shape, memory, &candidates)?;
+        let alone = self.side == LEFT && shape.unmatched(LEFT);
+        let mut out = Pairs::default();
+        let mut pair = 0;
+        for row in begin..self.keys.len().min(self.row + 1) {
+            while pair < candidates.len() && candidates.rows[pair] as usize == row {
+                if admitted.as_ref().is_none_or(|admitted| admitted.is_valid(pair) && admitted.value(pair)) {
+                    self.matches(shape, memory, row, candidates.others[pair], &mut out);
+                }
+                pair += 1;
+            }
+            if row < self.row && alone && !self.matched[row] && over(self.times[row]) {
+                out.push(row as u32, Place::NONE);
+            }
+        }
+        // One match is enough.
+        if self.side == LEFT && shape.once() && self.matched.get(self.row).is_some_and(|matched| *matched) {
+            self.row += 1;
+            self.taken = 0;
+        }
+        self.joined(shape, memory, &out)
+    }
+
+    /// Notes a match.
+    fn matches(&mut self, shape: &Shape, memory: &mut Kept, row: usize, other: Place, out: &mut Pairs) {
+        let first = !std::mem::replace(&mut self.matched[row], true);
+        let wanted = match (shape.kind(), self.side) {
+            (JoinKind::Semi, LEFT) => first,
+            (JoinKind::Semi, _) => memory.sides[LEFT].flag(other),
+            (JoinKind::Anti, side) => {
+                if side == RIGHT {
+                    memory.sides[LEFT].flag(other);
+                }
+                false
+            }
+            (_, side) => {
+                if shape.unmatched(1 - side) {
+                    memory.sides[1 - side].flag(other);
+                }
+                true
+            }
+        };
+        if wanted {
+            out.push(row as u32, other);
+        }
+    }
+
+    /// Which pairs meet the further condition; none: all.
+    fn admitted(&self, shape: &Shape, memory: &Kept, pairs: &Pairs) -> Result<Option<BooleanArray>, Fault> {
+        let Some(kernel) = shape.residual.as_ref().filter(|_| pairs.len() > 0) else { return Ok(None) };
+        let mut columns = self.columns(LEFT, memory, pairs)?;
+        columns.extend(self.columns(RIGHT, memory, pairs)?);
+        let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&shape.pair), columns, &options)?;
+        let result = run_kernel(KernelSlot::Residual(shape.node), &**kernel, &shape.context, &batch)?;
+        if result.num_rows() != pairs.len() {
+            return Err(internal("the condition of a join removed rows").into());
+        }
+        Ok(Some(result.column(0).as_boolean().clone()))
+    }
+
+    /// The columns of one side of pairs.
+    fn columns(&self, side: usize, memory: &Kept, pairs: &Pairs) -> Result<Vec<arrow::array::ArrayRef>, Fault> {
+        if side != self.side {
+            return Ok(memory.sides[side].gather(&pairs.others)?);
+        }
+        let rows = UInt32Array::from(pairs.rows.clone());
+        Ok(self.batch.columns().iter().map(|column| take(column, &rows, None)).collect::<Result<_, _>>()?)
+    }
+
+    fn joined(&self, shape: &Shape, memory: &Kept, pairs: &Pairs) -> Result<RecordBatch, Fault> {
+        if pairs.len() == 0 {
+            return Ok(RecordBatch::new_empty(Arc::clone(&shape.output)));
+        }
+        let mut columns = self.columns(LEFT, memory, pairs)?;
+        if shape.kind().yields_right() {
+            columns.extend(self.columns(RIGHT, memory, pairs)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&shape.output), columns, &options)?)
+    }
+}

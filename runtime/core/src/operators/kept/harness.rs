@@ -1,0 +1,176 @@
+//! Runs an operator that remembers over epochs, as its caller does: rows in splits, pushed from several workers; what it remembers stays in memory, or is stored,
+//! in increments and now and then whole. For tests.
+
+use super::super::stateful::{Before, Emitted, Stateful, Stored, Surroundings};
+use crate::batch::{Batch, Order};
+use crate::error::RunError;
+use crate::operators::Fault;
+use crate::spill::Budget;
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType as A, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use flowc_ir::arrow_types::to_arrow_schema;
+use flowc_ir::{DataType, Schema};
+use std::sync::Arc;
+
+/// A row: its columns as numbers. Doubles are numbered: see [`double`].
+pub(in crate::operators) type Row = Vec<Option<i64>>;
+
+/// How it is run.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::operators) struct How {
+    pub(in crate::operators) workers: usize,
+    pub(in crate::operators) splits: usize,
+    pub(in crate::operators) batch_rows: usize,
+    pub(in crate::operators) memory: usize,
+    /// Every so many epochs what it remembers is stored whole, and in between in increments; none: it stays in memory.
+    pub(in crate::operators) stored: Option<usize>,
+}
+
+impl How {
+    pub(in crate::operators) const PLAIN: How =
+        How { workers: 1, splits: 1, batch_rows: 1024, memory: 1 << 24, stored: None };
+}
+
+/// An epoch: the rows of each input, and the watermark behind it.
+#[derive(Debug, Clone, Default)]
+pub(in crate::operators) struct Epoch {
+    pub(in crate::operators) inputs: Vec<Vec<Row>>,
+    pub(in crate::operators) watermark: Option<i64>,
+}
+
+/// What came out of an epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::operators) struct Came {
+    pub(in crate::operators) rows: Vec<Row>,
+    pub(in crate::operators) late: Vec<Row>,
+    pub(in crate::operators) others: u64,
+}
+
+/// A double for a number: few numbers are few doubles, NaN and both zeros among them.
+pub(in crate::operators) fn double(number: i64) -> f64 {
+    match number {
+        0 => 0.0,
+        -1 => -0.0,
+        1 => f64::NAN,
+        n => n as f64,
+    }
+}
+
+fn number(double: f64) -> i64 {
+    match double {
+        d if d.is_nan() => 1,
+        d if d == 0.0 => -i64::from(d.is_sign_negative()),
+        d => d as i64,
+    }
+}
+
+/// Rows as a batch.
+pub(in crate::operators) fn batch(schema: &Schema, rows: &[Row]) -> RecordBatch {
+    let column = |(i, data): (usize, &DataType)| -> ArrayRef {
+        let numbers = rows.iter().map(|row| row[i]);
+        match data {
+            DataType::Double => Arc::new(numbers.map(|n| n.map(double)).collect::<Float64Array>()),
+            DataType::Timestamp => Arc::new(numbers.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+            _ => Arc::new(numbers.collect::<Int64Array>()),
+        }
+    };
+    let columns = schema.fields.iter().map(|f| &f.ty.data).enumerate().map(column).collect();
+    RecordBatch::try_new(to_arrow_schema(schema), columns).unwrap()
+}
+
+/// The rows of a batch.
+pub(in crate::operators) fn rows(batch: &RecordBatch) -> Vec<Row> {
+    let value = |column: &ArrayRef, row: usize| {
+        column.is_valid(row).then(|| match column.data_type() {
+            A::Float64 => number(column.as_primitive::<Float64Type>().value(row)),
+            A::Timestamp(..) => column.as_primitive::<TimestampMicrosecondType>().value(row),
+            _ => column.as_primitive::<Int64Type>().value(row),
+        })
+    };
+    (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| value(column, row)).collect()).collect()
+}
+
+/// Gives an epoch's rows to the operator: the splits from the last to the first, and in each the rows in order.
+pub(in crate::operators) fn push(
+    operator: &dyn Stateful,
+    how: How,
+    schemas: &[&Schema],
+    inputs: &[Vec<Row>],
+) -> Result<(), Fault> {
+    for (input, rows) in inputs.iter().enumerate() {
+        let size = rows.len().div_ceil(how.splits).max(1);
+        for (split, part) in rows.chunks(size).enumerate().collect::<Vec<_>>().into_iter().rev() {
+            for (sequence, part) in part.chunks(how.batch_rows).enumerate() {
+                let order = Order { path: 0, split: split as u32, sequence: sequence as u32 };
+                // A slice of a larger batch, as operators get them.
+                let data = batch(schemas[input], &[part, part].concat()).slice(part.len(), part.len());
+                operator.push(split % how.workers, input, Batch { data, order })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes all that comes out.
+pub(in crate::operators) fn take(operator: &dyn Stateful, watermark: Option<i64>) -> Result<Came, Fault> {
+    let mut came = Came::default();
+    for emitted in operator.finish(watermark)? {
+        match emitted? {
+            Emitted::Rows(batch) => came.rows.extend(rows(&batch)),
+            Emitted::Late(batch) => came.late.extend(rows(&batch)),
+            Emitted::LateOther(count) => came.others += count,
+        }
+    }
+    Ok(came)
+}
+
+/// The run's error in a fault.
+pub(in crate::operators) fn error(fault: Fault) -> RunError {
+    match fault {
+        Fault::Run(error) | Fault::Rule(error) => *error,
+        Fault::Row(row) => RunError::from(row.failure),
+    }
+}
+
+/// Runs epochs.
+pub(in crate::operators) fn run(
+    make: &dyn Fn(Surroundings, Before) -> Result<Box<dyn Stateful>, RunError>,
+    how: How,
+    schemas: &[&Schema],
+    epochs: &[Epoch],
+) -> Result<Vec<Came>, Fault> {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut before, mut watermark, mut store) = (Before::Nothing, None, Stored::default());
+    let mut came = vec![];
+    for (number, epoch) in epochs.iter().enumerate() {
+        let budget = Budget::new(how.memory, directory.path());
+        let surroundings = Surroundings {
+            epoch: number as u64,
+            watermark,
+            workers: how.workers,
+            batch_rows: how.batch_rows,
+            budget: budget.clone(),
+        };
+        let operator = make(surroundings, before)?;
+        push(&*operator, how, schemas, &epoch.inputs)?;
+        came.push(take(&*operator, epoch.watermark)?);
+        before = match how.stored {
+            None => Before::Memory(operator.into_memory()),
+            Some(every) => {
+                let changes = operator.changes(number % every.max(1) == every.max(1) - 1)?;
+                store.notes = changes.notes;
+                if changes.whole {
+                    store.segments.clear();
+                }
+                store.segments.extend(changes.segments);
+                Before::Stored(store.clone())
+            }
+        };
+        drop(operator);
+        assert!(budget.take(how.memory), "memory was not given back");
+        // Where everything is over, the watermark stays where it was.
+        watermark = watermark.max(epoch.watermark.filter(|watermark| *watermark != i64::MAX));
+    }
+    Ok(came)
+}

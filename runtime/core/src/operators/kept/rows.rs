@@ -1,0 +1,432 @@
+//! Rows that are remembered, as they came: in chunks of columns, each row with a number, a time and a flag. Rows are forgotten as time passes, chunk by chunk;
+//! a chunk is copied when half of it is dead, so that forgetting costs no more than remembering did. Knows nothing of keys.
+
+use super::{Horizon, damaged, mark};
+use crate::error::RunError;
+use crate::operators::internal;
+use crate::spill::batch_bytes;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatchOptions, UInt32Array, new_null_array};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute::{concat_batches, interleave, take};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Chunks are put together up to so many rows.
+const CHUNK_ROWS: usize = 1 << 16;
+
+/// Where a row is. It holds until [`KeptRows::sweep`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::operators) struct Place {
+    chunk: u32,
+    row: u32,
+}
+
+impl Place {
+    /// No row: nulls.
+    pub(in crate::operators) const NONE: Place = Place { chunk: u32::MAX, row: 0 };
+}
+
+/// A row whose time has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::operators) struct Due {
+    pub(in crate::operators) time: i64,
+    pub(in crate::operators) id: u64,
+    pub(in crate::operators) place: Place,
+}
+
+/// The numbers of a chunk's rows, ascending.
+#[derive(Debug)]
+pub(in crate::operators) enum Ids {
+    From(u64),
+    Each(Vec<u64>),
+}
+
+impl Ids {
+    /// The number of a row.
+    pub(in crate::operators) fn get(&self, row: usize) -> u64 {
+        match self {
+            Ids::From(first) => first + row as u64,
+            Ids::Each(ids) => ids[row],
+        }
+    }
+
+    fn find(&self, id: u64) -> Option<usize> {
+        match self {
+            Ids::From(first) => id.checked_sub(*first).map(|row| row as usize),
+            Ids::Each(ids) => ids.binary_search(&id).ok(),
+        }
+    }
+
+    /// In the shortest form.
+    fn new(ids: Vec<u64>) -> Ids {
+        match (ids.first(), ids.last()) {
+            (Some(first), Some(last)) if last - first + 1 == ids.len() as u64 => Ids::From(*first),
+            _ => Ids::Each(ids),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Chunk {
+    batch: RecordBatch,
+    times: ScalarBuffer<i64>,
+    ids: Ids,
+    flagged: Vec<bool>,
+    /// The rows by time.
+    by_time: Vec<u32>,
+    /// So many of them are over.
+    dead: usize,
+    /// So many of the others are forgotten because of their flag.
+    gone: usize,
+    bytes: usize,
+}
+
+impl Chunk {
+    fn new(batch: RecordBatch, times: ScalarBuffer<i64>, ids: Ids, flagged: Vec<bool>, forgets: bool) -> Chunk {
+        let mut by_time: Vec<u32> = (0..batch.num_rows() as u32).collect();
+        by_time.sort_unstable_by_key(|row| (times[*row as usize], *row));
+        let gone = if forgets { flagged.iter().filter(|flag| **flag).count() } else { 0 };
+        let numbers = if matches!(ids, Ids::Each(_)) { size_of::<u64>() } else { 0 };
+        let row = size_of::<i64>() + size_of::<u32>() + 1 + numbers;
+        let bytes = batch_bytes(&batch) + batch.num_rows() * row;
+        Chunk { batch, times, ids, flagged, by_time, dead: 0, gone, bytes }
+    }
+
+    fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    fn live(&self) -> usize {
+        self.rows() - self.dead - self.gone
+    }
+
+    /// The rows that are remembered, in order.
+    fn kept(&self, forgets: bool) -> Vec<u32> {
+        let mut keep: Vec<bool> = self.flagged.iter().map(|flagged| !(forgets && *flagged)).collect();
+        self.by_time[..self.dead].iter().for_each(|row| keep[*row as usize] = false);
+        (0..self.rows() as u32).filter(|row| keep[*row as usize]).collect()
+    }
+
+    /// The same without the rows that are not remembered.
+    fn compacted(&self, forgets: bool) -> Result<Chunk, RunError> {
+        let rows = self.kept(forgets);
+        let ids = Ids::new(rows.iter().map(|row| self.ids.get(*row as usize)).collect());
+        let times = rows.iter().map(|row| self.times[*row as usize]).collect();
+        let flagged = rows.iter().map(|row| self.flagged[*row as usize]).collect();
+        Ok(Chunk::new(taken(&self.batch, rows)?, times, ids, flagged, forgets))
+    }
+
+    /// Two neighbours in one.
+    fn joined(schema: &SchemaRef, first: &Chunk, second: &Chunk, forgets: bool) -> Result<Chunk, RunError> {
+        let both = [first, second];
+        let batch = concat_batches(schema, both.map(|c| &c.batch)).map_err(internal)?;
+        let ids = both.iter().flat_map(|c| (0..c.rows()).map(|row| c.ids.get(row))).collect();
+        let times = both.iter().flat_map(|c| c.times.iter().copied()).collect();
+        let flagged = both.iter().flat_map(|c| c.flagged.iter().copied()).collect();
+        Ok(Chunk::new(batch, times, Ids::new(ids), flagged, forgets))
+    }
+}
+
+/// These rows of a batch.
+pub(in crate::operators) fn taken(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch, RunError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let rows = UInt32Array::from(rows);
+    let columns = batch.columns().iter().map(|column| take(column, &rows, None));
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(internal)?;
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options).map_err(internal)
+}
+
+/// The rows without what a slice would keep of a larger batch.
+fn owned(batch: RecordBatch) -> Result<RecordBatch, RunError> {
+    let whole: usize = batch.columns().iter().map(|column| column.get_buffer_memory_size()).sum();
+    if whole <= 2 * batch_bytes(&batch) + 4096 {
+        return Ok(batch);
+    }
+    let rows = (0..batch.num_rows() as u32).collect();
+    taken(&batch, rows)
+}
+
+/// The rows.
+#[derive(Debug)]
+pub(in crate::operators) struct KeptRows {
+    schema: SchemaRef,
+    /// Whether flagged rows are forgotten.
+    forgets: bool,
+    /// With ascending numbers.
+    chunks: Vec<Chunk>,
+    /// The number of the next row.
+    next: u64,
+    /// The rows from this number on are not stored yet.
+    fresh: u64,
+    /// Stored rows that were flagged since.
+    flagged: Vec<u64>,
+}
+
+impl KeptRows {
+    /// For rows of this schema. `forgets`: flagged rows are not needed any more.
+    pub(in crate::operators) fn new(schema: SchemaRef, forgets: bool) -> KeptRows {
+        KeptRows { schema, forgets, chunks: vec![], next: 0, fresh: 0, flagged: vec![] }
+    }
+
+    /// Remembers rows with their times; returns their numbers.
+    pub(in crate::operators) fn add(
+        &mut self,
+        batch: RecordBatch,
+        times: ScalarBuffer<i64>,
+        flagged: Vec<bool>,
+    ) -> Result<Range<u64>, RunError> {
+        let first = self.next;
+        self.next += batch.num_rows() as u64;
+        if batch.num_rows() > 0 {
+            self.chunks.push(Chunk::new(owned(batch)?, times, Ids::From(first), flagged, self.forgets));
+        }
+        Ok(first..self.next)
+    }
+
+    /// The number of the next row.
+    pub(in crate::operators) fn next_id(&self) -> u64 {
+        self.next
+    }
+
+    /// How many rows are remembered.
+    pub(in crate::operators) fn live(&self) -> usize {
+        self.chunks.iter().map(Chunk::live).sum()
+    }
+
+    /// The bytes that they take, about.
+    pub(in crate::operators) fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.bytes).sum::<usize>() + self.flagged.capacity() * size_of::<u64>()
+    }
+
+    /// Where the row of this number is, if it is.
+    pub(in crate::operators) fn locate(&self, id: u64) -> Option<Place> {
+        let chunk = self.chunks.partition_point(|chunk| chunk.ids.get(0) <= id).checked_sub(1)?;
+        let row = self.chunks[chunk].ids.find(id).filter(|row| *row < self.chunks[chunk].rows())?;
+        Some(Place { chunk: chunk as u32, row: row as u32 })
+    }
+
+    /// Whether the row of this number is remembered; it may be if its time is over.
+    pub(in crate::operators) fn holds(&self, id: u64) -> bool {
+        self.locate(id).is_some_and(|place| !(self.forgets && self.is_flagged(place)))
+    }
+
+    /// Whether the row is flagged.
+    pub(in crate::operators) fn is_flagged(&self, place: Place) -> bool {
+        self.chunks[place.chunk as usize].flagged[place.row as usize]
+    }
+
+    /// Flags the row; whether it was not.
+    pub(in crate::operators) fn flag(&mut self, place: Place) -> bool {
+        let chunk = &mut self.chunks[place.chunk as usize];
+        let flagged = &mut chunk.flagged[place.row as usize];
+        if *flagged {
+            return false;
+        }
+        *flagged = true;
+        chunk.gone += usize::from(self.forgets);
+        let id = chunk.ids.get(place.row as usize);
+        if id < self.fresh {
+            self.flagged.push(id);
+        }
+        true
+    }
+
+    /// The columns of these rows; [`Place::NONE`] beside nulls.
+    pub(in crate::operators) fn gather(&self, places: &[Place]) -> Result<Vec<ArrayRef>, ArrowError> {
+        let mut slot = vec![u32::MAX; self.chunks.len()];
+        let mut used: Vec<&RecordBatch> = vec![];
+        for place in places.iter().filter(|place| **place != Place::NONE) {
+            let slot = &mut slot[place.chunk as usize];
+            if *slot == u32::MAX {
+                *slot = used.len() as u32;
+                used.push(&self.chunks[place.chunk as usize].batch);
+            }
+        }
+        let types = self.schema.fields().iter().map(|field| field.data_type());
+        match used.as_slice() {
+            [] => Ok(types.map(|data| new_null_array(data, places.len())).collect()),
+            [batch] => {
+                let row = |place: &Place| (*place != Place::NONE).then_some(place.row);
+                let rows: UInt32Array = places.iter().map(row).collect();
+                batch.columns().iter().map(|column| take(column, &rows, None)).collect()
+            }
+            _ => {
+                let row = |place: &Place| match *place {
+                    Place::NONE => (used.len(), 0),
+                    place => (slot[place.chunk as usize] as usize, place.row as usize),
+                };
+                let rows: Vec<(usize, usize)> = places.iter().map(row).collect();
+                let column = |(i, data): (usize, &DataType)| {
+                    let none = new_null_array(data, 1);
+                    let arrays = used.iter().map(|batch| &**batch.column(i)).chain([&*none]);
+                    interleave(&arrays.collect::<Vec<_>>(), &rows)
+                };
+                types.enumerate().map(column).collect()
+            }
+        }
+    }
+
+    /// Passes over the rows that are over now; returns those that are not flagged.
+    pub(in crate::operators) fn due(&mut self, horizon: Horizon) -> Vec<Due> {
+        let mut due = vec![];
+        for (c, chunk) in self.chunks.iter_mut().enumerate() {
+            let rest = &chunk.by_time[chunk.dead..];
+            let end = chunk.dead + rest.partition_point(|row| horizon.passed(chunk.times[*row as usize]));
+            for row in &chunk.by_time[chunk.dead..end] {
+                if !chunk.flagged[*row as usize] {
+                    let (time, id) = (chunk.times[*row as usize], chunk.ids.get(*row as usize));
+                    due.push(Due { time, id, place: Place { chunk: c as u32, row: *row } });
+                } else if self.forgets {
+                    chunk.gone -= 1;
+                }
+            }
+            chunk.dead = end;
+        }
+        due
+    }
+
+    /// The first and the last time of the rows that are remembered and not flagged.
+    pub(in crate::operators) fn span(&self) -> Option<(i64, i64)> {
+        let times = |chunk: &Chunk| {
+            let mut open = chunk.by_time[chunk.dead..].iter().filter(|row| !chunk.flagged[**row as usize]);
+            let first = open.next()?;
+            let last = open.next_back().unwrap_or(first);
+            Some((chunk.times[*first as usize], chunk.times[*last as usize]))
+        };
+        self.chunks.iter().filter_map(times).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// Frees what the rows took that are not remembered any more; puts small chunks together, each row about as often as chunks double.
+    pub(in crate::operators) fn sweep(&mut self) -> Result<(), RunError> {
+        let mut chunks: Vec<Chunk> = vec![];
+        for mut chunk in std::mem::take(&mut self.chunks) {
+            if chunk.live() == 0 {
+                continue;
+            }
+            if chunk.live() < chunk.rows().div_ceil(2) {
+                chunk = chunk.compacted(self.forgets)?;
+            }
+            while let Some(last) = chunks.last()
+                && last.live() <= chunk.live()
+                && last.live() + chunk.live() <= CHUNK_ROWS
+            {
+                // What is dead must not come to life.
+                let last = if last.live() < last.rows() { &last.compacted(self.forgets)? } else { last };
+                let this = if chunk.live() < chunk.rows() { &chunk.compacted(self.forgets)? } else { &chunk };
+                chunk = Chunk::joined(&self.schema, last, this, self.forgets)?;
+                chunks.pop();
+            }
+            chunks.push(chunk);
+        }
+        self.chunks = chunks;
+        Ok(())
+    }
+
+    /// The next rows are those of a new epoch: what there is was stored.
+    pub(in crate::operators) fn begin(&mut self) {
+        self.fresh = self.next;
+        self.flagged.clear();
+    }
+
+    /// How many rows are not stored yet, at most.
+    pub(in crate::operators) fn unstored(&self) -> usize {
+        (self.next - self.fresh) as usize
+    }
+
+    /// What is remembered, or what was not stored yet: batches of rows behind their numbers, named `part`; then the numbers of those flagged, named
+    /// `part flagged`.
+    pub(in crate::operators) fn segments(&self, whole: bool, part: &str) -> Result<Vec<RecordBatch>, RunError> {
+        let from = if whole { 0 } else { self.fresh };
+        let mut segments = vec![];
+        let mut flagged = vec![];
+        for chunk in self.chunks.iter().filter(|chunk| chunk.ids.get(chunk.rows() - 1) >= from) {
+            let mut rows = chunk.kept(self.forgets);
+            rows.retain(|row| chunk.ids.get(*row as usize) >= from);
+            if rows.is_empty() {
+                continue;
+            }
+            let id = |row: &u32| chunk.ids.get(*row as usize);
+            flagged.extend(rows.iter().filter(|row| chunk.flagged[**row as usize]).map(id));
+            let ids = Int64Array::from_iter_values(rows.iter().map(|row| id(row) as i64));
+            let same = rows.len() == chunk.rows();
+            let batch = if same { chunk.batch.clone() } else { taken(&chunk.batch, rows)? };
+            let mut columns: Vec<ArrayRef> = vec![Arc::new(ids)];
+            columns.extend_from_slice(batch.columns());
+            segments.push(RecordBatch::try_new(mark(&self.stored(), part), columns).map_err(internal)?);
+        }
+        if !whole {
+            flagged.extend_from_slice(&self.flagged);
+        }
+        if !flagged.is_empty() {
+            flagged.sort_unstable();
+            let ids = Int64Array::from_iter_values(flagged.into_iter().map(|id| id as i64));
+            let schema = mark(&ArrowSchema::new(vec![number()]), &format!("{part} flagged"));
+            segments.push(RecordBatch::try_new(schema, vec![Arc::new(ids)]).map_err(internal)?);
+        }
+        Ok(segments)
+    }
+
+    /// The columns of a stored batch of rows.
+    fn stored(&self) -> ArrowSchema {
+        let columns = self.schema.fields().iter().cloned();
+        ArrowSchema::new([Arc::new(number())].into_iter().chain(columns).collect::<Vec<_>>())
+    }
+
+    /// Takes a stored batch of rows; `times` finds their times.
+    pub(in crate::operators) fn restore(
+        &mut self,
+        stored: &RecordBatch,
+        name: &str,
+        times: impl FnOnce(&RecordBatch) -> Result<ScalarBuffer<i64>, RunError>,
+    ) -> Result<(), RunError> {
+        let wanted = self.stored();
+        let given = stored.schema();
+        let fields = given.fields().iter().zip(wanted.fields());
+        let fits = given.fields().len() == wanted.fields().len()
+            && fields.clone().all(|(given, wanted)| given.data_type() == wanted.data_type());
+        if !fits {
+            return Err(damaged(name));
+        }
+        let ids: Vec<u64> = stored.column(0).as_primitive::<Int64Type>().values().iter().map(|id| *id as u64).collect();
+        let Some(last) = ids.last().copied() else { return Ok(()) };
+        if ids[0] < self.next || !ids.is_sorted() {
+            return Err(damaged(name));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(ids.len()));
+        let columns = stored.columns()[1..].to_vec();
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(internal)?;
+        let times = times(&batch)?;
+        self.next = last + 1;
+        let flagged = vec![false; ids.len()];
+        self.chunks.push(Chunk::new(batch, times, Ids::new(ids), flagged, self.forgets));
+        Ok(())
+    }
+
+    /// Takes a stored batch of flagged rows, some of which may be forgotten.
+    pub(in crate::operators) fn restore_flagged(&mut self, stored: &RecordBatch, name: &str) -> Result<(), RunError> {
+        let ids = stored.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
+        for id in ids.ok_or_else(|| damaged(name))?.values() {
+            if let Some(place) = self.locate(*id as u64) {
+                self.flag(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// All numbers of a restored or compacted memory are below this one.
+    pub(in crate::operators) fn skip_to(&mut self, next: u64) {
+        self.next = self.next.max(next);
+    }
+
+    /// The rows, some of which may be forgotten, chunk by chunk: with their times and numbers.
+    pub(in crate::operators) fn chunks(&self) -> impl Iterator<Item = (&RecordBatch, &ScalarBuffer<i64>, &Ids)> {
+        self.chunks.iter().map(|chunk| (&chunk.batch, &chunk.times, &chunk.ids))
+    }
+}
+
+fn number() -> Field {
+    Field::new("#row", DataType::Int64, false)
+}

@@ -1,0 +1,62 @@
+//! What `top` keeps as it is stored: the rows of open windows, numbered, and the numbers of those that are not among the first any more. Windows that were
+//! closed since need no record: they follow from the watermark, which is noted.
+
+use super::super::kept::{Posting, damaged, part_of};
+use super::super::stateful::{Changes, Stored, other_shape};
+use super::{Kept, Shape};
+use crate::error::RunError;
+use std::collections::BTreeMap;
+
+/// Names of notes.
+const SHAPE: &str = "shape";
+const CLOSED: &str = "closed";
+const LATEST: &str = "latest";
+const NEXT: &str = "next";
+
+/// Names of parts.
+const ROWS: &str = "rows";
+const FLAGGED: &str = "rows flagged";
+
+pub(super) fn changes(shape: &Shape, memory: &Kept, whole: bool) -> Result<Changes, RunError> {
+    let mut notes = BTreeMap::from([(SHAPE.to_string(), shape.text.clone())]);
+    notes.extend(memory.closed.map(|closed| (CLOSED.to_string(), closed.to_string())));
+    notes.extend(memory.latest.map(|latest| (LATEST.to_string(), latest.to_string())));
+    notes.insert(NEXT.to_string(), memory.rows.next_id().to_string());
+    // Without windows nothing outlives the computation.
+    if shape.spec.window.is_none() {
+        return Ok(Changes { whole: true, notes, segments: vec![] });
+    }
+    let whole = whole || memory.rows.unstored() >= memory.rows.live();
+    Ok(Changes { whole, notes, segments: memory.rows.segments(whole, ROWS)? })
+}
+
+pub(super) fn restore(shape: &Shape, stored: &Stored) -> Result<Kept, RunError> {
+    let name = &shape.spec.name;
+    if stored.notes.get(SHAPE) != Some(&shape.text) {
+        return Err(other_shape(name));
+    }
+    let number = |note: &str| stored.notes.get(note).and_then(|text| text.parse::<i64>().ok());
+    let mut memory = shape.empty()?;
+    (memory.closed, memory.latest) = (number(CLOSED), number(LATEST));
+    for segment in &stored.segments {
+        match part_of(segment).as_str() {
+            ROWS => memory.rows.restore(segment, name, |batch| shape.ends(batch))?,
+            FLAGGED => memory.rows.restore_flagged(segment, name)?,
+            _ => return Err(damaged(name)),
+        }
+    }
+    let horizon = shape.horizon(memory.closed);
+    let Kept { rows, index, .. } = &mut memory;
+    rows.skip_to(number(NEXT).and_then(|next| u64::try_from(next).ok()).unwrap_or(0));
+    rows.due(horizon);
+    rows.sweep()?;
+    for (batch, ends, ids) in rows.chunks() {
+        let keys = index.encode(&shape.group_columns(batch))?;
+        for row in (0..batch.num_rows()).filter(|row| !horizon.passed(ends[*row]) && rows.holds(ids.get(*row))) {
+            let key = index.number(keys.get(row))?;
+            index.add(0, key, Posting { time: ends[row], id: ids.get(row) });
+        }
+    }
+    index.settle();
+    Ok(memory)
+}

@@ -1,0 +1,193 @@
+//! What is remembered, of windows or of sessions, behind one face. Knows nothing of workers or memory.
+
+use super::open::{self, Open, Table};
+use super::sessions::{self, Parts, Sessions};
+use super::values::{Arrived, Shape};
+use super::windows::Windows;
+use crate::error::RunError;
+use crate::operators::stateful::{Before, Changes};
+use crate::operators::{Fault, internal};
+use arrow::record_batch::RecordBatch;
+use flowc_ir::graph::Window;
+
+/// How time is cut.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// By the clock.
+    Windows(Windows),
+    /// Where no row comes for longer than this.
+    Sessions(i64),
+}
+
+impl Kind {
+    pub(super) fn new(window: &Window) -> Result<Kind, RunError> {
+        Ok(match window {
+            Window::Session { gap } if *gap > 0 => Kind::Sessions(*gap),
+            Window::Session { gap } => return Err(internal(format!("sessions with a gap of {gap} microseconds"))),
+            window => Kind::Windows(Windows::new(window)?),
+        })
+    }
+}
+
+/// What a worker has.
+#[derive(Debug)]
+pub(super) enum Gathered {
+    Windows(Table),
+    Sessions(Parts),
+}
+
+impl Gathered {
+    pub(super) fn new(shape: &Shape, kind: &Kind) -> Result<Gathered, RunError> {
+        Ok(match kind {
+            Kind::Windows(_) => Gathered::Windows(Table::new(shape)?),
+            Kind::Sessions(_) => Gathered::Sessions(Parts::new(shape)?),
+        })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Gathered::Windows(table) => table.bytes(),
+            Gathered::Sessions(parts) => parts.bytes(),
+        }
+    }
+
+    pub(super) fn absorb(&mut self, shape: &Shape, kind: &Kind, rows: &Arrived) -> Result<(), RunError> {
+        match (self, kind) {
+            (Gathered::Windows(table), Kind::Windows(windows)) => table.absorb(shape, windows, rows),
+            (Gathered::Sessions(parts), Kind::Sessions(gap)) => parts.absorb(shape, *gap, rows),
+            _ => Err(mixed()),
+        }
+    }
+}
+
+/// What is remembered.
+#[derive(Debug)]
+pub(super) enum Kept {
+    Windows(Open),
+    Sessions(Sessions),
+}
+
+/// What is being given out.
+#[derive(Debug)]
+pub(super) enum Closing {
+    Windows(open::Closing),
+    Sessions(sessions::Closing),
+}
+
+fn mixed() -> RunError {
+    internal("windows and sessions meet")
+}
+
+impl Kept {
+    /// Nothing.
+    pub(super) fn new(shape: &Shape, kind: &Kind) -> Result<Kept, RunError> {
+        Ok(match kind {
+            Kind::Windows(_) => Kept::Windows(Open::new(shape)?),
+            Kind::Sessions(_) => Kept::Sessions(Sessions::new(shape)?),
+        })
+    }
+
+    /// What the last epoch left.
+    pub(super) fn restore(shape: &Shape, kind: &Kind, before: Before) -> Result<Kept, RunError> {
+        Ok(match (before, kind) {
+            (Before::Nothing, _) => Kept::new(shape, kind)?,
+            (Before::Memory(memory), _) => {
+                *memory.downcast::<Kept>().map_err(|_| internal("windows got what another step remembers"))?
+            }
+            (Before::Stored(stored), Kind::Windows(windows)) => Kept::Windows(Open::restore(shape, windows, &stored)?),
+            (Before::Stored(stored), Kind::Sessions(gap)) => Kept::Sessions(Sessions::restore(shape, *gap, &stored)?),
+        })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Kept::Windows(open) => open.bytes(),
+            Kept::Sessions(sessions) => sessions.bytes(),
+        }
+    }
+
+    /// How many groups are needed.
+    pub(super) fn live(&self) -> usize {
+        match self {
+            Kept::Windows(open) => open.live,
+            Kept::Sessions(sessions) => sessions.live,
+        }
+    }
+
+    /// Windows that end by then have been given out.
+    pub(super) fn closed(&self) -> Option<i64> {
+        match self {
+            Kept::Windows(open) => open.closed,
+            Kept::Sessions(sessions) => sessions.closed,
+        }
+    }
+
+    /// Takes what a worker has.
+    pub(super) fn merge(&mut self, shape: &Shape, kind: &Kind, gathered: Gathered) -> Result<(), RunError> {
+        match (self, kind, gathered) {
+            (Kept::Windows(open), _, Gathered::Windows(table)) => open.merge(table),
+            (Kept::Sessions(sessions), Kind::Sessions(gap), Gathered::Sessions(parts)) => {
+                sessions.merge(shape, *gap, parts)
+            }
+            _ => Err(mixed()),
+        }
+    }
+
+    /// What closes when the watermark gets here; it counts as given out.
+    pub(super) fn close(&mut self, kind: &Kind, watermark: i64) -> Result<Closing, RunError> {
+        match (self, kind) {
+            (Kept::Windows(open), Kind::Windows(windows)) => {
+                Ok(Closing::Windows(open::Closing::new(open.close(windows, watermark))))
+            }
+            (Kept::Sessions(sessions), Kind::Sessions(gap)) => {
+                Ok(Closing::Sessions(sessions::Closing::new(sessions.close(*gap, watermark))))
+            }
+            _ => Err(mixed()),
+        }
+    }
+
+    /// The next rows of what closes, at most so many; none: that was all.
+    pub(super) fn next(
+        &self,
+        shape: &Shape,
+        kind: &Kind,
+        closing: &mut Closing,
+        rows: usize,
+    ) -> Result<Option<RecordBatch>, Fault> {
+        match (self, kind, closing) {
+            (Kept::Windows(open), Kind::Windows(windows), Closing::Windows(closing)) => {
+                closing.next(shape, windows, open, rows)
+            }
+            (Kept::Sessions(sessions), Kind::Sessions(gap), Closing::Sessions(closing)) => {
+                sessions.next(shape, *gap, closing, rows)
+            }
+            _ => Err(mixed().into()),
+        }
+    }
+
+    /// Forgets what has been given out.
+    pub(super) fn forget(&mut self, shape: &Shape, kind: &Kind) -> Result<(), RunError> {
+        match (self, kind) {
+            (Kept::Windows(open), Kind::Windows(windows)) => open.forget(shape, windows),
+            (Kept::Sessions(sessions), Kind::Sessions(gap)) => sessions.forget(shape, *gap),
+            _ => Err(mixed()),
+        }
+    }
+
+    /// See [`crate::operators::stateful::Stateful::changes`].
+    pub(super) fn changes(&mut self, shape: &Shape, whole: bool) -> Result<Changes, RunError> {
+        match self {
+            Kept::Windows(open) => open.changes(shape, whole),
+            Kept::Sessions(sessions) => sessions.changes(shape, whole),
+        }
+    }
+
+    /// How many windows are open, and where the first and the last of them end.
+    pub(super) fn open(&mut self, kind: &Kind) -> (u64, Option<i64>, Option<i64>) {
+        match (self, kind) {
+            (Kept::Windows(open), Kind::Windows(windows)) => open.open(windows),
+            (Kept::Sessions(sessions), Kind::Sessions(gap)) => sessions.open(*gap),
+            _ => (0, None, None),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Groups and aggregates by windows of event time: each worker aggregates what it gets, at an epoch's end what they have is merged into what is remembered, and
+//! the windows that the watermark has passed come out. No result depends on who got what, or on how rows were cut into batches and epochs. Knows nothing of
+//! sources, of how watermarks come about, or of where anything is stored.
+
+mod cells;
+mod kept;
+mod open;
+mod out;
+mod sessions;
+mod stored;
+mod values;
+mod windows;
+
+use super::aggregate::accumulator::Places;
+use super::stateful::{Before, Changes, Emissions, Emitted, Memory, Remembered, Stateful, Surroundings};
+use super::{Fault, internal};
+use crate::batch::Batch;
+use crate::error::RunError;
+use crate::spill::{Budget, Held, SpillBuffer};
+use arrow::array::{Array, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::record_batch::RecordBatch;
+use flowc_ir::Schema;
+use flowc_ir::graph;
+use kept::{Gathered, Kept, Kind};
+use open::Slicer;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use values::{Arrived, Shape};
+
+/// The operator.
+#[derive(Debug)]
+pub(crate) struct WindowAggregate {
+    shape: Arc<Shape>,
+    kind: Kind,
+    surroundings: Surroundings,
+    /// A row is late when the last window that it belongs to ends by then.
+    bound: Option<i64>,
+    workers: Vec<Mutex<Worker>>,
+    kept: Mutex<Holding>,
+}
+
+/// What a worker has.
+#[derive(Debug)]
+struct Worker {
+    gathered: Option<Gathered>,
+    held: Held,
+    /// Late rows, by path and split; those of one come in order.
+    late: Late,
+}
+
+type Late = BTreeMap<(u32, u32), SpillBuffer>;
+
+/// What is remembered, with the memory for it.
+#[derive(Debug)]
+struct Holding {
+    kept: Kept,
+    held: Held,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn too_large(name: &str, budget: &Budget) -> RunError {
+    let mib = budget.total >> 20;
+    RunError::data("R0116", format!("what `{name}` remembers of open windows does not fit the {mib} MiB of --memory"))
+        .help("nothing was committed; raise --memory, let an epoch take less, group by fewer keys, or make windows shorter")
+}
+
+/// The rows of a buffer.
+fn drained(buffer: SpillBuffer) -> impl Iterator<Item = Result<RecordBatch, RunError>> {
+    let (rows, failed) = match buffer.drain() {
+        Ok(rows) => (Some(rows), None),
+        Err(error) => (None, Some(Err(error))),
+    };
+    rows.into_iter().flatten().chain(failed)
+}
+
+/// Which rows of a batch are taken, and which are late.
+struct Sorted {
+    taken: Vec<u32>,
+    late: Vec<u32>,
+}
+
+impl WindowAggregate {
+    /// For rows of `input`; `output` has the keys, the window's bounds and the results.
+    pub(crate) fn new(
+        spec: &graph::WindowAggregate,
+        schemas: (&Schema, &Schema),
+        surroundings: Surroundings,
+        before: Before,
+    ) -> Result<WindowAggregate, RunError> {
+        let shape = Arc::new(Shape::new(spec, schemas));
+        let kind = Kind::new(&spec.window)?;
+        let kept = Kept::restore(&shape, &kind, before)?;
+        let bound = surroundings.watermark.max(kept.closed());
+        let worker = || Worker { gathered: None, held: Held::new(surroundings.budget.clone()), late: Late::new() };
+        let workers = (0..surroundings.workers.max(1)).map(|_| Mutex::new(worker())).collect();
+        let mut held = Held::new(surroundings.budget.clone());
+        if !held.grow_to(kept.bytes()) {
+            return Err(too_large(&spec.name, &surroundings.budget));
+        }
+        Ok(WindowAggregate { shape, kind, surroundings, bound, workers, kept: Mutex::new(Holding { kept, held }) })
+    }
+
+    fn fits(&self, held: &mut Held, bytes: usize) -> Result<(), RunError> {
+        if held.grow_to(bytes) { Ok(()) } else { Err(too_large(&self.shape.spec.name, &self.surroundings.budget)) }
+    }
+
+    /// Which rows are taken and which are late; none: all are taken.
+    fn sort(&self, data: &RecordBatch) -> Result<Option<Sorted>, RunError> {
+        let (times, nulls) = (self.shape.times(data)?, data.column(self.shape.spec.time).nulls());
+        let timed = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
+        let earliest = match nulls.is_some_and(|nulls| nulls.null_count() > 0) {
+            true => None,
+            false => times.iter().min(),
+        };
+        let open = |end: i64| self.bound.is_none_or(|bound| end > bound);
+        let mut sorted = Sorted { taken: vec![], late: vec![] };
+        match &self.kind {
+            Kind::Windows(windows) => {
+                let mut slicer = Slicer::new(windows);
+                // What the earliest row belongs to closes first.
+                let first = earliest.filter(|_| !windows.leave_gaps()).map(|earliest| slicer.slice(*earliest));
+                if first.is_some_and(|slice| slice.last_end.is_some_and(open)) {
+                    return Ok(None);
+                }
+                for (row, time) in times.iter().enumerate() {
+                    match slicer.slice(*time).last_end.filter(|_| timed(row)) {
+                        Some(end) if open(end) => sorted.taken.push(row as u32),
+                        // Between windows.
+                        None if timed(row) => {}
+                        _ => sorted.late.push(row as u32),
+                    }
+                }
+            }
+            Kind::Sessions(gap) => {
+                let open = |at: i64| open(at.saturating_add(*gap));
+                if earliest.is_some_and(|earliest| open(*earliest)) {
+                    return Ok(None);
+                }
+                let holding = lock(&self.kept);
+                let Kept::Sessions(sessions) = &holding.kept else { return Ok(None) };
+                let encoded = sessions.encode(&self.shape, data)?;
+                for (row, time) in times.iter().enumerate() {
+                    let taken = timed(row) && (open(*time) || sessions.takes_in(&encoded, row, *time, *gap));
+                    if taken { &mut sorted.taken } else { &mut sorted.late }.push(row as u32);
+                }
+            }
+        }
+        Ok(Some(sorted))
+    }
+
+    /// The rows that are on time. Late ones are set aside; those between windows are left out.
+    fn arrived(&self, late: &mut Late, batch: Batch) -> Result<Option<Arrived>, RunError> {
+        let rows = batch.data.num_rows();
+        let first = batch.order.first_row_of(self.surroundings.epoch, rows);
+        let first = first.ok_or_else(|| internal("an epoch has more splits, batches or rows than places"))?;
+        let (data, taken) = match self.sort(&batch.data)? {
+            None => (batch.data, None),
+            Some(sorted) => {
+                let pick =
+                    |rows: &[u32]| take_record_batch(&batch.data, &UInt32Array::from(rows.to_vec())).map_err(internal);
+                if !sorted.late.is_empty() {
+                    let place = (batch.order.path, batch.order.split);
+                    let buffer = || SpillBuffer::leaving_half(self.surroundings.budget.clone());
+                    late.entry(place).or_insert_with(buffer).push(pick(&sorted.late)?)?;
+                }
+                (pick(&sorted.taken)?, Some(sorted.taken))
+            }
+        };
+        if data.num_rows() == 0 {
+            return Ok(None);
+        }
+        let places = match self.shape.is_ordered() {
+            true => self.shape.places(&data, first, taken.as_deref())?,
+            false => Places::From(first),
+        };
+        Ok(Some(Arrived { data, places }))
+    }
+
+    /// Moves what the workers have to what is remembered; the late rows come back.
+    fn gather(&self) -> Result<Late, RunError> {
+        let mut all = Late::new();
+        let mut holding = lock(&self.kept);
+        let Holding { kept, held } = &mut *holding;
+        for worker in &self.workers {
+            let mut worker = lock(worker);
+            all.append(&mut worker.late);
+            if let Some(gathered) = worker.gathered.take() {
+                kept.merge(&self.shape, &self.kind, gathered)?;
+                worker.held = Held::new(self.surroundings.budget.clone());
+                self.fits(held, kept.bytes())?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The next rows of what closes; at its end, it is forgotten.
+    fn next(&self, closing: &mut kept::Closing) -> Result<Option<RecordBatch>, Fault> {
+        let kept = &mut lock(&self.kept).kept;
+        let next = kept.next(&self.shape, &self.kind, closing, self.surroundings.batch_rows)?;
+        if next.is_none() {
+            kept.forget(&self.shape, &self.kind)?;
+        }
+        Ok(next)
+    }
+}
+
+impl Stateful for WindowAggregate {
+    fn push(&self, worker: usize, _input: usize, batch: Batch) -> Result<(), Fault> {
+        let mut worker = lock(&self.workers[worker]);
+        let Worker { gathered, held, late } = &mut *worker;
+        let Some(rows) = self.arrived(late, batch)? else { return Ok(()) };
+        let gathered = match gathered {
+            Some(gathered) => gathered,
+            none => none.insert(Gathered::new(&self.shape, &self.kind)?),
+        };
+        gathered.absorb(&self.shape, &self.kind, &rows)?;
+        Ok(self.fits(held, gathered.bytes())?)
+    }
+
+    fn finish(&self, watermark: Option<i64>) -> Result<Emissions<'_>, Fault> {
+        let late = self.gather()?;
+        let late = late.into_values().flat_map(drained).map(|batch| Ok(Emitted::Late(batch?)));
+        // Without a time nothing closes.
+        let closing = watermark.map(|watermark| lock(&self.kept).kept.close(&self.kind, watermark)).transpose()?;
+        let rows = closing.into_iter().flat_map(move |mut closing| {
+            std::iter::from_fn(move || self.next(&mut closing).map(|rows| rows.map(Emitted::Rows)).transpose())
+        });
+        Ok(Box::new(late.chain(rows)))
+    }
+
+    fn changes(&self, whole: bool) -> Result<Changes, RunError> {
+        lock(&self.kept).kept.changes(&self.shape, whole)
+    }
+
+    fn remembered(&self) -> Remembered {
+        let kept = &mut lock(&self.kept).kept;
+        let (windows, first_end, last_end) = kept.open(&self.kind);
+        let (entries, bytes) = (kept.live() as u64, kept.bytes() as u64);
+        Remembered { unit: "groups".into(), entries, bytes, windows, first_end, last_end }
+    }
+
+    fn into_memory(&self) -> Memory {
+        match Kept::new(&self.shape, &self.kind) {
+            Ok(empty) => Box::new(std::mem::replace(&mut lock(&self.kept).kept, empty)),
+            // Nothing that the next epoch can take over; its operator says so.
+            Err(_) => Box::new(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod state_tests;
+#[cfg(test)]
+mod tests;

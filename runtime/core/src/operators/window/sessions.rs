@@ -1,0 +1,521 @@
+//! Sessions: rows of a key at most a gap apart. Each worker has parts of sessions, found with what it sees; at an epoch's end they are merged with each other and
+//! with the sessions that are remembered, so that it does not matter who saw what, or in what order. Knows nothing of where anything is stored.
+
+use super::out::{batch, in_order};
+use super::stored::{self, Named, Segment, moments, named, notes, read_notes};
+use super::values::{Arrived, Shape, Values};
+use super::windows::Bounds;
+use crate::error::RunError;
+use crate::operators::Fault;
+use crate::operators::aggregate::accumulator::{Pair, damaged, grow, room, saved};
+use crate::operators::aggregate::index::{Encoded, KeyIndex};
+use crate::operators::stateful::{Changes, Stored};
+use arrow::array::UInt64Array;
+use arrow::datatypes::{DataType as A, Field, TimestampMicrosecondType, UInt64Type};
+use arrow::record_batch::RecordBatch;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::sync::Arc;
+
+/// The name of the note that tells what the next session is called in the store.
+const NEXT: &str = "next";
+/// The name of the only column of a batch that says which sessions others have taken in.
+const GONE: &str = "gone";
+
+/// Sessions that are no longer needed are cleared away when they are so many, and more than the others.
+const DEAD: usize = 1024;
+
+/// About the bytes of an entry of a tree from key and time to a number.
+const ENTRY: usize = size_of::<(u32, i64, u32)>() * 3 / 2;
+
+/// Rows of a key of which none is further than the gap from all others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    key: u32,
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
+impl Part {
+    /// Whether a row at this time, or rows from one time to another, belong to the same session.
+    fn touches(&self, first: i64, last: i64, gap: i64) -> bool {
+        first <= self.last.saturating_add(gap) && self.first <= last.saturating_add(gap)
+    }
+}
+
+/// Parts by key and first time.
+type Times = BTreeMap<(u32, i64), u32>;
+
+/// The part of a key that a row belongs to, if there is one.
+fn near(times: &Times, parts: &[Part], gap: i64, key: u32, at: i64) -> Option<u32> {
+    let touches = |part: &u32| parts[*part as usize].touches(at, at, gap);
+    let before = times.range((key, i64::MIN)..=(key, at)).next_back().map(|(_, part)| *part);
+    let after = || times.range((key, at)..=(key, i64::MAX)).next().map(|(_, part)| *part);
+    before.filter(touches).or_else(|| after().filter(touches))
+}
+
+/// What a worker has.
+#[derive(Debug)]
+pub(super) struct Parts {
+    index: KeyIndex,
+    /// Parts that belong to one session may be apart: what lies between them may come later, or from another worker.
+    parts: Vec<Part>,
+    times: Times,
+    /// Of each key the part that its last row went to.
+    recent: Vec<u32>,
+    values: Values,
+}
+
+impl Parts {
+    pub(super) fn new(shape: &Shape) -> Result<Parts, RunError> {
+        let index = KeyIndex::new(&shape.keys, false)?;
+        Ok(Parts { index, parts: vec![], times: Times::new(), recent: vec![], values: Values::new(shape)? })
+    }
+
+    /// The bytes that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let parts = room(&self.parts) + room(&self.recent) + self.times.len() * ENTRY;
+        self.index.bytes() + parts + self.values.bytes()
+    }
+
+    /// Takes rows.
+    pub(super) fn absorb(&mut self, shape: &Shape, gap: i64, rows: &Arrived) -> Result<(), RunError> {
+        let times = shape.times(&rows.data)?;
+        let encoded = self.index.encode(&shape.key_columns(&rows.data), times.len())?;
+        let mut groups = self.index.assign(&encoded, &[])?;
+        groups.iter_mut().zip(times).try_for_each(|(key, at)| {
+            *key = self.part(*key, *at, gap)?;
+            Ok::<(), RunError>(())
+        })?;
+        self.values.update(shape, rows, &groups, self.parts.len())
+    }
+
+    fn part(&mut self, key: u32, at: i64, gap: i64) -> Result<u32, RunError> {
+        let recent = self.recent.get(key as usize).copied();
+        let found = recent.filter(|part| self.parts[*part as usize].touches(at, at, gap));
+        let part = match found.or_else(|| near(&self.times, &self.parts, gap, key, at)) {
+            Some(part) => {
+                let of = &mut self.parts[part as usize];
+                of.last = of.last.max(at);
+                if at < of.first {
+                    self.times.remove(&(key, of.first));
+                    self.times.insert((key, at), part);
+                    of.first = at;
+                }
+                part
+            }
+            None => {
+                let part = number(self.parts.len())?;
+                self.parts.push(Part { key, first: at, last: at });
+                self.times.insert((key, at), part);
+                part
+            }
+        };
+        match self.recent.get_mut(key as usize) {
+            Some(recent) => *recent = part,
+            // Keys get their numbers in the order of their first rows.
+            None => self.recent.push(part),
+        }
+        Ok(part)
+    }
+}
+
+fn number(count: usize) -> Result<u32, RunError> {
+    u32::try_from(count).map_err(|_| RunError::data("R0108", "an aggregate has more than four billion sessions"))
+}
+
+/// A session that is remembered.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    /// What it is called where it is stored.
+    id: u64,
+    open: bool,
+}
+
+/// The sessions that are open.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    index: KeyIndex,
+    parts: Vec<Part>,
+    kept: Vec<Kept>,
+    times: Times,
+    values: Values,
+    pub(super) live: usize,
+    /// When each open session ends, or ended before it was prolonged.
+    ends: BinaryHeap<Reverse<(i64, u32)>>,
+    /// The greatest end of all sessions so far.
+    last_end: Option<i64>,
+    /// Those that are being given out.
+    closing: Vec<u32>,
+    /// Which have changed since changes were last asked for: a bit each.
+    changed: Vec<u64>,
+    /// Those that others have taken in since then, by their names in the store.
+    gone: Vec<u64>,
+    pub(super) next_id: u64,
+    /// Sessions that end by then have been given out.
+    pub(super) closed: Option<i64>,
+}
+
+/// A part of a session, of the rows of a worker or of what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Piece {
+    key: u32,
+    first: i64,
+    last: i64,
+    kept: bool,
+    number: u32,
+}
+
+impl Sessions {
+    pub(super) fn new(shape: &Shape) -> Result<Sessions, RunError> {
+        Ok(Sessions {
+            index: KeyIndex::new(&shape.keys, false)?,
+            parts: vec![],
+            kept: vec![],
+            times: Times::new(),
+            values: Values::new(shape)?,
+            live: 0,
+            ends: BinaryHeap::new(),
+            last_end: None,
+            closing: vec![],
+            changed: vec![],
+            gone: vec![],
+            next_id: 0,
+            closed: None,
+        })
+    }
+
+    /// The bytes that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let sessions = room(&self.parts) + room(&self.kept) + room(&self.changed) + self.times.len() * ENTRY;
+        let ends = self.ends.capacity() * size_of::<(i64, u32)>();
+        self.index.bytes() + self.values.bytes() + sessions + ends
+    }
+
+    /// Whether an open session takes in a row.
+    pub(super) fn takes_in(&self, encoded: &Encoded, row: usize, at: i64, gap: i64) -> bool {
+        let key = self.index.find(encoded, row, 0);
+        key.is_some_and(|key| near(&self.times, &self.parts, gap, key, at).is_some())
+    }
+
+    /// The keys of rows, for [`Sessions::takes_in`].
+    pub(super) fn encode(&self, shape: &Shape, data: &RecordBatch) -> Result<Encoded, RunError> {
+        self.index.encode(&shape.key_columns(data), data.num_rows())
+    }
+
+    /// Takes what a worker has.
+    pub(super) fn merge(&mut self, shape: &Shape, gap: i64, theirs: Parts) -> Result<(), RunError> {
+        let keys = (0..theirs.index.len() as u32).map(|key| self.index.adopt(&theirs.index, key, 0));
+        let keys = keys.collect::<Result<Vec<u32>, RunError>>()?;
+        let mut pieces: Vec<Piece> = vec![];
+        for key in &keys {
+            let kept = self.times.range((*key, i64::MIN)..=(*key, i64::MAX)).map(|(_, number)| *number);
+            pieces.extend(kept.map(|number| Piece::of(&self.parts[number as usize], *key, true, number)));
+        }
+        let part = |(number, part): (usize, &Part)| Piece::of(part, keys[part.key as usize], false, number as u32);
+        pieces.extend(theirs.parts.iter().enumerate().map(part));
+        pieces.sort_unstable();
+        let (mut pairs, mut folded): (Vec<Pair>, Vec<Pair>) = (vec![], vec![]);
+        let mut from = 0;
+        while from < pieces.len() {
+            let (mut to, mut last) = (from + 1, pieces[from].last);
+            while to < pieces.len()
+                && pieces[to].key == pieces[from].key
+                && pieces[to].first <= last.saturating_add(gap)
+            {
+                last = last.max(pieces[to].last);
+                to += 1;
+            }
+            self.join(&pieces[from..to], last, gap, (&mut pairs, &mut folded))?;
+            from = to;
+        }
+        self.values.merge(&theirs.values, &pairs, self.parts.len())?;
+        self.fold(shape, &folded)
+    }
+
+    /// Makes one session of its pieces, which come in the order of their first times. Remembers who takes in the rows of the worker, and of other sessions.
+    fn join(
+        &mut self,
+        pieces: &[Piece],
+        last: i64,
+        gap: i64,
+        (pairs, folded): (&mut Vec<Pair>, &mut Vec<Pair>),
+    ) -> Result<(), RunError> {
+        let mut kept = pieces.iter().filter(|piece| piece.kept).map(|piece| piece.number);
+        let whole = Part { key: pieces[0].key, first: pieces[0].first, last };
+        let target = match kept.next() {
+            Some(_) if pieces.len() == 1 => return Ok(()),
+            Some(target) => target,
+            None => self.add(whole, gap, None)?,
+        };
+        for other in kept {
+            folded.push((other, target));
+            self.gone.push(self.kept[other as usize].id);
+            self.end(other);
+        }
+        self.times.remove(&(whole.key, self.parts[target as usize].first));
+        self.times.insert((whole.key, whole.first), target);
+        self.parts[target as usize] = whole;
+        self.last_end = self.last_end.max(Some(last.saturating_add(gap)));
+        self.mark(target);
+        pairs.extend(pieces.iter().filter(|piece| !piece.kept).map(|piece| (piece.number, target)));
+        Ok(())
+    }
+
+    /// Adds a session; `id`: its name in the store, if it has one.
+    pub(super) fn add(&mut self, part: Part, gap: i64, id: Option<u64>) -> Result<u32, RunError> {
+        let session = number(self.parts.len())?;
+        self.parts.push(part);
+        self.kept.push(Kept { id: id.unwrap_or(self.next_id), open: true });
+        self.next_id = self.next_id.max(self.kept[session as usize].id + 1);
+        self.times.insert((part.key, part.first), session);
+        self.ends.push(Reverse((part.last.saturating_add(gap), session)));
+        self.last_end = self.last_end.max(Some(part.last.saturating_add(gap)));
+        self.live += 1;
+        Ok(session)
+    }
+
+    /// A session is no longer needed.
+    fn end(&mut self, session: u32) {
+        let part = self.parts[session as usize];
+        self.kept[session as usize].open = false;
+        self.times.remove(&(part.key, part.first));
+        self.live -= 1;
+    }
+
+    /// Moves what sessions have to others.
+    fn fold(&mut self, shape: &Shape, folded: &[Pair]) -> Result<(), RunError> {
+        if folded.is_empty() {
+            return Ok(());
+        }
+        let mut between = Values::new(shape)?;
+        let pairs = |to: fn(u32, Pair) -> Pair| (0..).zip(folded).map(|(i, pair)| to(i, *pair)).collect::<Vec<Pair>>();
+        between.merge(&self.values, &pairs(|i, (from, _)| (from, i)), folded.len())?;
+        self.values.merge(&between, &pairs(|i, (_, to)| (i, to)), self.parts.len())
+    }
+
+    fn mark(&mut self, session: u32) {
+        grow(&mut self.changed, session as usize / 64 + 1);
+        self.changed[session as usize / 64] |= 1 << (session % 64);
+    }
+
+    fn is_changed(&self, session: u32) -> bool {
+        self.changed.get(session as usize / 64).is_some_and(|bits| bits >> (session % 64) & 1 == 1)
+    }
+
+    fn is_open(&self, session: u32) -> bool {
+        self.kept[session as usize].open
+    }
+
+    fn bounds(&self, session: u32, gap: i64) -> Bounds {
+        let part = &self.parts[session as usize];
+        Bounds { start: part.first, end: part.last.saturating_add(gap) }
+    }
+
+    /// The sessions that are open.
+    pub(super) fn all(&self) -> Vec<u32> {
+        (0..self.parts.len() as u32).filter(|session| self.is_open(*session)).collect()
+    }
+
+    /// The sessions that have changed and are open, and what others have taken in; from here on, there is none.
+    pub(super) fn take_changed(&mut self) -> (Vec<u32>, Vec<u64>) {
+        let words = self.changed.len() as u32 * 64;
+        let changed = |session: &u32| self.is_changed(*session) && self.is_open(*session);
+        let sessions = (0..words.min(self.parts.len() as u32)).filter(changed).collect();
+        self.changed.clear();
+        (sessions, std::mem::take(&mut self.gone))
+    }
+
+    /// The sessions that end when the watermark gets here, in the order of their ends and starts; they count as given out.
+    pub(super) fn close(&mut self, gap: i64, watermark: i64) -> Vec<u32> {
+        let mut closing = vec![];
+        while let Some(Reverse((end, session))) = self.ends.peek().copied().filter(|end| end.0.0 <= watermark) {
+            self.ends.pop();
+            let now = self.bounds(session, gap).end;
+            if !self.is_open(session) {
+                continue;
+            }
+            if now > end {
+                self.ends.push(Reverse((now, session)));
+            } else {
+                closing.push(session);
+            }
+        }
+        closing.sort_unstable_by_key(|session| self.bounds(*session, gap));
+        let last = closing.last().map(|session| self.bounds(*session, gap).end);
+        self.closed = self.closed.max(if watermark < i64::MAX { Some(watermark) } else { last });
+        self.closing.clone_from(&closing);
+        closing
+    }
+
+    /// How many sessions are open, and where the first and the last of them end.
+    pub(super) fn open(&mut self, gap: i64) -> (u64, Option<i64>, Option<i64>) {
+        while let Some(Reverse((end, session))) = self.ends.peek().copied() {
+            let now = self.bounds(session, gap).end;
+            if self.is_open(session) && now == end {
+                return (self.live as u64, Some(end), self.last_end);
+            }
+            self.ends.pop();
+            if self.is_open(session) {
+                self.ends.push(Reverse((now, session)));
+            }
+        }
+        (0, None, None)
+    }
+
+    /// Forgets the sessions that have been given out.
+    pub(super) fn forget(&mut self, shape: &Shape, gap: i64) -> Result<(), RunError> {
+        std::mem::take(&mut self.closing).into_iter().for_each(|session| self.end(session));
+        let dead = self.parts.len() - self.live;
+        if dead >= DEAD && dead > self.live { self.compact(shape, gap) } else { Ok(()) }
+    }
+
+    /// Leaves what is not needed.
+    fn compact(&mut self, shape: &Shape, gap: i64) -> Result<(), RunError> {
+        let gone = std::mem::take(&mut self.gone);
+        let mut compact = Sessions { closed: self.closed, next_id: self.next_id, gone, ..Sessions::new(shape)? };
+        let mut pairs = vec![];
+        for session in self.all() {
+            let part = self.parts[session as usize];
+            let key = compact.index.adopt(&self.index, part.key, 0)?;
+            let to = compact.add(Part { key, ..part }, gap, Some(self.kept[session as usize].id))?;
+            if self.is_changed(session) {
+                compact.mark(to);
+            }
+            pairs.push((session, to));
+        }
+        compact.values.merge(&self.values, &pairs, compact.parts.len())?;
+        compact.last_end = self.last_end;
+        *self = compact;
+        Ok(())
+    }
+
+    /// The rows of the next of these sessions, at most so many; none: there are none. `closing`: in the order of [`Sessions::close`].
+    pub(super) fn next(
+        &self,
+        shape: &Shape,
+        gap: i64,
+        closing: &mut Closing,
+        rows: usize,
+    ) -> Result<Option<RecordBatch>, Fault> {
+        if closing.ready.is_empty() {
+            self.gather(shape, gap, closing, rows)?;
+        }
+        let count = closing.ready.len().min(rows.max(1));
+        if count == 0 {
+            return Ok(None);
+        }
+        let sessions: Vec<u32> = closing.ready.drain(..count).collect();
+        let bounds: Vec<Bounds> = sessions.iter().map(|session| self.bounds(*session, gap)).collect();
+        batch(shape, &self.values, &sessions, self.keys(&sessions)?, &bounds).map(Some)
+    }
+
+    /// The next sessions, so many or a few more, in the order in which they come out.
+    fn gather(&self, shape: &Shape, gap: i64, closing: &mut Closing, rows: usize) -> Result<(), RunError> {
+        let mut bounds = vec![];
+        let from = closing.next;
+        while let Some(session) = closing.sessions.get(closing.next) {
+            let of = self.bounds(*session, gap);
+            // Keys are not looked at yet: those of the same bounds stay together.
+            if bounds.len() >= rows.max(1) && bounds.last() != Some(&of) {
+                break;
+            }
+            bounds.push(of);
+            closing.next += 1;
+        }
+        let sessions = &closing.sessions[from..closing.next];
+        let order = in_order(shape, &self.keys(sessions)?, &bounds)?;
+        closing.ready = order.iter().map(|i| sessions[*i as usize]).collect();
+        Ok(())
+    }
+
+    /// The key columns of sessions.
+    fn keys(&self, sessions: &[u32]) -> Result<Vec<arrow::array::ArrayRef>, RunError> {
+        let keys: Vec<u32> = sessions.iter().map(|session| self.parts[*session as usize].key).collect();
+        self.index.columns(&keys)
+    }
+}
+
+impl Piece {
+    fn of(part: &Part, key: u32, kept: bool, number: u32) -> Piece {
+        Piece { key, first: part.first, last: part.last, kept, number }
+    }
+}
+
+/// Sessions that are being given out.
+#[derive(Debug)]
+pub(super) struct Closing {
+    sessions: Vec<u32>,
+    next: usize,
+    ready: std::collections::VecDeque<u32>,
+}
+
+impl Closing {
+    /// `sessions`: in the order of [`Sessions::close`].
+    pub(super) fn new(sessions: Vec<u32>) -> Closing {
+        Closing { sessions, next: 0, ready: Default::default() }
+    }
+}
+
+/// The columns that say which session a row is of, where sessions are stored: its name, and its first and last time.
+const OF: usize = 3;
+
+impl Sessions {
+    /// What is stored: all, or else the sessions that have changed, and the names of those that others have taken in.
+    pub(super) fn changes(&mut self, shape: &Shape, whole: bool) -> Result<Changes, RunError> {
+        let (mut sessions, gone) = self.take_changed();
+        let whole = whole || sessions.len() >= self.live;
+        let mut segments = vec![];
+        if whole {
+            sessions = self.all();
+        } else if !gone.is_empty() {
+            segments.push(named(vec![(Field::new(GONE, A::UInt64, false), Arc::new(UInt64Array::from(gone)))])?);
+        }
+        let of = |sessions: &[u32]| {
+            let parts = || sessions.iter().map(|session| &self.parts[*session as usize]);
+            let ids = UInt64Array::from_iter_values(sessions.iter().map(|session| self.kept[*session as usize].id));
+            let (first, last) = (moments("first", parts().map(|p| p.first)), moments("last", parts().map(|p| p.last)));
+            let id: Named = (Field::new("session", A::UInt64, false), Arc::new(ids));
+            Ok((vec![id, first, last], self.keys(sessions)?))
+        };
+        segments.extend(stored::segments(&self.values, &sessions, of)?);
+        let mut notes = notes(shape, self.closed);
+        notes.insert(NEXT.into(), self.next_id.to_string());
+        Ok(Changes { whole, notes, segments })
+    }
+
+    /// What was stored.
+    pub(super) fn restore(shape: &Shape, gap: i64, stored: &Stored) -> Result<Sessions, RunError> {
+        let closed = read_notes(shape, stored)?;
+        let mut sessions = Sessions { closed, ..Sessions::new(shape)? };
+        sessions.next_id = stored.notes.get(NEXT).and_then(|next| next.parse().ok()).ok_or_else(damaged)?;
+        // What a later batch says of a session holds.
+        let mut seen: HashSet<u64> = HashSet::new();
+        for batch in stored.segments.iter().rev() {
+            if batch.schema_ref().fields().first().is_some_and(|field| field.name() == GONE) {
+                seen.extend(saved::<UInt64Type>(batch.columns(), 0)?.values());
+            } else {
+                sessions.load(gap, &Segment::new(shape, batch, OF)?, &mut seen)?;
+            }
+        }
+        Ok(sessions)
+    }
+
+    fn load(&mut self, gap: i64, segment: &Segment<'_>, seen: &mut HashSet<u64>) -> Result<(), RunError> {
+        let ids = saved::<UInt64Type>(segment.of, 0)?.values();
+        let first = saved::<TimestampMicrosecondType>(segment.of, 1)?.values();
+        let last = saved::<TimestampMicrosecondType>(segment.of, 2)?.values();
+        let encoded = self.index.encode(segment.keys, ids.len())?;
+        let (mut rows, mut groups) = (vec![], vec![]);
+        for row in 0..ids.len() {
+            let closed = self.closed.is_some_and(|closed| last[row].saturating_add(gap) <= closed);
+            if !seen.insert(ids[row]) || closed {
+                continue;
+            }
+            let key = self.index.insert(&encoded, row, 0)?;
+            groups.push(self.add(Part { key, first: first[row], last: last[row] }, gap, Some(ids[row]))?);
+            rows.push(row as u32);
+        }
+        segment.load(&mut self.values, &rows, &groups, self.parts.len())
+    }
+}

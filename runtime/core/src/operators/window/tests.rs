@@ -1,0 +1,448 @@
+//! Windowed aggregates beside a definition row by row, however rows are cut into batches, splits and epochs, and whoever gets them.
+
+use super::super::stateful::Stored;
+use super::*;
+use crate::batch::Order;
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::util::display::array_value_to_string;
+use flowc_ir::aggregates::AggregateFunction as F;
+use flowc_ir::arrow_types::to_arrow_schema;
+use flowc_ir::graph::{AggregateCall, Alignment, Window};
+use flowc_ir::{DataType, Field, Origin, Type, Value};
+use proptest::prelude::*;
+
+/// Key, time, number, text, passes the filter.
+pub(super) type Row = (Option<String>, Option<i64>, i64, Option<f64>, bool);
+
+pub(super) fn row(key: &str, time: i64, n: i64) -> Row {
+    (Some(key.into()), Some(time), n, Some(n as f64), true)
+}
+
+fn input() -> Schema {
+    let field = |name: &str, data: DataType| Field::new(name, Type::nullable(data));
+    Schema::new(vec![
+        field("k", DataType::String),
+        field("at", DataType::Timestamp),
+        Field::new("n", Type::new(DataType::Long)),
+        field("x", DataType::Double),
+        Field::new("f", Type::new(DataType::Boolean)),
+    ])
+}
+
+fn data(rows: &[Row]) -> RecordBatch {
+    let times: TimestampMicrosecondArray = rows.iter().map(|r| r.1).collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows.iter().map(|r| r.0.as_deref()).collect::<StringArray>()),
+        Arc::new(times.with_timezone("UTC")),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.2))),
+        Arc::new(rows.iter().map(|r| r.3).collect::<Float64Array>()),
+        Arc::new(rows.iter().map(|r| Some(r.4)).collect::<BooleanArray>()),
+    ];
+    RecordBatch::try_new(to_arrow_schema(&input()), columns).unwrap()
+}
+
+pub(super) fn call(function: F, args: &[usize], filter: Option<usize>) -> AggregateCall {
+    let types: Vec<Type> = args.iter().map(|a| input().fields[*a].ty.clone()).collect();
+    let ty = function.result_type(&types, false).unwrap();
+    let constants = if function == F::Percentile { vec![Value::Double(0.5)] } else { vec![] };
+    AggregateCall { function, args: args.to_vec(), constants, filter, ty, origin: Origin::default() }
+}
+
+pub(super) fn calls() -> Vec<AggregateCall> {
+    vec![
+        call(F::Count, &[], None),
+        call(F::Sum, &[2], Some(4)),
+        call(F::Sum, &[3], None),
+        call(F::Max, &[3], None),
+        call(F::First, &[2], None),
+        call(F::Last, &[3], Some(4)),
+        call(F::CollectList, &[2], None),
+        call(F::CountDistinct, &[3], None),
+        call(F::MinBy, &[2, 3], None),
+        call(F::Percentile, &[2], None),
+        call(F::Min, &[0], None),
+    ]
+}
+
+pub(super) fn spec(window: Window, keys: &[usize], aggregates: Vec<AggregateCall>) -> graph::WindowAggregate {
+    let aggregate = graph::Aggregate { keys: keys.to_vec(), aggregates };
+    graph::WindowAggregate { name: "w".into(), window, time: 1, aggregate, by_time: false }
+}
+
+fn output(spec: &graph::WindowAggregate) -> Schema {
+    let mut fields: Vec<Field> = spec.aggregate.keys.iter().map(|k| input().fields[*k].clone()).collect();
+    fields.extend(["window_start", "window_end"].map(|name| Field::new(name, Type::new(DataType::Timestamp))));
+    let results = spec.aggregate.aggregates.iter().enumerate();
+    fields.extend(results.map(|(i, a)| Field::new(format!("a{i}"), a.ty.clone())));
+    Schema::new(fields)
+}
+
+pub(super) fn tumble(size: i64) -> Window {
+    Window::Tumble { size, align: Alignment::default() }
+}
+
+pub(super) fn hop(size: i64, slide: i64, offset: i64) -> Window {
+    Window::Hop { size, slide, align: Alignment { offset, zone: None } }
+}
+
+/// How a run goes on in the next epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Between {
+    Memory,
+    Stored,
+    Whole,
+}
+
+/// A run of several epochs.
+pub(super) struct Run {
+    pub(super) spec: graph::WindowAggregate,
+    directory: tempfile::TempDir,
+    pub(super) memory: usize,
+    pub(super) workers: usize,
+    pub(super) batch_rows: usize,
+    epoch: u64,
+    /// Of the watermark, behind the latest row, in [`cut`].
+    pub(super) delay: i64,
+    watermark: Option<i64>,
+    pub(super) before: Before,
+    pub(super) stored: Stored,
+    pub(super) rows: Vec<String>,
+    pub(super) late: Vec<String>,
+    pub(super) remembered: Remembered,
+}
+
+impl Run {
+    pub(super) fn new(spec: graph::WindowAggregate) -> Run {
+        Run {
+            spec,
+            directory: tempfile::tempdir().unwrap(),
+            memory: 1 << 30,
+            workers: 1,
+            batch_rows: 1000,
+            epoch: 0,
+            delay: 6,
+            watermark: None,
+            before: Before::Nothing,
+            stored: Stored::default(),
+            rows: vec![],
+            late: vec![],
+            remembered: Remembered::default(),
+        }
+    }
+
+    fn operator(&mut self) -> Result<WindowAggregate, RunError> {
+        let surroundings = Surroundings {
+            epoch: self.epoch,
+            watermark: self.watermark,
+            workers: self.workers,
+            batch_rows: self.batch_rows,
+            budget: Budget::new(self.memory, self.directory.path()),
+        };
+        let before = std::mem::replace(&mut self.before, Before::Nothing);
+        WindowAggregate::new(&self.spec, (&input(), &output(&self.spec)), surroundings, before)
+    }
+
+    /// An epoch of splits of rows, after which the watermark is here; none: as it was.
+    pub(super) fn epoch(
+        &mut self,
+        splits: &[&[Row]],
+        watermark: Option<i64>,
+        between: Between,
+    ) -> Result<(), RunError> {
+        let failed = |fault: Fault| match fault {
+            Fault::Run(error) | Fault::Rule(error) => *error,
+            Fault::Row(row) => panic!("{row:?}"),
+        };
+        self.epoch += 1;
+        let operator = self.operator()?;
+        for (split, rows) in splits.iter().enumerate().rev() {
+            for (sequence, part) in rows.chunks(self.batch_rows).enumerate() {
+                let order = Order { path: 0, split: split as u32, sequence: sequence as u32 };
+                operator.push(split % self.workers, 0, Batch { data: data(part), order }).map_err(failed)?;
+            }
+        }
+        for out in operator.finish(watermark.or(self.watermark)).map_err(failed)? {
+            let (lines, batch) = match out.map_err(failed)? {
+                Emitted::Rows(batch) => (&mut self.rows, batch),
+                Emitted::Late(batch) => (&mut self.late, batch),
+                other => panic!("{other:?}"),
+            };
+            assert!(batch.num_rows() <= self.batch_rows && batch.num_rows() > 0);
+            let cell = |c: &ArrayRef, row| match c.is_null(row) {
+                true => "-".to_string(),
+                false => match c.data_type() {
+                    arrow::datatypes::DataType::Timestamp(..) => {
+                        let c = arrow::compute::cast(c, &arrow::datatypes::DataType::Int64).unwrap();
+                        array_value_to_string(&c, row).unwrap()
+                    }
+                    _ => array_value_to_string(c, row).unwrap(),
+                },
+            };
+            let line = |row| batch.columns().iter().map(|c| cell(c, row)).collect::<Vec<_>>().join(" ");
+            lines.extend((0..batch.num_rows()).map(line));
+        }
+        if watermark != Some(i64::MAX) {
+            self.watermark = watermark.or(self.watermark);
+        }
+        let changes = match between {
+            Between::Memory => None,
+            _ => Some(operator.changes(between == Between::Whole)?),
+        };
+        self.remembered = operator.remembered();
+        self.before = match changes {
+            None => Before::Memory(operator.into_memory()),
+            Some(changes) => {
+                if changes.whole {
+                    self.stored.segments.clear();
+                }
+                self.stored.notes = changes.notes;
+                self.stored.segments.extend(changes.segments);
+                Before::Stored(self.stored.clone())
+            }
+        };
+        Ok(())
+    }
+}
+
+/// The windows of a row, by the definition.
+fn windows_of(window: &Window, t: i64) -> Vec<(i64, i64)> {
+    match window {
+        Window::Tumble { size, align } => windows_of(&hop(*size, *size, align.offset), t),
+        Window::Hop { size, slide, align } => {
+            let last = (t - align.offset).div_euclid(*slide) * slide + align.offset;
+            let starts = (0..=size / slide + 1).map(|i| last - i * slide);
+            starts.filter(|start| *start <= t && t < start + size).map(|start| (start, start + size)).collect()
+        }
+        Window::Cumulate { size, step, align } => {
+            let start = (t - align.offset).div_euclid(*size) * size + align.offset;
+            (1..=size / step).map(|i| (start, start + i * step)).filter(|(_, end)| *end > t).collect()
+        }
+        Window::Session { .. } => unreachable!(),
+    }
+}
+
+/// The sessions of rows with their windows.
+fn sessions(gap: i64, rows: &[Row]) -> Vec<((i64, i64), Vec<Row>)> {
+    let mut times: Vec<i64> = rows.iter().filter_map(|r| r.1).collect();
+    times.sort();
+    let parts: Vec<&[i64]> = times.chunk_by(|a, b| b - a <= gap).collect();
+    let session = |part: &&[i64]| {
+        let (first, last) = (part[0], part[part.len() - 1]);
+        let within = |r: &&Row| r.1.is_some_and(|t| first <= t && t <= last);
+        ((first, last + gap), rows.iter().filter(within).cloned().collect())
+    };
+    parts.iter().map(session).collect()
+}
+
+/// The lines of a window's rows, without its bounds: as [`calls`] has them.
+fn results(rows: &[Row]) -> String {
+    let text = |value: Option<String>| value.unwrap_or("-".into());
+    let double = |x: f64| format!("{x:?}");
+    let xs: Vec<f64> = rows.iter().filter_map(|r| r.3).collect();
+    let passing: Vec<&Row> = rows.iter().filter(|r| r.4).collect();
+    let mut distinct = xs.clone();
+    distinct.sort_by(f64::total_cmp);
+    distinct.dedup();
+    let mut ns: Vec<i64> = rows.iter().map(|r| r.2).collect();
+    let list = format!("{ns:?}");
+    let least = rows.iter().filter(|r| r.3.is_some()).min_by(|a, b| a.3.partial_cmp(&b.3).unwrap());
+    ns.sort();
+    let middle = (ns[(ns.len() - 1) / 2] as f64 + ns[ns.len() / 2] as f64) / 2.0;
+    [
+        rows.len().to_string(),
+        text((!passing.is_empty()).then(|| passing.iter().map(|r| r.2).sum::<i64>().to_string())),
+        text((!xs.is_empty()).then(|| double(xs.iter().sum()))),
+        text(xs.iter().copied().reduce(f64::max).map(double)),
+        rows[0].2.to_string(),
+        text(passing.last().and_then(|r| r.3).map(double)),
+        list,
+        distinct.len().to_string(),
+        text(least.map(|r| r.2.to_string())),
+        double(middle),
+        text(rows.iter().filter_map(|r| r.0.clone()).min()),
+    ]
+    .join(" ")
+}
+
+/// What comes out of all rows, by the definition.
+fn expected(window: &Window, keyed: bool, rows: &[Row]) -> Vec<String> {
+    let mut keys: Vec<Option<String>> = rows.iter().map(|r| r.0.clone().filter(|_| keyed)).collect();
+    keys.sort();
+    keys.dedup();
+    let mut found = vec![];
+    for key in keys {
+        let of = rows.iter().filter(|r| r.1.is_some() && (!keyed || r.0 == key)).cloned().collect::<Vec<Row>>();
+        let mut all: BTreeMap<(i64, i64), Vec<Row>> = BTreeMap::new();
+        if let Window::Session { gap } = window {
+            all.extend(sessions(*gap, &of));
+        } else {
+            for row in of {
+                let windows = windows_of(window, row.1.unwrap());
+                windows.into_iter().for_each(|bounds| all.entry(bounds).or_default().push(row.clone()));
+            }
+        }
+        found.extend(all.into_iter().map(|((start, end), rows)| ((end, start, key.clone()), rows)));
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    let line = |((end, start, key), rows): &((i64, i64, Option<String>), Vec<Row>)| {
+        let key = if keyed { key.clone().unwrap_or("-".into()) + " " } else { String::new() };
+        format!("{key}{start} {end} {}", results(rows))
+    };
+    found.iter().map(line).collect()
+}
+
+pub(super) fn random_window() -> impl Strategy<Value = Window> {
+    let align = || (-7i64..20).prop_map(|offset| Alignment { offset, zone: None });
+    prop_oneof![
+        (1i64..12, align()).prop_map(|(size, align)| Window::Tumble { size, align }),
+        (1i64..15, 1i64..9, align()).prop_map(|(size, slide, align)| Window::Hop { size, slide, align }),
+        (1i64..5, 1i64..5, align()).prop_map(|(step, n, align)| Window::Cumulate { size: step * n, step, align }),
+        (1i64..5).prop_map(|gap| Window::Session { gap }),
+    ]
+}
+
+/// Rows whose times are disordered by less than 6.
+pub(super) fn random_rows() -> impl Strategy<Value = Vec<Row>> {
+    let key = prop_oneof![Just(None), "[ab]{1,2}".prop_map(Some)];
+    let row = (key, prop::option::weighted(0.95, 0i64..6), -3i64..4, prop::option::of(-4i32..5), any::<bool>());
+    (prop::collection::vec((row, 0i64..4), 0..60), -50i64..50).prop_map(|(rows, mut base)| {
+        let row = |((key, late, n, x, passes), step): ((Option<String>, Option<i64>, i64, Option<i32>, bool), i64)| {
+            base += step;
+            (key, late.map(|late| base - late), n, x.map(f64::from), passes)
+        };
+        rows.into_iter().map(row).collect()
+    })
+}
+
+/// Runs the rows cut into epochs and splits, and closes all at the end.
+pub(super) fn cut(run: &mut Run, rows: &[Row], epochs: usize, splits: usize, between: &[Between]) {
+    let parts: Vec<&[Row]> = rows.chunks(rows.len().div_ceil(epochs).max(1)).collect();
+    let mut latest = None;
+    for (i, part) in parts.iter().enumerate() {
+        latest = latest.max(part.iter().filter_map(|r| r.1).max());
+        let watermark = latest.map(|latest: i64| latest - run.delay);
+        let splits: Vec<&[Row]> = part.chunks(part.len().div_ceil(splits).max(1)).collect();
+        run.epoch(&splits, watermark, between[i % between.len()]).unwrap();
+    }
+    run.epoch(&[], Some(i64::MAX), between[0]).unwrap();
+}
+
+pub(super) fn between() -> impl Strategy<Value = Vec<Between>> {
+    prop::collection::vec(prop_oneof![Just(Between::Memory), Just(Between::Stored), Just(Between::Whole)], 1..4)
+}
+
+proptest! {
+    #[test]
+    fn however_rows_are_cut(
+        window in random_window(),
+        keyed in any::<bool>(),
+        rows in random_rows(),
+        epochs in 1usize..6,
+        splits in 1usize..4,
+        workers in 1usize..3,
+        batch_rows in 1usize..8,
+        between in between(),
+    ) {
+        let mut run = Run::new(spec(window.clone(), if keyed { &[0] } else { &[] }, calls()));
+        (run.workers, run.batch_rows) = (workers, batch_rows);
+        cut(&mut run, &rows, epochs, splits, &between);
+        prop_assert_eq!(&run.rows, &expected(&window, keyed, &rows));
+        prop_assert_eq!(run.late.len(), rows.iter().filter(|r| r.1.is_none()).count());
+        prop_assert_eq!(run.remembered.entries, 0);
+    }
+}
+
+pub(super) fn counting(window: Window) -> Run {
+    Run::new(spec(window, &[0], vec![call(F::Count, &[], None), call(F::First, &[2], None)]))
+}
+
+#[test]
+fn late_rows_come_out_with_all_columns_in_their_order() {
+    let mut run = counting(tumble(10));
+    run.batch_rows = 2;
+    run.epoch(&[&[row("a", 3, 1), row("b", 12, 2)]], Some(9), Between::Memory).unwrap();
+    assert_eq!((run.rows.as_slice(), run.late.as_slice()), (&[][..], &[][..]));
+    // The watermark is before the end of the first window: a row of it behind the watermark counts.
+    let first: Vec<Row> = vec![row("a", 1, 3), (None, None, 4, None, true), row("c", 19, 5)];
+    let second = [row("a", -1, 6), row("a", 0, 7), row("a", -10, 8)];
+    run.epoch(&[&first, &second], Some(10), Between::Memory).unwrap();
+    assert_eq!(run.rows, ["a 0 10 3 1"]);
+    assert_eq!(run.late, ["- - 4 - true", "a -1 6 6.0 true", "a -10 8 8.0 true"]);
+    run.epoch(&[&[row("b", 9, 9), row("b", 10, 1)]], Some(30), Between::Memory).unwrap();
+    assert_eq!(run.rows[1..], ["b 10 20 2 2", "c 10 20 1 5"]);
+    assert_eq!(run.late[3..], ["b 9 9 9.0 true"]);
+    assert_eq!(
+        run.remembered,
+        Remembered { unit: "groups".into(), bytes: run.remembered.bytes, ..Remembered::default() }
+    );
+}
+
+#[test]
+fn a_row_of_windows_of_which_some_have_closed_counts_for_the_others() {
+    let mut run = counting(hop(10, 5, 0));
+    run.epoch(&[&[row("a", 7, 1)]], Some(10), Between::Memory).unwrap();
+    assert_eq!(run.rows, ["a 0 10 1 1"]);
+    run.epoch(&[&[row("a", 6, 2), row("a", 4, 3)]], Some(15), Between::Memory).unwrap();
+    assert_eq!(run.rows[1..], ["a 5 15 2 1"]);
+    assert_eq!(run.late, ["a 4 3 3.0 true"]);
+}
+
+#[test]
+fn what_was_drained_does_not_open_again_and_what_comes_later_does() {
+    let mut run = counting(hop(10, 5, 0));
+    run.epoch(&[&[row("a", 7, 1)]], Some(2), Between::Memory).unwrap();
+    run.epoch(&[], Some(i64::MAX), Between::Memory).unwrap();
+    assert_eq!(run.rows, ["a 0 10 1 1", "a 5 15 1 1"]);
+    run.epoch(&[&[row("a", 9, 2), row("a", 10, 3)]], Some(14), Between::Memory).unwrap();
+    assert_eq!(run.late, ["a 9 2 2.0 true"]);
+    run.epoch(&[], Some(i64::MAX), Between::Memory).unwrap();
+    assert_eq!(run.rows[2..], ["a 10 20 1 3"]);
+}
+
+#[test]
+fn at_the_ends_of_all_time_nothing_overflows() {
+    for window in [
+        tumble(10),
+        hop(10, 3, 4),
+        hop(3, 10, 4),
+        hop(i64::MAX, i64::MAX / 2, i64::MAX),
+        tumble(i64::MAX),
+        Window::Cumulate { size: 12, step: 4, align: Alignment { offset: i64::MIN, zone: None } },
+        Window::Tumble { size: 86_400_000_000, align: Alignment { offset: 0, zone: Some("Europe/Berlin".into()) } },
+        Window::Hop {
+            size: 7_200_000_000,
+            slide: 3_600_000_000,
+            align: Alignment { offset: i64::MIN, zone: Some("Asia/Tokyo".into()) },
+        },
+    ] {
+        let mut run = counting(window.clone());
+        let times = [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX];
+        let rows: Vec<Row> = times.iter().map(|t| row("a", *t, 1)).collect();
+        run.epoch(&[&rows], None, Between::Memory).unwrap();
+        assert_eq!(run.remembered.windows > 0, run.remembered.entries > 0);
+        run.epoch(&[], Some(i64::MAX), Between::Memory).unwrap();
+        assert!(window == hop(3, 10, 4) || run.rows.len() >= 2, "{window:?} {:?}", run.rows);
+        assert!(run.late.is_empty(), "{window:?}: {:?}", run.late);
+    }
+}
+
+#[test]
+fn a_sum_that_does_not_fit_names_key_and_window() {
+    let mut run = Run::new(spec(tumble(60_000_000), &[0], vec![call(F::Sum, &[2], None)]));
+    run.batch_rows = 1;
+    let rows = [row("b", 0, i64::MAX), row("a", 0, 1), row("b", 1, 1), row("a", 0, i64::MAX)];
+    let error = run.epoch(&[&rows], Some(i64::MAX), Between::Memory).unwrap_err();
+    assert_eq!(error.code, "R0101");
+    let row: Vec<String> = error.row.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(row, ["k=\"a\"", "window_start=1970-01-01 00:00:00", "window_end=1970-01-01 00:01:00"]);
+}
+
+#[test]
+fn too_little_memory_is_told() {
+    let mut run = counting(tumble(1));
+    run.memory = 10_000;
+    let rows: Vec<Row> = (0..1000).map(|t| row("a", t, t)).collect();
+    let error = run.epoch(&[&rows], None, Between::Memory).unwrap_err();
+    assert_eq!(error.code, "R0116");
+    assert!(error.help.is_some_and(|help| help.contains("nothing was committed")));
+}

@@ -1,0 +1,198 @@
+//! What is computed for the groups of a windowed aggregate, whatever the groups are; and rows on their way into it. Knows nothing of windows.
+
+use crate::batch::RowOrder;
+use crate::error::RunError;
+use crate::keys::Keys;
+use crate::operators::aggregate::accumulator::{Accumulator, Failed, Pair, Places, Rows, damaged};
+use crate::operators::aggregate::{accumulator, reads_places};
+use crate::operators::internal;
+use crate::operators::stateful::other_shape;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType as A, Field, SchemaRef, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use flowc_ir::Schema;
+use flowc_ir::arrow_types::to_arrow_schema;
+use flowc_ir::graph;
+use std::fmt::Write;
+use std::sync::Arc;
+use xxhash_rust::xxh64::xxh64;
+
+/// What is computed, over which columns.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) spec: graph::WindowAggregate,
+    pub(super) schema: Schema,
+    /// The keys, the window's bounds and the results.
+    pub(super) output: SchemaRef,
+    /// The types of the keys.
+    pub(super) keys: Vec<A>,
+    /// Whether any result depends on the order of the rows.
+    ordered: bool,
+}
+
+impl Shape {
+    pub(super) fn new(spec: &graph::WindowAggregate, (input, output): (&Schema, &Schema)) -> Shape {
+        let arrow = to_arrow_schema(input);
+        let keys = spec.aggregate.keys.iter().map(|key| arrow.field(*key).data_type().clone()).collect();
+        let ordered = spec.aggregate.aggregates.iter().any(|call| reads_places(call.function));
+        Shape { spec: spec.clone(), schema: input.clone(), output: to_arrow_schema(output), keys, ordered }
+    }
+
+    /// Whether any result depends on the order of the rows.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.ordered
+    }
+
+    /// What has to be the same for what is remembered to be of use: as text.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("{:?} by", self.spec.window);
+        let data = |column: &usize| self.schema.fields.get(*column).map(|field| field.ty.data.to_string());
+        for key in &self.spec.aggregate.keys {
+            let _ = write!(text, " {}", data(key).unwrap_or_default());
+        }
+        for call in &self.spec.aggregate.aggregates {
+            let args: Vec<String> = call.args.iter().filter_map(data).collect();
+            let _ = write!(text, "; {}({}): {}", call.function.info().name, args.join(", "), call.ty.data);
+        }
+        if self.spec.by_time && self.ordered {
+            text.push_str("; by time");
+        }
+        text
+    }
+
+    /// The key columns of rows.
+    pub(super) fn key_columns(&self, data: &RecordBatch) -> Vec<ArrayRef> {
+        self.spec.aggregate.keys.iter().map(|key| Arc::clone(data.column(*key))).collect()
+    }
+
+    /// The event times of rows; a null one is any number.
+    pub(super) fn times<'a>(&self, data: &'a RecordBatch) -> Result<&'a [i64], RunError> {
+        let times = data.column(self.spec.time).as_primitive_opt::<TimestampMicrosecondType>();
+        Ok(times.ok_or_else(|| internal("the event time is no timestamp"))?.values())
+    }
+
+    /// The places of rows; `first`: of the first, of those that are there.
+    pub(super) fn places(&self, data: &RecordBatch, first: RowOrder, rows: Option<&[u32]>) -> Result<Places, RunError> {
+        if self.spec.by_time && self.ordered {
+            let keys = Keys::new(data.columns().iter().map(|c| c.data_type()))?;
+            let encoded = keys.exact(data.columns())?;
+            // The lowest time has to be the lowest number.
+            let place = |(time, row): (&i64, arrow::row::Row<'_>)| {
+                RowOrder::from(*time as u64 ^ 1 << 63) << 64 | RowOrder::from(xxh64(row.data(), 0))
+            };
+            return Ok(Places::Each(self.times(data)?.iter().zip(&encoded).map(place).collect()));
+        }
+        Ok(match rows {
+            Some(rows) if self.ordered => Places::Each(rows.iter().map(|row| first + RowOrder::from(*row)).collect()),
+            _ => Places::From(first),
+        })
+    }
+
+    /// What was stored by a program of another form cannot be used.
+    pub(super) fn other(&self) -> RunError {
+        other_shape(&self.spec.name)
+    }
+}
+
+/// Rows that are on time.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) data: RecordBatch,
+    pub(super) places: Places,
+}
+
+/// Why a batch of results cannot be made: the first group that fails, by its position, if one does.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    pub(super) position: Option<usize>,
+    pub(super) error: RunError,
+}
+
+impl From<RunError> for Unfinished {
+    fn from(error: RunError) -> Self {
+        Unfinished { position: None, error }
+    }
+}
+
+/// The accumulators.
+#[derive(Debug)]
+pub(super) struct Values(Vec<Box<dyn Accumulator>>);
+
+impl Values {
+    pub(super) fn new(shape: &Shape) -> Result<Values, RunError> {
+        let calls = shape.spec.aggregate.aggregates.iter();
+        Ok(Values(calls.map(|call| accumulator(call, &shape.schema)).collect::<Result<_, _>>()?))
+    }
+
+    /// The bytes that they take, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|a| a.bytes()).sum()
+    }
+
+    /// Takes rows, each into its group, of `count`.
+    pub(super) fn update(
+        &mut self,
+        shape: &Shape,
+        rows: &Arrived,
+        groups: &[u32],
+        count: usize,
+    ) -> Result<(), RunError> {
+        let (data, places) = (&rows.data, &rows.places);
+        for (call, accumulator) in shape.spec.aggregate.aggregates.iter().zip(&mut self.0) {
+            let args: Vec<ArrayRef> = call.args.iter().map(|arg| Arc::clone(data.column(*arg))).collect();
+            let filter = call.filter.map(|column| data.column(column).as_boolean());
+            accumulator.update(&Rows { groups, filter, args: &args, places, count })?;
+        }
+        Ok(())
+    }
+
+    /// See [`Accumulator::merge`].
+    pub(super) fn merge(&mut self, other: &Values, pairs: &[Pair], count: usize) -> Result<(), RunError> {
+        self.0.iter_mut().zip(&other.0).try_for_each(|(mine, theirs)| mine.merge(&**theirs, pairs, count))
+    }
+
+    /// What they have of these groups, as columns: of the first accumulator, of the second, and so on; with their names.
+    pub(super) fn save(&self, groups: &[u32]) -> Result<Vec<(Field, ArrayRef)>, RunError> {
+        let mut columns = vec![];
+        for (call, accumulator) in self.0.iter().enumerate() {
+            for (part, column) in accumulator.save(groups)?.into_iter().enumerate() {
+                columns.push((Field::new(format!("value_{call}_{part}"), column.data_type().clone(), true), column));
+            }
+        }
+        Ok(columns)
+    }
+
+    /// Takes what was saved, each row into its group, of `count`.
+    pub(super) fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+        let mut rest = columns;
+        for accumulator in &mut self.0 {
+            let width = accumulator.save(&[])?.len();
+            let (columns, others) = rest.split_at_checked(width).ok_or_else(damaged)?;
+            accumulator.load(columns, groups, count)?;
+            rest = others;
+        }
+        if rest.is_empty() { Ok(()) } else { Err(damaged()) }
+    }
+
+    /// The results of these groups.
+    pub(super) fn results(&self, shape: &Shape, groups: &[u32]) -> Result<Vec<ArrayRef>, Unfinished> {
+        let (mut columns, mut failed) = (vec![], None::<(usize, RunError)>);
+        for (call, accumulator) in shape.spec.aggregate.aggregates.iter().zip(&self.0) {
+            match accumulator.finish(groups) {
+                Ok(column) => columns.push(column),
+                Err(Failed::Run(error)) => return Err(error.into()),
+                Err(Failed::Group(group, failure)) => {
+                    let position = groups.iter().position(|g| *g == group).unwrap_or(0);
+                    if failed.as_ref().is_none_or(|(before, _)| position < *before) {
+                        let error = RunError::data(failure.code.code(), failure.message).at(call.origin);
+                        failed = Some((position, error));
+                    }
+                }
+            }
+        }
+        match failed {
+            Some((position, error)) => Err(Unfinished { position: Some(position), error }),
+            None => Ok(columns),
+        }
+    }
+}
