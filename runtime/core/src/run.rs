@@ -226,7 +226,9 @@ impl Session {
             while let Some(record) = self.next(&mut planner).await? {
                 self.begin(record).await?;
                 if let Some(follow) = self.options.follow {
-                    self.pause(begun + follow.interval - self.options.clock.now()).await?;
+                    // However the clock is set meanwhile.
+                    let left = begun.saturating_add(follow.interval).saturating_sub(self.options.clock.now());
+                    self.pause(left.min(follow.interval)).await?;
                 }
             }
             let Some(follow) = self.options.follow else { break };

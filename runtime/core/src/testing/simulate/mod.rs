@@ -50,6 +50,8 @@ struct Simulation {
     /// The last copy of the state directory was made when the targets had these epochs.
     copied: Option<u64>,
     drained: bool,
+    /// How many sinks the program had last.
+    sinks: usize,
     runs: u64,
 }
 
@@ -69,6 +71,7 @@ impl Simulation {
             watermarks: Watermarks::default(),
             copied: None,
             drained: false,
+            sinks: 1,
             runs: 0,
             schedule,
         }
@@ -117,6 +120,7 @@ impl Simulation {
     /// Runs a process, with the faults that its rate gives. What it left behind must be in order whether it succeeded or not.
     async fn process(&mut self, process: &Process) -> Result<Ended, String> {
         self.runs += 1;
+        self.sinks = process.sinks;
         process.rows.iter().for_each(|part| self.world.add(part));
         let cancel = Cancel::new();
         let clock = Arc::new(Ticking {
@@ -209,8 +213,7 @@ impl Simulation {
             copy_directory(&self.copy(), &self.state());
         }
         let (before, known) = (self.world.targets(), copied.unwrap_or(0));
-        let sinks = before.values().filter(|target| target.committed.is_some()).count();
-        let process = Process { sinks: sinks.max(1), ..Process::quiet(&mut self.random) };
+        let process = Process { sinks: self.sinks, ..Process::quiet(&mut self.random) };
         // The epoch after the last that was finished may have been planned.
         let must_stop = if copied.is_some() { self.committed() > known + 1 } else { self.committed() > 0 };
         match self.process(&process).await? {

@@ -56,7 +56,7 @@ impl Schedule {
     /// That of a seed.
     pub(super) fn draw(seed: u64) -> Schedule {
         let mut random = Random::new(seed);
-        let topology = TOPOLOGIES[seed as usize % TOPOLOGIES.len() * 0];
+        let topology = TOPOLOGIES[seed as usize % TOPOLOGIES.len()];
         let late = topology != Topology::Stateless && random.one_in(4);
         let mut parts: VecDeque<Part> = parts(&mut random, late).into();
         let all = topology.sinks().len();
