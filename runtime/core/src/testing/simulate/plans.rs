@@ -229,8 +229,9 @@ fn modelled_chain(rows: &[Row]) -> BTreeMap<&'static str, Vec<String>> {
         let (start, end) = (session[0].0, session[session.len() - 1].0 + 3);
         let last = session.iter().map(|(_, i)| *i).max().and_then(|i| rows[i].1);
         lines.push(format!("{start} {end} {} {}", session.len(), shown(last)));
+        // Sessions come in the order of their ends.
         let window = windows.entry(end.div_euclid(20) * 20).or_default();
-        *window = (window.0 + 1, window.1.max(end));
+        *window = (window.0 + 1, end);
     }
     let windows = windows.iter().map(|(start, (n, last))| format!("{start} {} {n} {last}", start + 20));
     BTreeMap::from([("sessions", lines), ("out", windows.collect())])
