@@ -6,15 +6,19 @@ use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, path
 use crate::jobs::{Inputs, World, located};
 use crate::marks::Marks;
 use crate::operators::aggregate::Aggregate;
+use crate::operators::dedup::Dedup;
 use crate::operators::expect::Expect;
 use crate::operators::explode::Explode;
+use crate::operators::join::Join;
 use crate::operators::limit::Limit;
 use crate::operators::lookup::Lookup;
 use crate::operators::sort::Sort;
 use crate::operators::stateful::{Before, Emitted, Memory, Stateful, Surroundings};
+use crate::operators::top::Top;
 use crate::operators::transform::Transform;
 use crate::operators::unique::Unique;
 use crate::operators::watermark::Watermark;
+use crate::operators::window::WindowAggregate;
 use crate::operators::{Fault, RowFault, internal};
 use crate::quality::Judgement;
 use crate::report::{Observer, Progress, SinkReport, SourceProgress, SourceReport};
@@ -335,12 +339,17 @@ impl EpochRun {
                 let unique = Unique::new(spec, to_arrow_schema(&node.schema), budget.clone(), before)?;
                 Box::new(unique.advanced(record.watermark))
             }
-            _ => {
-                return Err(internal(format!(
-                    "`{}` does not run yet {context:?} {surroundings:?} {inputs:?}",
-                    node.label
-                )));
+            Operator::WindowAggregate(spec) => {
+                Box::new(WindowAggregate::new(spec, (inputs[0], &node.schema), surroundings, before)?)
             }
+            Operator::Dedup(spec) => Box::new(Dedup::new(spec, inputs[0], surroundings, before)?),
+            Operator::Top(spec) => Box::new(Top::new(spec, inputs[0], surroundings, before)?),
+            Operator::Join(spec) => {
+                let residual = spec.residual.is_some().then(|| self.kernel(KernelSlot::Residual(id))).transpose()?;
+                let schemas = (inputs[0], inputs[1], &node.schema);
+                Box::new(Join::new(id, spec, schemas, residual, context, surroundings, before)?)
+            }
+            other => return Err(internal(format!("{other:?} remembers nothing"))),
         })
     }
 

@@ -337,7 +337,7 @@ impl Checker<'_> {
     /// Reports a column whose type the sink does not take.
     pub(super) fn type_not_written(&self, column: &str, data: &DataType, sink: &Sink) {
         let help = match data {
-            DataType::Duration => format!("write a number: `|> extend {0} = {0} / 1s`", quote_name(column)),
+            DataType::Duration => format!("write a number: `|> extend {0} = {0} div 1s`", quote_name(column)),
             DataType::Null => "give it a type: `null as string?`".to_string(),
             DataType::Array(item) if item.data == DataType::String => {
                 format!("write it as text: `|> extend {0} = array_join({0}, \",\")`", quote_name(column))

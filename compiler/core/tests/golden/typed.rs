@@ -1,6 +1,6 @@
 //! Programs without mistakes: the columns and types after each step, and the laws that the typed middle keeps.
 
-use crate::support::{case, cases, rendered, run};
+use crate::support::{case, cases, check_text, rendered, run};
 use flowc_core::checked::{Checked, CheckedFlow, EventTime, Operation, Rows};
 use flowc_ir::verify::verify_program;
 use flowc_ir::{Program, Schema};
@@ -119,6 +119,14 @@ pub fn verify(name: &str, checked: &Checked) {
     }
     // Lowering verifies its graph itself.
     checked.lower().optimize();
+    for (index, f) in checked.flows.iter().enumerate() {
+        use flowc_core::checked::{Input, Observed};
+        let side = [(f.late.is_some(), Input::Late(index)), (!f.rejected.is_empty(), Input::Rejected(index))];
+        let side = side.into_iter().filter(|(there, _)| *there).map(|(_, input)| input);
+        for input in side.chain([Input::Flow(index)]) {
+            checked.lower_for_test(&[Observed::Rows(input)]).optimize();
+        }
+    }
 }
 
 #[test]
@@ -132,4 +140,31 @@ fn steps_have_the_types_that_are_kept() {
             insta::assert_snapshot!(name, shown);
         });
     }
+}
+
+#[test]
+fn what_late_rows_can_change_is_known() {
+    use flowc_core::checked::{Input, Observed};
+    let outcome = check_text(
+        "source s = delta(\"sensor\") { event_time at = timestamp_millis(timestamp)\n watermark 5s }\n\
+         source u = delta(\"sensor_history\") { event_time at = timestamp_millis(timestamp) }\n\
+         flow windows = s |> aggregate n = count() by id, window tumble(1m)\n\
+         flow behind = windows |> where n > 1\n\
+         flow once = s |> dedup by id within 1m\n\
+         flow joined = u |> join once on once.id == id within 1m |> select id\n\
+         flow whole = u |> aggregate n = count() by window tumble(1m)\n\
+         flow plain = s |> where id > 0\n\
+         sink a = behind -> console()\nsink b = joined -> delta(\"b\") { mode overwrite }\nsink c = plain -> console()\n\
+         sink d = whole -> delta(\"d\") { mode overwrite }\n\
+         sink e = windows.late -> console()\n",
+    );
+    let checked = outcome.checked.as_ref().unwrap_or_else(|| panic!("{}", rendered(&outcome)));
+    let forgets = |name: &str, input: fn(usize) -> Input| {
+        let index = checked.flows.iter().position(|f| f.name == name).expect("a flow");
+        checked.forgets(&[Observed::Rows(input(index))])
+    };
+    let flow = Input::Flow;
+    assert!(forgets("windows", flow) && forgets("behind", flow) && forgets("once", flow) && forgets("joined", flow));
+    assert!(forgets("windows", Input::Late));
+    assert!(!forgets("whole", flow) && !forgets("plain", flow));
 }

@@ -19,7 +19,7 @@ pub(crate) fn table(columns: &str) -> TableInfo {
 fn catalog() -> FixedCatalog {
     let mut catalog = FixedCatalog::default();
     for name in ["sensor", "sensor_old", "sensor_raw"] {
-        catalog.add(&format!("/data/{name}"), table("id: integer, timestamp: long, value: double?, note: string?"));
+        catalog.add(format!("/data/{name}"), table("id: integer, timestamp: long, value: double?, note: string?"));
     }
     catalog
         .add("/data/device", table("id: integer, site: string, floor: integer?, tags: array<string>, unused: binary?"));

@@ -3,7 +3,7 @@
 use super::{Findings, Law, expr};
 use crate::expr::Program;
 use crate::graph::{
-    Aggregate, Dedup, Expect, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, StreamJoin, Top, Window,
+    Aggregate, Dedup, Expect, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, StreamJoin, Top, Unique, Window,
     WindowAggregate, malformed_schema,
 };
 use crate::plan::{Plan, SinkMode, SourceSpec};
@@ -139,23 +139,7 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
         }
         Operator::Union => inputs.iter().for_each(|input| agree(f, "input", &input.schema, &node.schema)),
         Operator::Explode { column, element } => explode(f, *column, element, &inputs[0].schema, &node.schema),
-        Operator::Unique(unique) => {
-            let input = &inputs[0].schema;
-            for index in &unique.keys {
-                if let Some(field) = column(f, input, *index) {
-                    comparable(f, &field.ty);
-                }
-            }
-            if let Some(field) = unique.time.and_then(|index| column(f, input, index)) {
-                f.check(Law::KeyType, field.ty.data == DataType::Timestamp, || format!("{field} is no event time"));
-            }
-            let timed = unique.time.is_some() == unique.within.is_some();
-            f.check(Law::KeyType, timed, || "a duration without an event time, or the other way round".into());
-            let mut expected = input.clone();
-            let last = node.schema.fields.last().map_or(String::new(), |field| field.name.clone());
-            expected.fields.push(Field::new(last, Type::boolean()));
-            agree(f, "columns", &node.schema, &expected);
-        }
+        Operator::Unique(unique) => self::unique(f, unique, &inputs[0].schema, &node.schema),
         Operator::Expect(expect) => {
             agree(f, "columns", &node.schema, &inputs[0].schema);
             self::expect(f, expect, &inputs[0].schema);
@@ -388,6 +372,23 @@ fn late(f: &mut Findings, plan: &Plan, of: &Node, out: &Schema) {
     if let Some(input) = of.inputs.first().filter(|_| stateful) {
         agree(f, "columns", out, &plan.graph.node(*input).schema);
     }
+}
+
+fn unique(f: &mut Findings, unique: &Unique, input: &Schema, out: &Schema) {
+    for index in &unique.keys {
+        if let Some(field) = column(f, input, *index) {
+            comparable(f, &field.ty);
+        }
+    }
+    if let Some(field) = unique.time.and_then(|index| column(f, input, index)) {
+        f.check(Law::KeyType, field.ty.data == DataType::Timestamp, || format!("{field} is no event time"));
+    }
+    let timed = unique.time.is_some() == unique.within.is_some();
+    f.check(Law::KeyType, timed, || "a duration without an event time, or the other way round".into());
+    let mut expected = input.clone();
+    let last = out.fields.last().map_or(String::new(), |field| field.name.clone());
+    expected.fields.push(Field::new(last, Type::boolean()));
+    agree(f, "columns", out, &expected);
 }
 
 fn sort(f: &mut Findings, columns: &[SortColumn], input: &Schema) {

@@ -79,6 +79,9 @@ pub(crate) fn texts(batch: &RecordBatch) -> Vec<String> {
             format!("{x}#{:x}", x.to_bits())
         }
         arrow::datatypes::DataType::Int64 => c.as_primitive::<Int64Type>().value(row).to_string(),
+        arrow::datatypes::DataType::Timestamp(..) => {
+            c.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().value(row).to_string()
+        }
         _ => arrow::util::display::array_value_to_string(c, row).unwrap(),
     };
     let line = |row| batch.columns().iter().map(|c| cell(c, row)).collect::<Vec<_>>().join(" ");

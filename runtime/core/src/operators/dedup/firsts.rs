@@ -11,8 +11,8 @@ use arrow::record_batch::RecordBatch;
 use hashbrown::{HashMap, HashTable};
 use std::sync::Arc;
 
-/// A stored batch has at most so many rows.
-const SEGMENT_ROWS: usize = 1 << 16;
+/// A stored batch has at most so many rows; few batches, because each costs a read.
+const SEGMENT_ROWS: usize = 1 << 20;
 
 /// The keys with their kept rows.
 #[derive(Debug)]

@@ -1,16 +1,17 @@
 //! Joins two streams whose rows match by key and, in event time, within a duration. Rows are kept as long as a row of the other side can match them. Knows
 //! nothing of where rows come from, nor of where what is kept is stored.
 //!
-//! What is late, and when rows are let go, follow from one another, so that how the input is cut into epochs never changes what comes out of rows that are not
-//! late. Let `D` be the duration and `W` the watermark:
+//! What is late, and when rows are let go, follow from one another. Let `D` be the duration and `W` the watermark. A row at `t` is late when `t + D < W` before its
+//! epoch: everything that it could match lies behind the watermark.
 //!
-//! - A row at `t` is late when `t + D < W` before its epoch. So a row that is not late has `t >= W - D`.
-//! - A row at `k` that is kept is let go at the end of an epoch when `k + 2 D < W`. Any row that matches it has `t <= k + D`, and then `t + D <= k + 2 D < W`:
-//!   it would be late in every later epoch. So a row that is not late finds every row that it matches.
-//! - A row without a match comes out when it is let go, for the same reason: no row that is not late can match it any more, and until then one can.
+//! - Where rows without a match come out, they do when `k + D < W`: no row that comes in order can match them any more. They are let go then.
+//! - Otherwise a row at `k` is let go when `k + 2 D < W`. Any row that matches it has `t <= k + D`, and then `t + D <= k + 2 D < W`: it would be late in every later
+//!   epoch. So a row that is not late finds every row that it matches, be it behind the watermark.
 //!
-//! When everything is over all rows are let go, and `W` becomes `T + 2 D + 1`, where `T` is the greatest time seen: rows up to `T + D` could match what was let
-//! go, and are late from then on; later ones could not, and are taken.
+//! Either way rows that are not behind the watermark find all that they match, however the input is cut into epochs.
+//!
+//! When everything is over all rows are let go, and `W` becomes `T + R + 1`, where `T` is the greatest time seen and `R` how long rows are kept: rows that could match
+//! what was let go are late from then on; later ones are taken.
 
 mod probe;
 mod run;
@@ -113,6 +114,12 @@ impl Shape {
         }
     }
 
+    /// How far behind the watermark rows are kept.
+    fn kept_for(&self) -> i128 {
+        let waits = self.unmatched(LEFT) || self.unmatched(RIGHT);
+        i128::from(self.duration()) * if waits { 1 } else { 2 }
+    }
+
     /// Whether a left row needs one match only, and is not needed after it.
     fn once(&self) -> bool {
         matches!(self.kind(), JoinKind::Semi | JoinKind::Anti)
@@ -133,7 +140,7 @@ impl Shape {
     fn horizon(&self, watermark: Option<i64>) -> Horizon {
         match self.spec.within {
             None => Horizon::All,
-            Some(within) => Horizon::behind(watermark, 2 * i128::from(within.duration)),
+            Some(_) => Horizon::behind(watermark, self.kept_for()),
         }
     }
 
@@ -251,7 +258,7 @@ impl Stateful for Join {
 
     fn remembered(&self) -> Remembered {
         let memory = &self.work().memory;
-        let end = |time: i64| before(time, -2 * i128::from(self.shape.duration()) - 1);
+        let end = |time: i64| before(time, -self.shape.kept_for() - 1);
         let waiting = [LEFT, RIGHT].into_iter().filter(|side| self.shape.unmatched(*side));
         let spans: Vec<(i64, i64)> = waiting.filter_map(|side| memory.sides[side].span()).collect();
         Remembered {

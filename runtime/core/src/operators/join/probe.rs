@@ -1,7 +1,7 @@
 //! Finds, for rows of one side, the rows of the other that they match: candidates by key and time, a batch of them at a time, judged by the further
 //! condition. Knows nothing of epochs.
 
-use super::super::kept::{NO_KEY, Place};
+use super::super::kept::{NO_KEY, Place, before};
 use super::super::transform::run_kernel;
 use super::super::{Fault, internal};
 use super::{Kept, LEFT, RIGHT, Shape};
@@ -70,10 +70,13 @@ impl Probe {
     fn gather(&mut self, shape: &Shape, memory: &Kept, most: usize) -> Pairs {
         let other = 1 - self.side;
         let mut pairs = Pairs::default();
+        let kept_from = memory.closed.map_or(i64::MIN, |watermark| before(watermark, shape.kept_for()));
         while self.row < self.keys.len() && pairs.len() < most {
             let key = self.keys[self.row];
             let time = self.times[self.row];
+            // Rows that were let go may still be there.
             let (first, last) = (time.saturating_sub(shape.duration()), time.saturating_add(shape.duration()));
+            let first = first.max(kept_from);
             let candidates = if key == NO_KEY { &[][..] } else { memory.index.candidates(other, key, first, last) };
             // Where there is no further condition, one candidate is a match, and one match is enough.
             let enough = shape.once() && self.side == LEFT && shape.residual.is_none();

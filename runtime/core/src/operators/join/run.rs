@@ -256,13 +256,12 @@ impl<'a> Run<'a> {
     /// Frees what was let go; notes how far time has come.
     fn close(&self, work: &mut Work) -> Result<(), Fault> {
         let memory = &mut work.memory;
-        let duration = i128::from(self.join.shape.duration());
+        let kept_for = self.join.shape.kept_for();
         let closed = match self.watermark {
-            // What is let go could match rows up to the last time and a duration: they are late from now on.
-            Some(i64::MAX) => memory
-                .latest
-                .map(|latest| super::before(latest, -2 * duration - 1))
-                .max(self.join.surroundings.watermark),
+            // Rows that could match what is let go are late from now on.
+            Some(i64::MAX) => {
+                memory.latest.map(|latest| super::before(latest, -kept_for - 1)).max(self.join.surroundings.watermark)
+            }
             watermark => watermark,
         };
         memory.closed = memory.closed.max(closed);

@@ -84,6 +84,7 @@ fn matches(spec: &graph::StreamJoin, l: &Row, r: &Row) -> bool {
 /// What must come out of each epoch, in no order.
 fn expected(spec: &graph::StreamJoin, epochs: &[Epoch]) -> Vec<Came> {
     let duration = spec.within.map_or(0, |within| within.duration);
+    let kept_for = duration * if spec.kind.waits() { 1 } else { 2 };
     let mut came = vec![Came::default(); epochs.len()];
     let mut sides: [Vec<Placed>; 2] = [vec![], vec![]];
     let (mut bound, mut latest) = (None, None);
@@ -100,37 +101,42 @@ fn expected(spec: &graph::StreamJoin, epochs: &[Epoch]) -> Vec<Came> {
             }
         }
         bound = bound.max(match epoch.watermark {
-            Some(i64::MAX) => latest.map(|latest: i64| latest + 2 * duration + 1),
+            Some(i64::MAX) => latest.map(|latest: i64| latest + kept_for + 1),
             watermark => watermark,
         });
     }
     let gone = |(e, row): &Placed| {
         let over = |w: Option<i64>| {
-            spec.within.is_none() || w.is_some_and(|w| w == i64::MAX || row[2].unwrap() + 2 * duration < w)
+            spec.within.is_none() || w.is_some_and(|w| w == i64::MAX || row[2].unwrap() + kept_for < w)
         };
         (*e..epochs.len()).find(|e| over(epochs[*e].watermark))
     };
     let nulls = || vec![None; 3];
+    // The earlier of two rows is still there when the later one comes.
+    let meet = |a: &Placed, b: &Placed| {
+        let (first, then) = if a.0 <= b.0 { (a, b) } else { (b, a) };
+        gone(first).is_none_or(|e| e >= then.0)
+    };
     for l in &sides[LEFT] {
-        let found: Vec<&Placed> = sides[RIGHT].iter().filter(|r| matches(spec, l.1, r.1)).collect();
+        let found: Vec<&Placed> = sides[RIGHT].iter().filter(|r| matches(spec, l.1, r.1) && meet(l, r)).collect();
         let first = found.iter().map(|r| r.0.max(l.0)).min();
         match (spec.kind, first) {
             (JoinKind::Semi, Some(e)) => came[e].rows.push(l.1.clone()),
             (JoinKind::Anti | JoinKind::Left | JoinKind::Full, None) => {
                 let right = if spec.kind == JoinKind::Anti { vec![] } else { nulls() };
-                came.iter_mut()
-                    .nth(gone(l).unwrap_or(usize::MAX))
-                    .into_iter()
-                    .for_each(|c| c.rows.push([l.1.clone(), right.clone()].concat()));
+                if let Some(e) = gone(l) {
+                    came[e].rows.push([l.1.clone(), right].concat());
+                }
             }
             (JoinKind::Semi | JoinKind::Anti, _) => {}
             _ => found.iter().for_each(|r| came[r.0.max(l.0)].rows.push([l.1.clone(), r.1.clone()].concat())),
         }
     }
     if matches!(spec.kind, JoinKind::Right | JoinKind::Full) {
-        for r in sides[RIGHT].iter().filter(|r| !sides[LEFT].iter().any(|l| matches(spec, l.1, r.1))) {
-            let row = [nulls(), r.1.clone()].concat();
-            came.iter_mut().nth(gone(r).unwrap_or(usize::MAX)).into_iter().for_each(|c| c.rows.push(row.clone()));
+        for r in sides[RIGHT].iter().filter(|r| !sides[LEFT].iter().any(|l| matches(spec, l.1, r.1) && meet(l, r))) {
+            if let Some(e) = gone(r) {
+                came[e].rows.push([nulls(), r.1.clone()].concat());
+            }
         }
     }
     came
@@ -157,17 +163,17 @@ fn a_left_row_waits_for_its_match_and_comes_out_alone_when_none_can_come() {
     let spec = spec(JoinKind::Left, true, Some(10), false);
     let epochs = [
         epoch(&[row(5, 1, 100), row(6, 2, 100)], &[], Some(100)),
-        // At 120 a row at 110 is still on time, so the left rows at 100 wait.
-        epoch(&[], &[], Some(120)),
-        epoch(&[], &[row(5, 3, 110), row(6, 4, 111)], Some(121)),
-        epoch(&[row(5, 9, 110), row(5, 8, 111)], &[row(6, 5, 110)], Some(121)),
+        // At 110 a row at 110 is still in order, so the left rows at 100 wait.
+        epoch(&[], &[], Some(110)),
+        epoch(&[], &[row(5, 3, 110), row(6, 4, 111)], Some(111)),
+        epoch(&[row(5, 9, 100), row(5, 8, 111)], &[row(6, 5, 100)], Some(111)),
     ];
     let came = joined(&spec, How::PLAIN, &epochs).unwrap();
     assert_eq!(came[1].rows, Vec::<Row>::new());
     let alone = [row(6, 2, 100), vec![None; 3]].concat();
     assert_eq!(came[2].rows, [[row(5, 1, 100), row(5, 3, 110)].concat(), alone]);
-    // The watermark was at 121: rows before 111 are late, on both sides.
-    assert_eq!((came[3].late.as_slice(), came[3].others), ([row(5, 9, 110)].as_slice(), 1));
+    // The watermark was at 111: rows before 101 are late, on both sides.
+    assert_eq!((came[3].late.as_slice(), came[3].others), ([row(5, 9, 100)].as_slice(), 1));
     assert_eq!(came[3].rows, [[row(5, 8, 111), row(5, 3, 110)].concat()]);
 }
 
@@ -177,7 +183,7 @@ fn after_the_end_of_everything_newer_rows_are_taken() {
     let epochs = [
         epoch(&[row(5, 1, 100)], &[], Some(50)),
         epoch(&[], &[], Some(i64::MAX)),
-        epoch(&[row(5, 2, 111)], &[row(5, 3, 110)], Some(50)),
+        epoch(&[row(5, 2, 111)], &[row(5, 3, 100)], Some(50)),
         epoch(&[], &[], Some(i64::MAX)),
     ];
     for stored in [None, Some(1), Some(9)] {
@@ -362,7 +368,9 @@ proptest! {
             let part = |rows: &[(i64, Row)]| -> Vec<Row> {
                 rows.iter().filter(|(at, _)| (start..end).contains(at)).map(|(_, row)| row.clone()).collect()
             };
-            let watermark = if end == 100 { i64::MAX } else { end - disorder + within };
+            // Where rows without a match come out, no row may lie behind the watermark.
+            let ahead = if kind.waits() { 0 } else { within };
+            let watermark = if end == 100 { i64::MAX } else { end - disorder + ahead };
             epochs.push(Epoch { inputs: vec![part(&left), part(&right)], watermark: Some(watermark) });
             start = end;
         }

@@ -17,6 +17,10 @@ use std::sync::Arc;
 /// Chunks are put together up to so many rows.
 const CHUNK_ROWS: usize = 1 << 16;
 
+/// A stored batch has at most so many rows, and about so many bytes.
+const SEGMENT_ROWS: usize = 1 << 20;
+const SEGMENT_BYTES: usize = 1 << 28;
+
 /// Where a row is. It holds until [`KeptRows::sweep`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::operators) struct Place {
@@ -340,23 +344,26 @@ impl KeptRows {
     /// `part flagged`.
     pub(in crate::operators) fn segments(&self, whole: bool, part: &str) -> Result<Vec<RecordBatch>, RunError> {
         let from = if whole { 0 } else { self.fresh };
-        let mut segments = vec![];
-        let mut flagged = vec![];
+        let (mut segments, mut flagged) = (vec![], vec![]);
+        // Few segments, because each costs a read: chunks are put together, as far as their bytes can be counted in 32 bits.
+        let (mut batches, mut rows, mut bytes) = (vec![], 0, 0);
         for chunk in self.chunks.iter().filter(|chunk| chunk.ids.get(chunk.rows() - 1) >= from) {
-            let mut rows = chunk.kept(self.forgets);
-            rows.retain(|row| chunk.ids.get(*row as usize) >= from);
-            if rows.is_empty() {
+            let mut kept = chunk.kept(self.forgets);
+            kept.retain(|row| chunk.ids.get(*row as usize) >= from);
+            if kept.is_empty() {
                 continue;
             }
-            let id = |row: &u32| chunk.ids.get(*row as usize);
-            flagged.extend(rows.iter().filter(|row| chunk.flagged[**row as usize]).map(id));
-            let ids = Int64Array::from_iter_values(rows.iter().map(|row| id(row) as i64));
-            let same = rows.len() == chunk.rows();
-            let batch = if same { chunk.batch.clone() } else { taken(&chunk.batch, rows)? };
-            let mut columns: Vec<ArrayRef> = vec![Arc::new(ids)];
-            columns.extend_from_slice(batch.columns());
-            segments.push(RecordBatch::try_new(mark(&self.stored(), part), columns).map_err(internal)?);
+            if rows + kept.len() > SEGMENT_ROWS || bytes + chunk.bytes > SEGMENT_BYTES {
+                segments.extend(self.segment(part, &std::mem::take(&mut batches))?);
+                (rows, bytes) = (0, 0);
+            }
+            (rows, bytes) = (rows + kept.len(), bytes + chunk.bytes);
+            flagged.extend(
+                kept.iter().filter(|row| chunk.flagged[**row as usize]).map(|row| chunk.ids.get(*row as usize)),
+            );
+            batches.push(self.stored_rows(chunk, kept)?);
         }
+        segments.extend(self.segment(part, &batches)?);
         if !whole {
             flagged.extend_from_slice(&self.flagged);
         }
@@ -367,6 +374,24 @@ impl KeptRows {
             segments.push(RecordBatch::try_new(schema, vec![Arc::new(ids)]).map_err(internal)?);
         }
         Ok(segments)
+    }
+
+    /// These rows of a chunk as they are stored.
+    fn stored_rows(&self, chunk: &Chunk, rows: Vec<u32>) -> Result<RecordBatch, RunError> {
+        let ids = Int64Array::from_iter_values(rows.iter().map(|row| chunk.ids.get(*row as usize) as i64));
+        let batch = if rows.len() == chunk.rows() { chunk.batch.clone() } else { taken(&chunk.batch, rows)? };
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(ids)];
+        columns.extend_from_slice(batch.columns());
+        RecordBatch::try_new(Arc::new(self.stored()), columns).map_err(internal)
+    }
+
+    /// Batches in one; none: there are none.
+    fn segment(&self, part: &str, batches: &[RecordBatch]) -> Result<Option<RecordBatch>, RunError> {
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        let rows = concat_batches(&Arc::new(self.stored()), batches).map_err(internal)?;
+        RecordBatch::try_new(mark(&self.stored(), part), rows.columns().to_vec()).map(Some).map_err(internal)
     }
 
     /// The columns of a stored batch of rows.
