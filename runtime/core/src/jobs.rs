@@ -257,6 +257,12 @@ impl Planner<'_> {
         state.epoch.is_none() || inputs.lookups.iter().any(moved) || inputs.sources.iter().any(differs)
     }
 
+    /// Whether something before a sink remembers something.
+    fn remembers(&self, sink: usize) -> bool {
+        let mut operators = self.inputs[sink].nodes.iter().map(|node| &self.plan.graph.nodes[*node].operator);
+        operators.any(|operator| operator_name(operator).is_some())
+    }
+
     fn record(
         &self,
         group: &Group,
@@ -288,6 +294,7 @@ impl Planner<'_> {
             idle: vec![],
             late: IndexMap::new(),
             operators: IndexMap::new(),
+            pending: sinks.iter().any(|sink| self.remembers(*sink)),
             program: None,
             report: None,
         }

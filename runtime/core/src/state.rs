@@ -107,6 +107,9 @@ pub struct EpochRecord {
     /// What its operators remember after it, written before the first sink commits.
     #[serde(default)]
     pub operators: IndexMap<String, OperatorState>,
+    /// Whether what its operators remember after it is still to be recorded. Until it is, no target has the epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
     /// What tells the program from others: of a replay, which can only be finished by the program that began it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
@@ -344,6 +347,7 @@ mod tests {
             idle: vec![],
             late: IndexMap::new(),
             operators: IndexMap::new(),
+            pending: false,
             program: None,
             report: None,
         }

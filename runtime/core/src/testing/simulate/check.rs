@@ -77,15 +77,18 @@ pub(super) fn modelled(topology: Topology, rows: &Part, wanted: &BTreeMap<String
     Ok(())
 }
 
-/// The watermarks that reports have told, by step.
+/// The watermarks that reports have told, by sink and step: a sink that is added later begins at the beginning.
 #[derive(Debug, Default)]
-pub(super) struct Watermarks(BTreeMap<(String, String), Option<i64>>);
+pub(super) struct Watermarks(BTreeMap<[String; 3], Option<i64>>);
 
 impl Watermarks {
     /// They never go back.
     pub(super) fn advance(&mut self, reports: &[EpochReport]) -> Checked {
-        for step in reports.iter().flat_map(|report| &report.steps) {
-            let known = self.0.entry((step.kind.clone(), step.name.clone())).or_default();
+        let steps = reports
+            .iter()
+            .flat_map(|report| report.sinks.iter().flat_map(|sink| report.steps.iter().map(|step| (&sink.name, step))));
+        for (sink, step) in steps {
+            let known = self.0.entry([sink.clone(), step.kind.clone(), step.name.clone()]).or_default();
             let back = step.watermark < *known;
             ensure(!back, || format!("the watermark of `{}` went from {known:?} to {:?}", step.name, step.watermark))?;
             *known = step.watermark;
