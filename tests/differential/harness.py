@@ -17,7 +17,6 @@ class Flowc:
     def __init__(self, path):
         self.path = path
         self.runs = 0
-        self.epoch_rows = "--epoch-rows" in self(".", "run", "--help")
 
     def __call__(self, cwd, *words):
         self.runs += 1

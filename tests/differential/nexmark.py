@@ -35,7 +35,7 @@ def case(flowc, generator, work, names, seed, cuts):
         generate(generator, work, seed, done, events)
         done += events
         drain = ["--drain"] if number == len(cuts) - 1 else []
-        portions = ["--epoch-rows", 1000] if flowc.epoch_rows and len(cuts) > 1 else []
+        portions = ["--epoch-rows", 1000] if len(cuts) > 1 else []
         for name in names:
             begun = time.monotonic()
             flowc(work, "run", EXAMPLES / f"{name}.flow", "--param", f"warehouse={work}", "--state", work / f"state/{name}", *portions, *drain)

@@ -85,13 +85,18 @@ def values(rng):
     }
 
 
-def cut(rng, table, parts):
-    """The table in so many parts, some of them empty or tiny."""
-    at = sorted(rng.choice([rng.randint(0, table.num_rows), rng.randint(0, 3)]) for _ in range(parts - 1))
-    return [table.slice(a, b - a) for a, b in zip([0, *at], [*at, table.num_rows])]
+def cut(rng, table, runs):
+    """The table as it grows before each run: lists of files, some of them empty or tiny."""
+    at = sorted(rng.choice([rng.randint(0, table.num_rows), rng.randint(0, 3)]) for _ in range(runs - 1))
+    return [files(rng, table.slice(a, b - a)) for a, b in zip([0, *at], [*at, table.num_rows])]
 
 
-def of(seed, rows=1500):
+def files(rng, table):
+    ends = list(range(0, table.num_rows, rng.choice([60, 120, 300]))) + [table.num_rows]
+    return [table.slice(a, b - a) for a, b in zip(ends, ends[1:])]
+
+
+def of(seed, rows=900):
     """A seed's scale, and its streams s, r and u; of two others much is late."""
     rng = random.Random(seed)
     scale = SCALES[seed % len(SCALES)]

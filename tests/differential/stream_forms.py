@@ -1,6 +1,7 @@
 """What is asked of the streams: for each form a flow in the language, and the rows that it must give, by SQL or (where SQL has no word for it) by a few lines of Python."""
 
-from stream_windows import AGGREGATES, forms, in_windows, micros
+import pyarrow as pa
+from stream_windows import AGGREGATES, forms, in_windows
 
 # Columns of a stream but its number and time.
 VALUES = "k, g, n, v, w, d, b"
@@ -27,8 +28,9 @@ def windows(db, scale, first, last):
     computed = ", ".join(f"{theirs} AS {name}" for name, _, theirs in AGGREGATES)
     for number, (name, text, wins) in enumerate(forms(scale, first, last)):
         if not isinstance(wins, int):
-            db.execute(f"CREATE TABLE wins_{name} (begins BIGINT, ends BIGINT)")
-            db.executemany(f"INSERT INTO wins_{name} VALUES (?, ?)", wins)
+            begins, ends = zip(*wins)
+            db.register("arrow_table", pa.table({"begins": begins, "ends": ends}))
+            db.execute(f"CREATE TABLE wins_{name} AS SELECT * FROM arrow_table")
         label, keys = list(KEYS.items())[number % len(KEYS)] if number else ("k", ["k"])
         by = f" by {', '.join(keys)}," if keys else ""
         listed = ", ".join([*keys, "window_start", "window_end"])

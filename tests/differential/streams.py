@@ -3,6 +3,7 @@ Rows behind the watermark, too. Each program runs over all rows at once, and cut
 Usage: streams.py PATH_OF_FLOWC [--seeds FIRST COUNT] [--programs NAME…]"""
 
 import argparse
+import itertools
 import pathlib
 import random
 import sys
@@ -24,30 +25,36 @@ SHORT = 1
 
 def sources(scale, name):
     late = "late_" if name == "late" else ""
-    clauses = f" {{\n    event_time ts\n    watermark {scale(SHORT if late else stream_data.DELAY)}\n}}" if name != "whole" else ""
-    return "".join(f'source {table} = delta("{late}{table}"){clauses}\n' for table in ("sr" if late else "sru"))
+    watermark = "" if name == "whole" else f"    watermark {scale(SHORT if late else stream_data.DELAY)}\n"
+    tables = {"windows": "s", "late": "sr", "whole": "sr"}.get(name, "sru")
+    return "".join(f'source {t} = delta("{late}{t}") {{\n    event_time ts\n{watermark}}}\n' for t in tables)
 
 
 def text(scale, name, forms):
     return f"## {name}\n\n" + sources(scale, name) + "".join(form.program("out") for form in forms)
 
 
-def mark(db, scale, parts, way):
-    """Makes the tables s_WAY and r_WAY: with the watermark before the part that a row came in, of its own stream and of both."""
-    ends = {name: [] for name in "sr"}
-    for name in "sr":
-        times = []
-        for part in parts[f"late_{name}"]:
-            ends[name].append(max(times, default=None))
-            times += [micros(t) for t in part["ts"].to_pylist() if t is not None]
+def epochs(runs, names):
+    """For each epoch the rows of each of these tables. A run takes a file of each in an epoch, as long as there are some."""
+    for files in zip(*(runs[name] for name in names)):
+        for row in itertools.zip_longest(*files):
+            yield [stream_data.SCHEMA.empty_table() if part is None else part for part in row]
+
+
+def mark(db, scale, runs, way):
+    """Makes the tables s_WAY and r_WAY: with the watermark before the epoch that a row came in, of its own stream and of both."""
+    ends, marked = {"s": None, "r": None}, {"s": [], "r": []}
     delayed = lambda end: None if end is None else end - scale.of(SHORT)
-    for name in "sr":
-        marked = []
-        for part, s, r in zip(parts[f"late_{name}"], ends["s"], ends["r"]):
-            own, both = delayed(s if name == "s" else r), None if s is None or r is None else delayed(min(s, r))
+    for parts in epochs(runs, ("late_s", "late_r")):
+        joint = None if None in ends.values() else delayed(min(ends.values()))
+        for name, part in zip(ends, parts):
             column = lambda value: pa.array([value] * part.num_rows, pa.int64())
-            marked.append(naive(part).append_column("mark", column(own)).append_column("joint", column(both)))
-        db.register("arrow_table", pa.concat_tables(marked))
+            marked[name].append(naive(part).append_column("mark", column(delayed(ends[name]))).append_column("joint", column(joint)))
+        for name, part in zip(ends, parts):
+            times = [micros(t) for t in part["ts"].to_pylist() if t is not None]
+            ends[name] = max([*times, *([] if ends[name] is None else [ends[name]])], default=None)
+    for name, tables in marked.items():
+        db.register("arrow_table", pa.concat_tables(tables))
         db.execute(f"CREATE TABLE {name}_{way} AS SELECT * FROM arrow_table")
 
 
@@ -63,20 +70,20 @@ def wanted(db, form, way):
     return names, rows
 
 
-def execute(flowc, work, programs, parts, workers):
-    """Appends part after part to the tables, and runs the programs after each; the last run closes everything."""
+def execute(flowc, work, programs, runs, workers):
+    """Appends files to the tables, and runs the programs, again and again; the last run closes everything."""
     work.mkdir()
     for name, content in programs.items():
         (work / f"{name}.flow").write_text(content)
-    for number in range(len(parts["s"])):
-        for table in parts:
-            if parts[table][number].num_rows or number == 0:
-                write_deltalake(work / table, parts[table][number], mode="append")
+    last = len(runs["s"]) - 1
+    for number in range(last + 1):
+        for table, files in runs.items():
+            if number == 0:
+                write_deltalake(work / table, stream_data.SCHEMA.empty_table())
+            for file in files[number]:
+                write_deltalake(work / table, file, mode="append")
         for name in programs:
-            # What is late depends on the epochs: there each run is one.
-            portions = ["--epoch-rows", 100] if flowc.epoch_rows and len(parts["s"]) > 1 and name != "late" else []
-            drain = ["--drain"] if number == len(parts["s"]) - 1 else []
-            flowc(work, "run", f"{name}.flow", "--workers", workers, *portions, *drain)
+            flowc(work, "run", f"{name}.flow", "--workers", workers, "--epoch-files", 1, *(["--drain"] if number == last else []))
 
 
 def seeded(flowc, seed, names):
@@ -90,15 +97,15 @@ def seeded(flowc, seed, names):
     rng = random.Random(-seed)
     count = rng.randint(3, 5)
     ways = {
-        "at once": ({name: [table] for name, table in tables.items()}, 2),
+        "at once": ({name: [[table]] for name, table in tables.items()}, 2),
         f"in {count} runs": ({name: stream_data.cut(rng, table, count) for name, table in tables.items()}, 1 + seed % 2),
     }
     compared, rows, failed = 0, 0, []
     with tempfile.TemporaryDirectory() as directory:
         work = pathlib.Path(directory)
-        for number, (parts, workers) in enumerate(ways.values()):
-            mark(db, scale, parts, number)
-            execute(flowc, work / str(number), programs, parts, workers)
+        for number, (runs, workers) in enumerate(ways.values()):
+            mark(db, scale, runs, number)
+            execute(flowc, work / str(number), programs, runs, workers)
         for form in (form for of in forms.values() for form in of):
             for number, way in enumerate(ways):
                 columns, expected = wanted(db, form, number)

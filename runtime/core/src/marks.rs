@@ -89,9 +89,10 @@ impl<'a> Marks<'a> {
     fn behind(&self, node: usize) -> Mark {
         let mark = self.known(node, self.at(node));
         match &self.flow.graph.nodes[node].operator {
-            // The earlier row of a match, or a row without one, lies so far behind.
+            // A row that is not late lies at most `within` behind the watermark, and may match one that lies as far behind it; until no such row can come, a
+            // row without a match waits. So what comes out lies at most twice as far behind.
             Operator::Join(join) => {
-                let held = join.within.map_or(0, |within| within.duration);
+                let held = join.within.map_or(0, |within| within.duration.saturating_mul(2));
                 mark.map(|time| time.map(|time| time.saturating_sub(held)))
             }
             _ => mark,

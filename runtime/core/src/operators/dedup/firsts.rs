@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// A stored batch has at most so many rows; few batches, because each costs a read.
 const SEGMENT_ROWS: usize = 1 << 20;
 
+/// Its keys have about so many bytes at most: they are counted in 32 bits.
+const SEGMENT_BYTES: usize = 1 << 28;
+
 /// The keys with their kept rows.
 #[derive(Debug)]
 pub(super) struct Firsts {
@@ -193,7 +196,19 @@ impl Firsts {
             columns.push(Arc::new(Int64Array::from_iter_values(kept.iter().map(|(_, time)| *time))));
             RecordBatch::try_new(Arc::clone(&schema), columns).map_err(internal)
         };
-        kept.chunks(SEGMENT_ROWS).map(segment).collect()
+        let (mut segments, mut start, mut bytes) = (vec![], 0, 0);
+        for (end, (key, _)) in kept.iter().enumerate() {
+            let more = self.bytes.get(*key as usize).len();
+            if end > start && (end - start >= SEGMENT_ROWS || bytes + more > SEGMENT_BYTES) {
+                segments.push(segment(&kept[start..end])?);
+                (start, bytes) = (end, 0);
+            }
+            bytes += more;
+        }
+        if start < kept.len() {
+            segments.push(segment(&kept[start..])?);
+        }
+        Ok(segments)
     }
 
     /// Takes a stored batch; what lies before the horizon is left out. None: it has other columns.

@@ -5,6 +5,7 @@ use crate::operators::kept::harness::{Came, Epoch, How, Row, error, run};
 use flowc_ir::eval::Backend;
 use flowc_ir::graph::Within;
 use flowc_ir::interpret::Interpreter;
+use flowc_ir::plan::KernelSlot;
 use flowc_ir::{DataType as D, Expr, ExprKind, Field, Origin, Output, Program, Type, Value};
 use proptest::prelude::*;
 
@@ -272,6 +273,21 @@ fn other_programs_and_too_little_memory_are_said() {
         assert_eq!(error(joined(&plain, how, &epochs).unwrap_err()).code, "R0117");
     }
     assert_eq!(joined(&plain, How::PLAIN, &epochs).unwrap()[0].rows.len(), 1);
+}
+
+#[test]
+fn a_pair_that_fails_in_the_condition_is_shown() {
+    let spec = spec(JoinKind::Inner, true, Some(10), true);
+    // The second pair: the least number less 3 does not fit.
+    let epochs = [epoch(&[row(5, 1, 0), row(5, i64::MIN, 0)], &[row(5, 3, 1)], None)];
+    for batch_rows in [1, 1000] {
+        let Err(Fault::Row(fault)) = joined(&spec, How { batch_rows, ..How::PLAIN }, &epochs) else {
+            panic!("it does not fail")
+        };
+        assert_eq!((fault.slot, fault.failure.failure.code.code()), (KernelSlot::Residual(NodeId(7)), "R0101"));
+        let shown = crate::operators::kept::harness::rows(&fault.row);
+        assert_eq!(shown, [[row(5, i64::MIN, 0), row(5, 3, 1)].concat()]);
+    }
 }
 
 #[test]

@@ -11,7 +11,6 @@ mod stored;
 mod values;
 mod windows;
 
-use super::aggregate::accumulator::Places;
 use super::stateful::{Before, Changes, Emissions, Emitted, Memory, Remembered, Stateful, Surroundings};
 use super::{Fault, internal};
 use crate::batch::Batch;
@@ -157,27 +156,20 @@ impl WindowAggregate {
         let rows = batch.data.num_rows();
         let first = batch.order.first_row_of(self.surroundings.epoch, rows);
         let first = first.ok_or_else(|| internal("an epoch has more splits, batches or rows than places"))?;
-        let (data, taken) = match self.sort(&batch.data)? {
-            None => (batch.data, None),
+        let data = match self.sort(&batch.data)? {
+            None => batch.data,
             Some(sorted) => {
-                let pick =
-                    |rows: &[u32]| take_record_batch(&batch.data, &UInt32Array::from(rows.to_vec())).map_err(internal);
+                let pick = |rows: Vec<u32>| take_record_batch(&batch.data, &UInt32Array::from(rows)).map_err(internal);
                 if !sorted.late.is_empty() {
                     let place = (batch.order.path, batch.order.split);
                     let buffer = || SpillBuffer::leaving_half(self.surroundings.budget.clone());
-                    late.entry(place).or_insert_with(buffer).push(pick(&sorted.late)?)?;
+                    late.entry(place).or_insert_with(buffer).push(pick(sorted.late)?)?;
                 }
-                (pick(&sorted.taken)?, Some(sorted.taken))
+                pick(sorted.taken)?
             }
         };
-        if data.num_rows() == 0 {
-            return Ok(None);
-        }
-        let places = match self.shape.is_ordered() {
-            true => self.shape.places(&data, first, taken.as_deref())?,
-            false => Places::From(first),
-        };
-        Ok(Some(Arrived { data, places }))
+        let places = self.shape.places(&data, first)?;
+        Ok(Some(Arrived { data, places }).filter(|rows| rows.data.num_rows() > 0))
     }
 
     /// Moves what the workers have to what is remembered; the late rows come back.

@@ -155,6 +155,8 @@ impl Run {
         };
         self.epoch += 1;
         let operator = self.operator()?;
+        let open = |r: &Remembered| (r.entries, r.windows, r.first_end, r.last_end);
+        assert_eq!(open(&operator.remembered()), open(&self.remembered), "what the last epoch left");
         for (split, rows) in splits.iter().enumerate().rev() {
             for (sequence, part) in rows.chunks(self.batch_rows).enumerate() {
                 let order = Order { path: 0, split: split as u32, sequence: sequence as u32 };

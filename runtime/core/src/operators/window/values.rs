@@ -38,11 +38,6 @@ impl Shape {
         Shape { spec: spec.clone(), schema: input.clone(), output: to_arrow_schema(output), keys, ordered }
     }
 
-    /// Whether any result depends on the order of the rows.
-    pub(super) fn is_ordered(&self) -> bool {
-        self.ordered
-    }
-
     /// What has to be the same for what is remembered to be of use: as text.
     pub(super) fn text(&self) -> String {
         let mut text = format!("{:?} by", self.spec.window);
@@ -71,21 +66,17 @@ impl Shape {
         Ok(times.ok_or_else(|| internal("the event time is no timestamp"))?.values())
     }
 
-    /// The places of rows; `first`: of the first, of those that are there.
-    pub(super) fn places(&self, data: &RecordBatch, first: RowOrder, rows: Option<&[u32]>) -> Result<Places, RunError> {
-        if self.spec.by_time && self.ordered {
-            let keys = Keys::new(data.columns().iter().map(|c| c.data_type()))?;
-            let encoded = keys.exact(data.columns())?;
-            // The lowest time has to be the lowest number.
-            let place = |(time, row): (&i64, arrow::row::Row<'_>)| {
-                RowOrder::from(*time as u64 ^ 1 << 63) << 64 | RowOrder::from(xxh64(row.data(), 0))
-            };
-            return Ok(Places::Each(self.times(data)?.iter().zip(&encoded).map(place).collect()));
+    /// The places of rows; `first`: of the first. Of a batch whose late rows were left out, the others move up, which does not change their order.
+    pub(super) fn places(&self, data: &RecordBatch, first: RowOrder) -> Result<Places, RunError> {
+        if !self.spec.by_time || !self.ordered {
+            return Ok(Places::From(first));
         }
-        Ok(match rows {
-            Some(rows) if self.ordered => Places::Each(rows.iter().map(|row| first + RowOrder::from(*row)).collect()),
-            _ => Places::From(first),
-        })
+        let encoded = Keys::new(data.columns().iter().map(|c| c.data_type()))?.exact(data.columns())?;
+        // The lowest time has to be the lowest number.
+        let place = |(time, row): (&i64, arrow::row::Row<'_>)| {
+            RowOrder::from(*time as u64 ^ 1 << 63) << 64 | RowOrder::from(xxh64(row.data(), 0))
+        };
+        Ok(Places::Each(self.times(data)?.iter().zip(&encoded).map(place).collect()))
     }
 
     /// What was stored by a program of another form cannot be used.
