@@ -184,8 +184,12 @@ impl Planner<'_> {
         let known = named.map(|(operator, name)| (operator, known.operators.get(&name)));
         let mut states: Vec<(&Operator, Option<&OperatorState>)> = known.collect();
         let open = states.iter().any(|(operator, state)| {
-            let stays = matches!(operator, Operator::Unique(_) | Operator::Watermark(_));
-            !stays && state.is_some_and(|state| state.remembered.entries > 0)
+            state.is_some_and(|state| match operator {
+                Operator::Unique(_) | Operator::Watermark(_) => false,
+                // Keys that it has seen come out no more; rows that wait for their turn do.
+                Operator::Dedup(_) => state.remembered.first_end.is_some(),
+                _ => state.remembered.entries > 0,
+            })
         });
         states.retain(|(operator, _)| matches!(operator, Operator::Watermark(_)));
         match to {

@@ -61,7 +61,8 @@ impl Schedule {
         let mut parts: VecDeque<Part> = parts(&mut random, late).into();
         let all = topology.sinks().len();
         // A sink that is added later gets all rows.
-        let (mut fewer, mut copied) = (if random.one_in(4) { random.within(1..4) } else { 0 }, false);
+        let mut fewer = if !late && random.one_in(4) { random.within(1..4) } else { 0 };
+        let mut copied = false;
         let mut steps = vec![];
         while !parts.is_empty() || random.one_in(2) {
             let sinks = if fewer > 0 { 1.max(all / 2) } else { all };
