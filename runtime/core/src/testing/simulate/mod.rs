@@ -231,6 +231,7 @@ impl Simulation {
         self.watermarks = Watermarks::default();
         let process = Process { refresh: true, rate: self.random.pick(&[0, 60, 25]), ..process };
         if self.process(&process).await?.is_err() {
+            self.watermarks = Watermarks::default();
             let again = self.process(&Process { rate: 0, ..process }).await?;
             again.map_err(|e| format!("the full refresh: {e}"))?;
         }
