@@ -273,7 +273,7 @@ impl JoinKind {
 /// A join of two streams. What comes out: the left columns, then (but for semi and anti) the right ones. The event time of what comes out is the left row's, or
 /// the right one's where there is none. A row is late when it lies further behind the watermark than `within`, so that everything that it could match is
 /// forgotten; so is one without an event time. Matches come out in the epoch of their later row; rows without a match when the watermark has passed their
-/// event time by more than twice `within`: until then a row that is not late can match them.
+/// event time by more than `within`. Where no such rows come out, rows are kept for twice as long, so that a row that is not late finds all that it matches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamJoin {
     /// Names what is remembered: unique in the program, whatever its layout.

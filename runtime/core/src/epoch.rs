@@ -768,7 +768,7 @@ impl EpochRun {
 fn memories(flow: &Flow) -> Memories {
     let stations = flow.graph.nodes.iter().zip(&flow.stations);
     let kept = stations.filter_map(|(node, station)| match station {
-        Station::Stateful(operator) => Some((operator_name(&node.operator)?, operator.into_memory())),
+        Station::Stateful(operator) => Some((operator_name(&node.operator)?, operator.take_memory())),
         _ => None,
     });
     Memories(kept.collect())

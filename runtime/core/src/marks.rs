@@ -89,10 +89,10 @@ impl<'a> Marks<'a> {
     fn behind(&self, node: usize) -> Mark {
         let mark = self.known(node, self.at(node));
         match &self.flow.graph.nodes[node].operator {
-            // A row that is not late lies at most `within` behind the watermark, and may match one that lies as far behind it; until no such row can come, a
-            // row without a match waits. So what comes out lies at most twice as far behind.
+            // A row in order may match one that lies `within` behind it, and a row without a match waits until none can come: what comes out lies at most so far
+            // behind. (Matches of rows that are themselves behind the watermark may lie further: the next step judges whether they are late.)
             Operator::Join(join) => {
-                let held = join.within.map_or(0, |within| within.duration.saturating_mul(2));
+                let held = join.within.map_or(0, |within| within.duration);
                 mark.map(|time| time.map(|time| time.saturating_sub(held)))
             }
             _ => mark,

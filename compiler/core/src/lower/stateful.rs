@@ -23,7 +23,7 @@ pub(super) fn name(flow: &CheckedFlow, place: usize) -> String {
     let Some(own) = word(&flow.steps[place].operation) else { return String::new() };
     let number = flow.steps[..=place].iter().filter(|step| word(&step.operation) == Some(own)).count();
     let number = if number > 1 { format!(" {number}") } else { String::new() };
-    format!("{}|>{own}{number}", flow.name)
+    format!("{} |> {own}{number}", flow.name)
 }
 
 pub(super) fn dedup(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, label: &str, whole: bool) -> NodeId {

@@ -405,7 +405,7 @@ fn what_is_remembered_is_named_by_flow_and_word() {
         };
         plan.graph.nodes.iter().filter_map(name).collect::<Vec<_>>()
     };
-    assert_eq!(names("e", false), ["e|>dedup", "f|>dedup", "f|>top", "f|>dedup 2"]);
+    assert_eq!(names("e", false), ["e |> dedup", "f |> dedup", "f |> top", "f |> dedup 2"]);
     // Neither other flows nor what stands between or behind changes a name.
-    assert_eq!(names("x", true), ["x|>dedup", "f|>dedup", "f|>top", "f|>dedup 2", "f|>dedup 3"]);
+    assert_eq!(names("x", true), ["x |> dedup", "f |> dedup", "f |> top", "f |> dedup 2", "f |> dedup 3"]);
 }

@@ -116,7 +116,7 @@ pub(crate) trait Stateful: Send + Sync + fmt::Debug {
     fn remembered(&self) -> Remembered;
 
     /// What the operator of the next epoch takes over, once this epoch is committed; called last.
-    fn into_memory(&self) -> Memory;
+    fn take_memory(&self) -> Memory;
 }
 
 /// The error for a state that another form of the program has left; `what` names the step.

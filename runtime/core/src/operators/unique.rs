@@ -246,7 +246,7 @@ impl Stateful for Unique {
         Remembered { unit: "keys".into(), entries, bytes, ..Remembered::default() }
     }
 
-    fn into_memory(&self) -> Memory {
+    fn take_memory(&self) -> Memory {
         // What is behind the watermark is left out of it.
         match self.snapshot() {
             Ok(snapshot) => Box::new(snapshot),

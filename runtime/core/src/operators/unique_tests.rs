@@ -62,7 +62,7 @@ fn run(within: Option<i64>, epochs: &[Vec<Vec<Row>>], batch_rows: usize) -> Vec<
             found.extend(rows_of(out.unwrap()).column(2).as_boolean().values().iter());
         }
         before = match found.len() % 2 {
-            0 => Before::Memory(unique.into_memory()),
+            0 => Before::Memory(unique.take_memory()),
             _ => {
                 let segments = unique.changes(false).unwrap().segments;
                 Before::Stored(Stored { notes: BTreeMap::new(), segments })

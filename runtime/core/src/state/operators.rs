@@ -53,6 +53,8 @@ pub struct OperatorState {
     pub segments: Vec<SegmentRef>,
     /// The bytes of the segments that held everything when they were written.
     pub base: u64,
+    /// How many segments those are.
+    pub base_segments: usize,
     /// Rows that came too late for it, over all epochs.
     pub late: u64,
     /// What there is to tell of it.
@@ -74,6 +76,8 @@ struct Written {
     #[serde(default)]
     base: u64,
     #[serde(default)]
+    base_segments: usize,
+    #[serde(default)]
     late: u64,
     #[serde(default)]
     remembered: Remembered,
@@ -82,11 +86,12 @@ struct Written {
 
 impl From<Written> for OperatorState {
     fn from(written: Written) -> Self {
-        let Written { file, crc32, watermark, notes, mut segments, base, late, remembered, form } = written;
+        let Written { file, crc32, watermark, notes, mut segments, base, base_segments, late, remembered, form } =
+            written;
         if let (Some(file), Some(crc32)) = (file, crc32) {
             segments.insert(0, SegmentRef { file, offset: 0, length: None, crc32 });
         }
-        OperatorState { watermark, notes, segments, base, late, remembered, form }
+        OperatorState { watermark, notes, segments, base, base_segments, late, remembered, form }
     }
 }
 
@@ -99,7 +104,7 @@ impl OperatorState {
     /// Whether it is time to write everything anew.
     pub(crate) fn wants_rewrite(&self) -> bool {
         let added = self.bytes().saturating_sub(self.base);
-        added > self.base.max(LEAST_REWRITE) || self.segments.len() > MOST_SEGMENTS
+        added > self.base.max(LEAST_REWRITE) || self.segments.len() > self.base_segments + MOST_SEGMENTS
     }
 }
 
@@ -152,11 +157,14 @@ impl StateDir {
             let mut state =
                 OperatorState { watermark, notes: changes.notes, remembered, late: before.late + late, form, ..before };
             if changes.whole {
-                (state.segments, state.base) = (vec![], 0);
+                (state.segments, state.base, state.base_segments) = (vec![], 0, 0);
             }
             for batch in changes.segments.iter().filter(|batch| batch.num_rows() > 0) {
                 let segment = writing.segment(batch)?;
-                state.base += segment.length.filter(|_| changes.whole).unwrap_or(0);
+                if changes.whole {
+                    (state.base, state.base_segments) =
+                        (state.base + segment.length.unwrap_or(0), state.base_segments + 1);
+                }
                 state.segments.push(segment);
             }
             states.insert(name, state);
@@ -269,6 +277,7 @@ mod tests {
         let state = |base, added: &[u64]| OperatorState {
             segments: [base].iter().chain(added).map(|n| segment(*n)).collect(),
             base,
+            base_segments: 1,
             ..OperatorState::default()
         };
         assert!(!state(10, &[1000]).wants_rewrite(), "too little to matter");

@@ -145,7 +145,7 @@ fn what_is_kept_is_forgotten_and_its_memory_freed() {
             take(&dedup, watermark).unwrap();
             let remembered = dedup.remembered();
             assert!(remembered.entries <= 50 * 22 && remembered.bytes < 200_000, "{remembered:?}");
-            before = Before::Memory(dedup.into_memory());
+            before = Before::Memory(dedup.take_memory());
         }
     }
 }
@@ -157,7 +157,7 @@ fn only_what_an_epoch_changed_is_stored() {
     take(&dedup, None).unwrap();
     let changes = dedup.changes(false).unwrap();
     assert_eq!((changes.whole, changes.segments[0].num_rows()), (true, 500));
-    let dedup = at_work(&spec(None, false), 1 << 24, None, Before::Memory(dedup.into_memory())).unwrap();
+    let dedup = at_work(&spec(None, false), 1 << 24, None, Before::Memory(dedup.take_memory())).unwrap();
     push(&dedup, How::PLAIN, &[&schema()], &[vec![row(-1, 0, 0), row(7, 0, 0), row(500, 0, 0)]]).unwrap();
     assert_eq!(take(&dedup, None).unwrap().rows, [row(500, 0, 0)]);
     let changes = dedup.changes(false).unwrap();

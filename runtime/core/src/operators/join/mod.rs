@@ -271,7 +271,7 @@ impl Stateful for Join {
         }
     }
 
-    fn into_memory(&self) -> Memory {
+    fn take_memory(&self) -> Memory {
         let mut work = self.work();
         match self.shape.empty() {
             Ok(empty) => Box::new(std::mem::replace(&mut work.memory, empty)),

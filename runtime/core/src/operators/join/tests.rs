@@ -215,7 +215,7 @@ fn what_is_kept_is_let_go_and_its_memory_freed() {
         assert!(remembered.entries <= 2 * 21 * 50, "{remembered:?}");
         most = most.max(remembered.bytes);
         assert!(join.work().memory.index.entries() <= 3 * 2 * 21 * 50);
-        before = Before::Memory(join.into_memory());
+        before = Before::Memory(join.take_memory());
     }
     assert!(most < 600_000, "{most}");
 }
@@ -240,7 +240,7 @@ fn only_what_an_epoch_changed_is_stored() {
         sizes.push((changes.whole, changes.segments.iter().map(RecordBatch::num_rows).sum::<usize>()));
         let whole = join.changes(true).unwrap().segments.iter().map(RecordBatch::num_rows).sum::<usize>();
         assert!(whole >= 500);
-        before = Before::Memory(join.into_memory());
+        before = Before::Memory(join.take_memory());
     }
     // Two new rows, and two rows that have had a match.
     assert_eq!(sizes, [(true, 500), (false, 4)]);

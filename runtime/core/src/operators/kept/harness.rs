@@ -156,7 +156,7 @@ pub(in crate::operators) fn run(
         push(&*operator, how, schemas, &epoch.inputs)?;
         came.push(take(&*operator, epoch.watermark)?);
         before = match how.stored {
-            None => Before::Memory(operator.into_memory()),
+            None => Before::Memory(operator.take_memory()),
             Some(every) => {
                 let changes = operator.changes(number % every.max(1) == every.max(1) - 1)?;
                 store.notes = changes.notes;

@@ -143,7 +143,7 @@ fn only_rows_that_can_be_among_the_first_are_kept_and_only_changes_are_stored() 
         assert_eq!((remembered.entries, remembered.windows), (300, 1));
         assert_eq!((remembered.first_end, remembered.last_end), (Some(100), Some(100)));
         assert!(remembered.bytes < 200_000, "{remembered:?}");
-        before = Before::Memory(top.into_memory());
+        before = Before::Memory(top.take_memory());
     }
     assert_eq!(sizes[0], (true, 300));
     // Three new rows of two keys, and three that they displace.

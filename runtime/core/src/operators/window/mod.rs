@@ -235,7 +235,7 @@ impl Stateful for WindowAggregate {
         Remembered { unit: "groups".into(), entries, bytes, windows, first_end, last_end }
     }
 
-    fn into_memory(&self) -> Memory {
+    fn take_memory(&self) -> Memory {
         match Kept::new(&self.shape, &self.kind) {
             Ok(empty) => Box::new(std::mem::replace(&mut lock(&self.kept).kept, empty)),
             // Nothing that the next epoch can take over; its operator says so.

@@ -192,7 +192,7 @@ impl Run {
         };
         self.remembered = operator.remembered();
         self.before = match changes {
-            None => Before::Memory(operator.into_memory()),
+            None => Before::Memory(operator.take_memory()),
             Some(changes) => {
                 if changes.whole {
                     self.stored.segments.clear();
