@@ -45,13 +45,7 @@ pub(super) fn only_wanted(targets: &Targets, wanted: &BTreeMap<String, Vec<Strin
         for row in &target.rows {
             let left = left.entry(row).or_default();
             *left -= 1;
-            ensure(*left >= 0, || {
-                let wanted = wanted.get(name);
-                format!(
-                    "`{name}` has a row too often, or one that is none of its: {row}; it has {:#?} of {wanted:#?}",
-                    target.rows
-                )
-            })?;
+            ensure(*left >= 0, || format!("`{name}` has a row too often, or one that is none of its: {row}"))?;
         }
     }
     Ok(())
