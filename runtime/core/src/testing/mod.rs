@@ -7,6 +7,7 @@ mod malformed;
 mod quality;
 mod recovery;
 mod replay;
+mod simulate;
 mod time;
 
 use crate::connector::*;
