@@ -194,7 +194,7 @@ pub fn summary_text(summary: &RunSummary) -> String {
     for sink in &summary.sinks {
         text.push_str(&format!("  sink   {:width$}  {}\n", sink.name, wrote(sink)));
     }
-    text.push_str(&crate::steps::lines(&summary.steps));
+    text.push_str(&crate::steps::summary(&summary.steps));
     text
 }
 

@@ -5,6 +5,7 @@ use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
 use crate::jobs::{Inputs, World, located};
 use crate::marks::Marks;
+use crate::meter::{Count, Meter};
 use crate::operators::aggregate::Aggregate;
 use crate::operators::dedup::Dedup;
 use crate::operators::expect::Expect;
@@ -109,24 +110,6 @@ impl std::fmt::Debug for Memories {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
-}
-
-/// Counts what is read.
-#[derive(Debug)]
-struct Meter {
-    epoch: u64,
-    begun: i64,
-    sources: Vec<Count>,
-}
-
-/// What is read of a source.
-#[derive(Debug)]
-struct Count {
-    name: String,
-    rows: AtomicU64,
-    malformed: AtomicU64,
-    /// Rows in the range.
-    total: Option<u64>,
 }
 
 /// Where a leaf's rows come from.
@@ -337,7 +320,7 @@ impl EpochRun {
         Ok(match &node.operator {
             Operator::Unique(spec) => {
                 let unique = Unique::new(spec, to_arrow_schema(&node.schema), budget.clone(), before)?;
-                Box::new(unique.advanced(record.watermark))
+                Box::new(unique.advanced(self.options.watermark))
             }
             Operator::WindowAggregate(spec) => {
                 Box::new(WindowAggregate::new(spec, (inputs[0], &node.schema), surroundings, before)?)
@@ -816,27 +799,5 @@ impl Leaf {
             self.last.fetch_min(split, Ordering::SeqCst);
             *failed = Some((split, halt));
         }
-    }
-}
-
-impl Meter {
-    /// What was read of the sources that have something new.
-    fn read(&self, record: &EpochRecord) -> Vec<SourceReport> {
-        let report = |(name, range): (&String, &SourceRange)| {
-            let count = self.sources.iter().find(|s| s.name == *name);
-            let read = |pick: fn(&Count) -> &AtomicU64| count.map_or(0, |c| pick(c).load(Ordering::Relaxed));
-            let (rows, malformed) = (read(|c| &c.rows), read(|c| &c.malformed));
-            SourceReport { name: name.clone(), range: range.text.clone(), rows, malformed }
-        };
-        record.sources.iter().map(report).collect()
-    }
-
-    fn progress(&self, now: i64) -> Progress {
-        let sources = self.sources.iter().map(|count| SourceProgress {
-            name: count.name.clone(),
-            rows: count.rows.load(Ordering::Relaxed),
-            total: count.total,
-        });
-        Progress { epoch: self.epoch, sources: sources.collect(), elapsed: now - self.begun, violations: 0 }
     }
 }

@@ -17,6 +17,7 @@ mod flow;
 mod jobs;
 mod keys;
 mod marks;
+mod meter;
 pub mod operators;
 pub mod protocol;
 pub mod quality;
