@@ -6,6 +6,7 @@ mod cells;
 mod kept;
 mod open;
 mod out;
+mod parts;
 mod sessions;
 mod stored;
 mod values;
@@ -244,6 +245,8 @@ impl Stateful for WindowAggregate {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod state_tests;
 #[cfg(test)]

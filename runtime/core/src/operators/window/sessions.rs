@@ -1,9 +1,10 @@
-//! Sessions: rows of a key at most a gap apart. Each worker has parts of sessions, found with what it sees; at an epoch's end they are merged with each other and
-//! with the sessions that are remembered, so that it does not matter who saw what, or in what order. Knows nothing of where anything is stored.
+//! Sessions that are open: rows of a key at most a gap apart. The parts of sessions that workers have found are merged with them at an epoch's end, so that it
+//! does not matter who saw what, or in what order. Knows nothing of where anything is stored.
 
 use super::out::{batch, in_order};
+use super::parts::{ENTRY, Part, Parts, Times, near, number};
 use super::stored::{self, Named, Segment, moments, named, notes, read_notes};
-use super::values::{Arrived, Shape, Values};
+use super::values::{Shape, Values};
 use super::windows::Bounds;
 use crate::error::RunError;
 use crate::operators::Fault;
@@ -14,7 +15,7 @@ use arrow::array::UInt64Array;
 use arrow::datatypes::{DataType as A, Field, TimestampMicrosecondType, UInt64Type};
 use arrow::record_batch::RecordBatch;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashSet};
 use std::sync::Arc;
 
 /// The name of the note that tells what the next session is called in the store.
@@ -24,105 +25,6 @@ const GONE: &str = "gone";
 
 /// Sessions that are no longer needed are cleared away when they are so many, and more than the others.
 const DEAD: usize = 1024;
-
-/// About the bytes of an entry of a tree from key and time to a number.
-const ENTRY: usize = size_of::<(u32, i64, u32)>() * 3 / 2;
-
-/// Rows of a key of which none is further than the gap from all others.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
-    key: u32,
-    pub(super) first: i64,
-    pub(super) last: i64,
-}
-
-impl Part {
-    /// Whether a row at this time, or rows from one time to another, belong to the same session.
-    fn touches(&self, first: i64, last: i64, gap: i64) -> bool {
-        first <= self.last.saturating_add(gap) && self.first <= last.saturating_add(gap)
-    }
-}
-
-/// Parts by key and first time.
-type Times = BTreeMap<(u32, i64), u32>;
-
-/// The part of a key that a row belongs to, if there is one.
-fn near(times: &Times, parts: &[Part], gap: i64, key: u32, at: i64) -> Option<u32> {
-    let touches = |part: &u32| parts[*part as usize].touches(at, at, gap);
-    let before = times.range((key, i64::MIN)..=(key, at)).next_back().map(|(_, part)| *part);
-    let after = || times.range((key, at)..=(key, i64::MAX)).next().map(|(_, part)| *part);
-    before.filter(touches).or_else(|| after().filter(touches))
-}
-
-/// What a worker has.
-#[derive(Debug)]
-pub(super) struct Parts {
-    index: KeyIndex,
-    /// Parts that belong to one session may be apart: what lies between them may come later, or from another worker.
-    parts: Vec<Part>,
-    times: Times,
-    /// Of each key the part that its last row went to.
-    recent: Vec<u32>,
-    values: Values,
-}
-
-impl Parts {
-    pub(super) fn new(shape: &Shape) -> Result<Parts, RunError> {
-        let index = KeyIndex::new(&shape.keys, false)?;
-        Ok(Parts { index, parts: vec![], times: Times::new(), recent: vec![], values: Values::new(shape)? })
-    }
-
-    /// The bytes that it takes, about.
-    pub(super) fn bytes(&self) -> usize {
-        let parts = room(&self.parts) + room(&self.recent) + self.times.len() * ENTRY;
-        self.index.bytes() + parts + self.values.bytes()
-    }
-
-    /// Takes rows.
-    pub(super) fn absorb(&mut self, shape: &Shape, gap: i64, rows: &Arrived) -> Result<(), RunError> {
-        let times = shape.times(&rows.data)?;
-        let encoded = self.index.encode(&shape.key_columns(&rows.data), times.len())?;
-        let mut groups = self.index.assign(&encoded, &[])?;
-        groups.iter_mut().zip(times).try_for_each(|(key, at)| {
-            *key = self.part(*key, *at, gap)?;
-            Ok::<(), RunError>(())
-        })?;
-        self.values.update(shape, rows, &groups, self.parts.len())
-    }
-
-    fn part(&mut self, key: u32, at: i64, gap: i64) -> Result<u32, RunError> {
-        let recent = self.recent.get(key as usize).copied();
-        let found = recent.filter(|part| self.parts[*part as usize].touches(at, at, gap));
-        let part = match found.or_else(|| near(&self.times, &self.parts, gap, key, at)) {
-            Some(part) => {
-                let of = &mut self.parts[part as usize];
-                of.last = of.last.max(at);
-                if at < of.first {
-                    self.times.remove(&(key, of.first));
-                    self.times.insert((key, at), part);
-                    of.first = at;
-                }
-                part
-            }
-            None => {
-                let part = number(self.parts.len())?;
-                self.parts.push(Part { key, first: at, last: at });
-                self.times.insert((key, at), part);
-                part
-            }
-        };
-        match self.recent.get_mut(key as usize) {
-            Some(recent) => *recent = part,
-            // Keys get their numbers in the order of their first rows.
-            None => self.recent.push(part),
-        }
-        Ok(part)
-    }
-}
-
-fn number(count: usize) -> Result<u32, RunError> {
-    u32::try_from(count).map_err(|_| RunError::data("R0108", "an aggregate has more than four billion sessions"))
-}
 
 /// A session that is remembered.
 #[derive(Debug, Clone, Copy)]
