@@ -121,7 +121,7 @@ def seeded(flowc, seed, names):
 def main():
     words = argparse.ArgumentParser()
     words.add_argument("flowc", type=pathlib.Path)
-    words.add_argument("--seeds", type=int, nargs=2, default=(1, 4), metavar=("FIRST", "COUNT"))
+    words.add_argument("--seeds", type=int, nargs=2, default=(1, 3), metavar=("FIRST", "COUNT"))
     words.add_argument("--programs", nargs="*", default=list(PROGRAMS))
     given = words.parse_args()
     flowc, compared, failed = Flowc(given.flowc.resolve()), 0, []
