@@ -184,13 +184,12 @@ impl Planner<'_> {
         let known = named.map(|(operator, name)| (operator, known.operators.get(&name)));
         let mut states: Vec<(&Operator, Option<&OperatorState>)> = known.collect();
         let open = states.iter().any(|(operator, state)| {
-            let Some(remembered) = state.map(|state| &state.remembered) else { return false };
-            match operator {
+            state.is_some_and(|state| match operator {
                 Operator::Unique(_) | Operator::Watermark(_) => false,
-                // Its keys stay; rows wait only where they are ordered by time.
-                Operator::Dedup(_) => remembered.first_end.is_some(),
-                _ => remembered.entries > 0,
-            }
+                // Keys that it has seen come out no more; rows that wait for their turn do.
+                Operator::Dedup(_) => state.remembered.first_end.is_some(),
+                _ => state.remembered.entries > 0,
+            })
         });
         states.retain(|(operator, _)| matches!(operator, Operator::Watermark(_)));
         match to {
@@ -262,6 +261,12 @@ impl Planner<'_> {
         state.epoch.is_none() || inputs.lookups.iter().any(moved) || inputs.sources.iter().any(differs)
     }
 
+    /// Whether something before a sink remembers something.
+    fn remembers(&self, sink: usize) -> bool {
+        let mut operators = self.inputs[sink].nodes.iter().map(|node| &self.plan.graph.nodes[*node].operator);
+        operators.any(|operator| operator_name(operator).is_some())
+    }
+
     fn record(
         &self,
         group: &Group,
@@ -293,6 +298,7 @@ impl Planner<'_> {
             idle: vec![],
             late: IndexMap::new(),
             operators: IndexMap::new(),
+            pending: sinks.iter().any(|sink| self.remembers(*sink)),
             program: None,
             report: None,
         }

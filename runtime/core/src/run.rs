@@ -226,7 +226,9 @@ impl Session {
             while let Some(record) = self.next(&mut planner).await? {
                 self.begin(record).await?;
                 if let Some(follow) = self.options.follow {
-                    self.pause(begun + follow.interval - self.options.clock.now()).await?;
+                    // However the clock is set meanwhile.
+                    let left = begun.saturating_add(follow.interval).saturating_sub(self.options.clock.now());
+                    self.pause(left.min(follow.interval)).await?;
                 }
             }
             let Some(follow) = self.options.follow else { break };
@@ -352,7 +354,7 @@ impl Session {
                 committed: committed.map_err(|e| located(e, spec.origin))?,
             });
         }
-        let planned = record.map(|r| Planned { epoch: r.epoch, sinks: r.sinks.clone() });
+        let planned = record.map(|r| Planned { epoch: r.epoch, sinks: r.sinks.clone(), pending: r.pending });
         Ok(Facts { done: self.checkpoint.done, planned, sinks, full_refresh: self.options.full_refresh })
     }
 
@@ -467,10 +469,10 @@ impl Session {
                 operators.extend(self.state.save_operators(record.epoch, through.saving)?);
                 let (quality, operators, late) = (earlier.clone(), operators.clone(), late.clone());
                 let read = read_in_all(&read, &through.read);
-                self.state.save_epoch(&EpochRecord { read, quality, operators, late, ..record.clone() })
+                self.state.save_epoch(&EpochRecord { read, quality, operators, late, pending: false, ..record.clone() })
             };
             let done = run.run(&record, &self.inputs, write, keep).await;
-            (record.operators, record.late) = (operators, late);
+            (record.operators, record.late, record.pending) = (operators, late, false);
             match done {
                 Ok(done) => done,
                 Err(halt) => {

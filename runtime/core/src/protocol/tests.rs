@@ -14,7 +14,12 @@ fn console(recorded: Option<u64>) -> SinkFacts {
 
 fn facts(done: u64, planned: Option<u64>, sinks: Vec<SinkFacts>) -> Facts {
     let names = ["a", "b", "console"].map(String::from).to_vec();
-    Facts { done, planned: planned.map(|epoch| Planned { epoch, sinks: names }), sinks, full_refresh: false }
+    Facts {
+        done,
+        planned: planned.map(|epoch| Planned { epoch, sinks: names, pending: false }),
+        sinks,
+        full_refresh: false,
+    }
 }
 
 fn names(list: &[&str]) -> Vec<String> {
@@ -63,7 +68,7 @@ fn every_crash_point_of_an_epoch() {
         (
             "the first epoch of all, one committed",
             Facts {
-                planned: Some(Planned { epoch: 1, sinks: names(&["a", "b"]) }),
+                planned: Some(Planned { epoch: 1, sinks: names(&["a", "b"]), pending: false }),
                 sinks: vec![sink("a", None, Some(1)), sink("b", None, None)],
                 ..Facts::default()
             },
@@ -97,7 +102,7 @@ fn never_writes_twice_and_never_leaves_a_gap() {
             "the plan does not write the sink that has its number",
             Facts {
                 done: 3,
-                planned: Some(Planned { epoch: 4, sinks: names(&["b"]) }),
+                planned: Some(Planned { epoch: 4, sinks: names(&["b"]), pending: false }),
                 sinks: vec![sink("a", Some(3), Some(4))],
                 full_refresh: false,
             },
@@ -150,7 +155,7 @@ fn any_sequence_of_crashes_commits_each_target_once() {
             let mut commits = [0, 0];
             let mut done = 3;
             for crash in [first_crash, second_crash, usize::MAX] {
-                let planned = Some(Planned { epoch: 4, sinks: names(&["a", "b"]) });
+                let planned = Some(Planned { epoch: 4, sinks: names(&["a", "b"]), pending: false });
                 let facts = Facts { done, planned, sinks: sinks.clone(), full_refresh: false };
                 let Action::Resume { epoch: 4, write, .. } = decide(&facts) else { break };
                 let steps = write.len();

@@ -20,7 +20,7 @@ enum Topology {
 
 const ALL: [Topology; 4] = [Topology::Windows, Topology::Chain, Topology::Join, Topology::FirstAndBest];
 
-fn timed_schema() -> Schema {
+pub(super) fn timed_schema() -> Schema {
     let mut schema = row_schema();
     schema.fields.push(Field::new("at", Type::new(DataType::Timestamp)));
     schema.fields.push(Field::new("k", Type::new(DataType::Long)));
@@ -29,7 +29,7 @@ fn timed_schema() -> Schema {
 
 impl Planned {
     /// The source with its event time and a key, and its watermark.
-    fn timed(&mut self, name: &str, delay: i64) -> NodeId {
+    pub(super) fn timed(&mut self, name: &str, delay: i64) -> NodeId {
         let source = self.source(name);
         let at = Origin::default();
         let long = Type::new(DataType::Long);
@@ -52,7 +52,13 @@ impl Planned {
         self.node(Operator::Watermark(spec), &[timed], timed_schema())
     }
 
-    fn window(&mut self, name: &str, input: NodeId, window: Window, (time, keys): (usize, &[usize])) -> NodeId {
+    pub(super) fn window(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        window: Window,
+        (time, keys): (usize, &[usize]),
+    ) -> NodeId {
         let schema = self.plan.graph.node(input).schema.clone();
         let call = |function, args: Vec<usize>, ty: Type| AggregateCall {
             function,
