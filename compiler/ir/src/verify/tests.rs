@@ -203,6 +203,7 @@ pub(crate) fn plan() -> Plan {
     let connector = Connector::Delta { location: "/t".into() };
     let origin = Origin::default();
     let lines = SourceSpec {
+        arrival: None,
         promises: vec![],
         name: "lines".into(),
         connector: Connector::Json { glob: "/lines/*".into() },
@@ -216,6 +217,7 @@ pub(crate) fn plan() -> Plan {
         pipeline: "p".into(),
         sources: vec![
             SourceSpec {
+                arrival: None,
                 promises: vec![],
                 name: "s".into(),
                 connector: connector.clone(),

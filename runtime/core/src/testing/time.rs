@@ -163,6 +163,20 @@ fn everything(outside: &Outside) -> BTreeMap<String, Vec<String>> {
     outside.targets.lock().unwrap().iter().map(|(name, target)| (name.clone(), sorted(target))).collect()
 }
 
+#[tokio::test]
+async fn once_drained_nothing_is_open() {
+    for topology in ALL {
+        let (outside, state) = (outside(), tempfile::tempdir().unwrap());
+        parts().iter().for_each(|part| add(&outside, part));
+        let memory = Memory { outside: Arc::clone(&outside), faults: Faults::none() };
+        let drained = || RunOptions { drain: true, ..options(state.path(), 1, 1024, None) };
+        let first = plan_of(topology).run(&memory, drained()).await.unwrap();
+        assert!(first.epochs <= 3, "{topology:?}: {} epochs", first.epochs);
+        let again = plan_of(topology).run(&memory, drained()).await.unwrap();
+        assert_eq!(again.epochs, 0, "{topology:?}");
+    }
+}
+
 /// All rows at once, by one worker.
 async fn straight(topology: Topology) -> BTreeMap<String, Vec<String>> {
     let outside = outside();

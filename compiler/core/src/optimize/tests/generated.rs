@@ -225,6 +225,7 @@ fn generated(seed: u64) -> (Plan, Data, Data) {
         });
     }
     let sources = vec![SourceSpec {
+        arrival: None,
         promises: vec![],
         name: "s".into(),
         connector: delta(),
