@@ -186,10 +186,6 @@ impl Chaos {
         self.dice().fire(Area::State, kind, "between runs");
     }
 
-    pub(super) fn now(&self) -> i64 {
-        self.dice().now
-    }
-
     /// What becomes of an operation.
     pub(super) fn roll(&self, area: Area, effect: Effect, what: &str) -> Verdict {
         self.dice().roll(area, effect, what)
@@ -253,7 +249,7 @@ pub(super) async fn wait(times: u64) {
 impl Dice {
     fn fire(&mut self, area: Area, kind: Kind, what: &str) {
         *self.fired.0.entry((area, kind)).or_default() += 1;
-        self.log.push(format!("{kind:?}, {area:?}: operation {} ({what})", self.operations).to_string());
+        self.log.push(format!("{kind:?}, {area:?}: operation {} ({what})", self.operations));
     }
 
     fn roll(&mut self, area: Area, effect: Effect, what: &str) -> Verdict {
