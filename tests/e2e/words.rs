@@ -4,7 +4,8 @@ use crate::support::{Project, Ran, flowc};
 use std::io::Read;
 use std::process::Stdio;
 
-const COMMANDS: &[&str] = &["new", "check", "build", "run", "explain", "fmt", "show", "status", "plan", "test", "completions"];
+const COMMANDS: &[&str] =
+    &["new", "check", "build", "run", "explain", "fmt", "show", "status", "plan", "test", "completions"];
 const LATER: &[&str] = &["lineage", "lsp"];
 
 #[test]

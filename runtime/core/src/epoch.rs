@@ -1,6 +1,6 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
-use crate::connector::{EpochId, LookupTable, Part, Source, SourceRange, Split, Written};
+use crate::connector::{EpochId, LookupTable, Part, Source, Split, Written};
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
 use crate::jobs::{Inputs, World, located};
@@ -22,7 +22,7 @@ use crate::operators::watermark::Watermark;
 use crate::operators::window::WindowAggregate;
 use crate::operators::{Fault, RowFault, internal};
 use crate::quality::Judgement;
-use crate::report::{Observer, Progress, SinkReport, SourceProgress, SourceReport};
+use crate::report::{Observer, Progress, SinkReport, SourceReport};
 use crate::resequence::Resequencer;
 use crate::run::{RunOptions, application};
 use crate::spill::{Budget, Held, batch_bytes};

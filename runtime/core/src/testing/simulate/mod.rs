@@ -61,7 +61,7 @@ type Ended = Result<RunSummary, RunError>;
 impl Simulation {
     fn new(seed: u64) -> Simulation {
         let schedule = Schedule::draw(seed);
-        let chaos = Arc::new(Chaos::new(seed ^ 0xc4a0_5));
+        let chaos = Arc::new(Chaos::new(seed ^ 0xc4a05));
         Simulation {
             random: Random::new(seed ^ 0x51),
             world: Arc::new(World::new(Arc::clone(&chaos), schedule.split_rows)),
