@@ -290,11 +290,47 @@ async fn a_source_that_is_idle_holds_nothing_back() {
         assert!(!running.is_finished(), "the run ended");
         tokio::task::yield_now().await;
     }
+    looked_around().await;
     add(&outside, &(vec![(9, None), (200, None)], vec![]));
     while outside.target("out").rows.len() < 2 {
         assert!(!running.is_finished(), "the run ended");
         tokio::task::yield_now().await;
     }
+    looked_around().await;
     cancel.cancel();
     running.await.unwrap().unwrap();
+    assert_eq!(outside.target("out").commits, 2, "that nothing comes is no reason for an epoch, again and again");
+}
+
+#[tokio::test]
+async fn event_time_goes_on_once_when_a_source_becomes_idle() {
+    let plan = |idle: Option<i64>| {
+        let mut plan = plan_of(Topology::Join);
+        for node in &mut plan.plan.graph.nodes {
+            if let Operator::Watermark(spec) = &mut node.operator {
+                spec.idle = idle.filter(|_| spec.source == "other");
+            }
+        }
+        plan
+    };
+    let (outside, state) = (outside(), tempfile::tempdir().unwrap());
+    add(&outside, &(vec![(9, None), (200, None)], vec![(0, None)]));
+    let memory = Memory { outside: Arc::clone(&outside), faults: Faults::none() };
+    plan(None).run(&memory, options(state.path(), 1, 8, None)).await.unwrap();
+    assert_eq!(outside.target("out").rows.len(), 0, "a row that matches the one at 9 may still come");
+    let executable = plan(Some(0)).executable();
+    let options = RunOptions { follow: Some(Follow { poll: 1, interval: 0 }), ..options(state.path(), 1, 8, None) };
+    let cancel = options.cancel.clone();
+    let running = tokio::spawn(async move { run(&executable, Arc::new(memory), options, Arc::new(Unobserved)).await });
+    looked_around().await;
+    cancel.cancel();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.epochs, outside.target("out").rows.len()), (1, 1));
+}
+
+/// Time enough for a run that follows its sources to look at them many times.
+async fn looked_around() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
 }
