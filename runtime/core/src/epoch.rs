@@ -1,9 +1,10 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
-use crate::connector::{EpochId, LookupTable, Part, Source, Split, Written};
+use crate::connector::{EpochId, Part, Written};
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
 use crate::jobs::{Inputs, World, located};
+use crate::leaf::{Leaf, Reader};
 use crate::marks::Marks;
 use crate::meter::{Count, Meter};
 use crate::operators::aggregate::Aggregate;
@@ -36,7 +37,7 @@ use flowc_ir::graph::{Operator, TableId, malformed_schema};
 use flowc_ir::plan::{Executable, KernelSlot};
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
@@ -110,30 +111,6 @@ impl std::fmt::Debug for Memories {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
-}
-
-/// Where a leaf's rows come from.
-#[derive(Debug, Clone)]
-enum Reader {
-    Source(usize, Arc<dyn Source>),
-    Table(Arc<dyn LookupTable>),
-}
-
-/// A leaf on its way through the workers.
-#[derive(Debug)]
-struct Leaf {
-    /// The nodes that its rows enter.
-    rows: Vec<usize>,
-    /// Those that its malformed records enter.
-    malformed: Vec<usize>,
-    reader: Reader,
-    splits: Vec<Split>,
-    origin: flowc_ir::Origin,
-    next: AtomicUsize,
-    /// No split beyond this one matters any more.
-    last: AtomicUsize,
-    /// The failure of the lowest split.
-    failed: Mutex<Option<(usize, Halt)>>,
 }
 
 impl EpochRun {
@@ -775,29 +752,5 @@ fn dated(batch: &RecordBatch, epoch: u64) -> Result<RecordBatch, RunError> {
 async fn abort(ready: Vec<(usize, &SinkStation, Vec<Written>)>) {
     for (_, station, written) in ready {
         station.epoch.abort(written).await;
-    }
-}
-
-impl Leaf {
-    fn new(
-        (rows, malformed): (Vec<usize>, Vec<usize>),
-        reader: Reader,
-        splits: Vec<Split>,
-        origin: flowc_ir::Origin,
-    ) -> Self {
-        let (next, last) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
-        Leaf { rows, malformed, reader, splits, origin, next, last, failed: Mutex::new(None) }
-    }
-
-    fn nodes(&self) -> impl Iterator<Item = usize> {
-        self.rows.iter().chain(&self.malformed).copied()
-    }
-
-    fn fail(&self, split: usize, halt: Halt) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.as_ref().is_none_or(|(lowest, _)| split < *lowest) {
-            self.last.fetch_min(split, Ordering::SeqCst);
-            *failed = Some((split, halt));
-        }
     }
 }

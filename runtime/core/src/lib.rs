@@ -16,6 +16,7 @@ pub mod error;
 mod flow;
 mod jobs;
 mod keys;
+mod leaf;
 mod marks;
 mod meter;
 pub mod operators;
