@@ -177,6 +177,12 @@ pub(crate) fn refuse_losses(plan: &Plan, checkpoint: &Checkpoint) -> Result<(), 
         .help(format!("nothing was read or written; `flowc plan` shows what becomes of each step\n{help}")))
 }
 
+/// The steps whose state was left by another form of them.
+pub(crate) fn other_forms(plan: &Plan, checkpoint: &Checkpoint) -> BTreeSet<String> {
+    let changed = compare(plan, checkpoint).into_iter().filter(|fate| fate.fate == Fate::Changed);
+    changed.map(|fate| fate.step).collect()
+}
+
 /// The sinks whose state knows a step, or that depend on it now.
 pub(crate) fn sinks_of(plan: &Plan, checkpoint: &Checkpoint, step: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
