@@ -172,14 +172,15 @@ def joins(db, scale, first, last):
         f"SELECT l.seq, r.seq AS other, x.seq AS third FROM s l JOIN r ON r.k = l.k AND {near('l', 'r', 1)} "
         f"LEFT JOIN u x ON x.k = l.k AND x.g = l.g AND {near('l', 'x', 2)}",
     )
-    bucket = f"time_bucket(to_microseconds({u.of(8)}), l.ts, TIMESTAMP '1970-01-01')"
+    # Short windows behind a long bound: none may close before the last of its matches is there.
+    bucket = f"time_bucket(to_microseconds({u.of(3)}), l.ts, TIMESTAMP '1970-01-01')"
     for kind in ("inner", "left"):
         yield Form(
             f"{kind}_window",
-            f"s |> {kind_word(kind)}join r on r.k == k within {u(2)} |> select ts, k, n, other = r.n "
-            f"|> aggregate c = count(), total = sum(n), other = sum(other) by k, window tumble({u(8)}) |> select k, window_start, c, total, other",
+            f"s |> {kind_word(kind)}join r on r.k == k within {u(6)} |> select ts, k, n, other = r.n "
+            f"|> aggregate c = count(), total = sum(n), other = sum(other) by k, window tumble({u(3)}) |> select k, window_start, c, total, other",
             f"SELECT l.k, {bucket} AS window_start, count(*) AS c, sum(l.n) AS total, sum(r.n) AS other FROM s l {kind} JOIN r "
-            f"ON r.k = l.k AND {near('l', 'r', 2)} WHERE l.ts IS NOT NULL GROUP BY ALL",
+            f"ON r.k = l.k AND {near('l', 'r', 6)} WHERE l.ts IS NOT NULL GROUP BY ALL",
         )
     yield from joined_windows(u)
 

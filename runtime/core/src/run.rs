@@ -399,6 +399,7 @@ impl Session {
     /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing.
     fn remembered(&mut self, record: &EpochRecord) -> Result<(Remembering, BTreeMap<String, Before>), RunError> {
         let (mut found, mut befores) = (Remembering::new(), BTreeMap::new());
+        let others = upgrade::other_forms(&self.executable.plan, &self.checkpoint);
         for spec in self.executable.plan.sinks.iter().filter(|s| !s.whole && record.sinks.contains(&s.name)) {
             let Some(sink) = self.checkpoint.sinks.get(&spec.name) else { continue };
             for (name, stored) in &sink.operators {
@@ -407,6 +408,12 @@ impl Session {
                 }
                 let memories = self.memories.get_mut().unwrap_or_else(PoisonError::into_inner);
                 let kept = memories.remove(name).filter(|(of, _)| of == stored);
+                if others.contains(name) {
+                    // Another form of the step left it, and nothing of it is open: only how far time has come still holds.
+                    let blank = OperatorState { watermark: stored.watermark, late: stored.late, ..Default::default() };
+                    found.insert(name.clone(), blank);
+                    continue;
+                }
                 let before = match kept {
                     Some((_, memory)) => Before::Memory(memory),
                     None if stored.segments.is_empty() && stored.notes.is_empty() => Before::Nothing,

@@ -270,6 +270,31 @@ async fn rows_behind_closed_windows_are_late_and_counted() {
 }
 
 #[tokio::test]
+async fn another_window_begins_once_nothing_is_open_and_is_refused_before() {
+    let longer = || {
+        let mut plan = plan_of(Topology::Windows);
+        for node in &mut plan.plan.graph.nodes {
+            if let Operator::WindowAggregate(spec) = &mut node.operator {
+                spec.window = Window::Tumble { size: 20, align: Alignment::default() };
+            }
+        }
+        plan
+    };
+    let (outside, state) = (outside(), tempfile::tempdir().unwrap());
+    let memory = Memory { outside: Arc::clone(&outside), faults: Faults::none() };
+    add(&outside, &(vec![(3, None), (18, None)], vec![]));
+    plan_of(Topology::Windows).run(&memory, options(state.path(), 1, 8, None)).await.unwrap();
+    let refused = longer().run(&memory, options(state.path(), 1, 8, None)).await.unwrap_err();
+    assert_eq!(refused.code, "R0412");
+    let drained = || RunOptions { drain: true, ..options(state.path(), 1, 8, None) };
+    plan_of(Topology::Windows).run(&memory, drained()).await.unwrap();
+    assert_eq!(outside.target("out").rows.len(), 2);
+    add(&outside, &(vec![(41, None), (59, None)], vec![]));
+    longer().run(&memory, drained()).await.unwrap();
+    assert_eq!(outside.target("out").rows.len(), 3, "one window of 20: {:?}", outside.target("out").rows);
+}
+
+#[tokio::test]
 async fn a_source_that_is_idle_holds_nothing_back() {
     // The clock stands still: with nothing to wait for, a source is idle at once.
     let mut plan = plan_of(Topology::Join);

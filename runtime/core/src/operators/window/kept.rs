@@ -84,7 +84,7 @@ impl Kept {
     pub(super) fn new(shape: &Shape, kind: &Kind) -> Result<Kept, RunError> {
         Ok(match kind {
             Kind::Windows(_) => Kept::Windows(Open::new(shape)?),
-            Kind::Sessions(_) => Kept::Sessions(Sessions::new(shape)?),
+            Kind::Sessions(gap) => Kept::Sessions(Sessions::new(shape, *gap)?),
         })
     }
 
@@ -159,9 +159,7 @@ impl Kept {
             (Kept::Windows(open), Kind::Windows(windows), Closing::Windows(closing)) => {
                 closing.next(shape, windows, open, rows)
             }
-            (Kept::Sessions(sessions), Kind::Sessions(gap), Closing::Sessions(closing)) => {
-                sessions.next(shape, *gap, closing, rows)
-            }
+            (Kept::Sessions(sessions), _, Closing::Sessions(closing)) => sessions.next(shape, closing, rows),
             _ => Err(mixed().into()),
         }
     }

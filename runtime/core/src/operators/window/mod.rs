@@ -3,6 +3,7 @@
 //! sources, of how watermarks come about, or of where anything is stored.
 
 mod cells;
+mod ends;
 mod kept;
 mod open;
 mod out;

@@ -249,6 +249,8 @@ pub(super) fn between() -> impl Strategy<Value = Vec<Between>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
     #[test]
     fn however_rows_are_cut(
         window in random_window(),
