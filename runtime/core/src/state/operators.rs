@@ -283,7 +283,7 @@ mod tests {
         assert!(!state(10, &[1000]).wants_rewrite(), "too little to matter");
         assert!(!state(1 << 20, &[1 << 19, 1 << 19]).wants_rewrite());
         assert!(state(1 << 20, &[1 << 19, 1 << 19, 1]).wants_rewrite());
-        assert!(state(1 << 20, &[1; 64]).wants_rewrite());
+        assert!(state(1 << 20, &[1; 65]).wants_rewrite());
     }
 
     #[test]
