@@ -120,6 +120,9 @@ impl Observer for JsonLines {
     }
 }
 
+/// What an epoch did that read nothing.
+pub const ONLY_TIME: &str = "event time went on";
+
 /// An epoch in one line.
 pub fn epoch_line(report: &EpochReport) -> String {
     let mut read: Vec<String> = report.sources.iter().map(|s| format!("{} {}", s.name, taken(s))).collect();
@@ -132,7 +135,7 @@ pub fn epoch_line(report: &EpochReport) -> String {
     }
     let wrote: Vec<String> = report.sinks.iter().map(|s| format!("{} {}", s.name, wrote(s))).collect();
     if read.is_empty() {
-        read.push("event time went on".to_string());
+        read.push(ONLY_TIME.to_string());
     }
     let resumed = if report.resumed { " (resumed)" } else { "" };
     format!("epoch {}{resumed}: {} -> {}", report.epoch, read.join("; "), wrote.join("; "))
@@ -194,7 +197,7 @@ pub fn summary_text(summary: &RunSummary) -> String {
     for sink in &summary.sinks {
         text.push_str(&format!("  sink   {:width$}  {}\n", sink.name, wrote(sink)));
     }
-    text.push_str(&crate::steps::lines(&summary.steps));
+    text.push_str(&crate::steps::summary(&summary.steps));
     text
 }
 

@@ -9,6 +9,11 @@ pub fn time(microseconds: i64) -> String {
     jiff::Timestamp::from_microsecond(whole).map_or_else(|_| microseconds.to_string(), |t| t.to_string())
 }
 
+/// The lines of a run's summary: what waits for event time. What a rule with `unique` remembers waits for nothing.
+pub fn summary(steps: &[StepReport]) -> String {
+    lines(&steps.iter().filter(|step| step.kind != "unique").cloned().collect::<Vec<_>>())
+}
+
 /// A line for each source with a watermark, and for each step that remembers something.
 pub fn lines(steps: &[StepReport]) -> String {
     let width = steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
@@ -42,7 +47,7 @@ fn open(step: &StepReport) -> String {
         (Some(end), _) => parts.push(format!("ending {}", time(end))),
         (None, _) => {}
     }
-    if remembered.entries > 0 {
+    if remembered.entries > 0 && step.kind != "unique" {
         let at =
             step.watermark.map_or("no time is known yet".to_string(), |at| format!("the watermark is {}", time(at)));
         let held = step.held_by.as_ref().map_or(String::new(), |source| format!(", held by `{source}`"));

@@ -88,8 +88,10 @@ fn text(name: &str, plan: &Plan, checkpoint: Option<&Checkpoint>, fates: &[StepF
             text += &format!("           was {before}\n           is  {now}\n");
         }
     }
-    for (sink, what) in sinks(plan, Some(checkpoint)) {
-        text += &format!("  sink     {sink}  {what}\n");
+    let sinks = sinks(plan, Some(checkpoint));
+    let width = sinks.iter().map(|(sink, _)| sink.chars().count()).max().unwrap_or(0);
+    for (sink, what) in sinks {
+        text += &format!("  sink     {sink:width$}  {what}\n");
     }
     for fate in fates.iter().filter(|fate| fate.loses()) {
         text += &format!(

@@ -9,7 +9,7 @@ use crate::progress::{self, Bars, JsonLines, Lines};
 use crate::report;
 use crate::world::{self, Program};
 use flowc_core::pipeline::CheckOutcome;
-use flowc_ir::plan::Executable;
+use flowc_ir::plan::{Connector, Executable, Plan};
 use flowc_runtime::connectors::console::Out;
 use flowc_runtime::report::Unobserved;
 use flowc_runtime::{Cancel, EpochLimits, Follow, Observer, RunError, RunOptions, RunSummary};
@@ -19,6 +19,16 @@ use std::sync::{Arc, Mutex};
 
 /// Microseconds from one look at the sources to the next, when a run that follows them finds nothing new: a look costs little, and people wait for the result.
 const POLL: i64 = 100_000;
+
+/// What an epoch takes of each source where nothing else is said, and what was read can be closed: so much that commits cost little, so little that what is open fits
+/// the memory.
+const EPOCH_ROWS: u64 = 4_000_000;
+
+/// Whether something waits for watermarks, and all sources can tell which files hold later rows.
+fn closes_as_it_reads(plan: &Plan) -> bool {
+    let delta = |source: &flowc_ir::plan::SourceSpec| matches!(source.connector, Connector::Delta { .. });
+    plan.sources.iter().any(|source| source.arrival.is_some()) && plan.sources.iter().all(delta)
+}
 
 /// Runs the program of a file.
 pub fn file(words: &RunFile, console: &Console) -> Result<Exit, Failure> {
@@ -32,7 +42,7 @@ pub fn program(program: &Program, flags: &RunFlags, console: &Console) -> Result
         Err(exit) => return Ok(exit),
     };
     let plan = world::plan(&outcome)?;
-    let options = options(program, flags);
+    let options = options(program, &plan, flags);
     let state = options.state_dir.clone();
     let baseline = lock::baseline(program, &state)?.filter(|_| !flags.full_refresh);
     if let Some(Err(error)) = baseline.map(|lock| lock::gate(program, &outcome, &plan, &lock)) {
@@ -110,13 +120,16 @@ impl Watch {
     }
 }
 
-fn options(program: &Program, flags: &RunFlags) -> RunOptions {
+fn options(program: &Program, plan: &Plan, flags: &RunFlags) -> RunOptions {
     let mut options = RunOptions::new(flags.state.clone().unwrap_or_else(|| program.state()));
     options.workers = flags.workers.map_or(options.workers, usize::from);
     options.memory = flags.memory.and_then(|m| usize::try_from(m).ok()).unwrap_or(options.memory);
     options.full_refresh = flags.full_refresh;
     options.rebuild = flags.rebuild.clone();
     options.limits = EpochLimits { files: flags.epoch_files, bytes: flags.epoch_bytes, rows: flags.epoch_rows };
+    if options.limits == EpochLimits::NONE && closes_as_it_reads(plan) {
+        options.limits.rows = Some(EPOCH_ROWS);
+    }
     options.drain = flags.drain;
     options.follow = flags.follow.then(|| Follow { poll: POLL, interval: flags.every.unwrap_or(0) });
     options.program = program.file();

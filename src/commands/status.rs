@@ -3,7 +3,7 @@
 use crate::cli::{Format, StatusFlags};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
-use crate::progress::{rule_lines, taken, wrote};
+use crate::progress::{ONLY_TIME, rule_lines, taken, wrote};
 use crate::report;
 use crate::world::Program;
 use flowc_runtime::quality::ExpectationReport;
@@ -201,6 +201,9 @@ fn epoch_text(report: &EpochReport) -> String {
         read.push(format!("{} {}{range}", source.name, taken(source)));
     }
     read.extend(report.tables.iter().map(|(name, at)| format!("{name} {}", place(at))));
+    if read.is_empty() {
+        read.push(ONLY_TIME.to_string());
+    }
     let wrote: Vec<String> = report.sinks.iter().map(|s| format!("{} {}", s.name, wrote(s))).collect();
     let resumed = if report.resumed { " (resumed)" } else { "" };
     let seconds = report.duration as f64 / 1e6;

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 
 
 class Flowc:
-    """The binary. Every run has to end well; how many there were is counted."""
+    """The binary. Every run has to end, and to end well; how many there were is counted."""
 
     def __init__(self, path):
         self.path = path
@@ -20,7 +20,7 @@ class Flowc:
 
     def __call__(self, cwd, *words):
         self.runs += 1
-        ran = subprocess.run([self.path, *map(str, words)], cwd=cwd, capture_output=True, text=True)
+        ran = subprocess.run([self.path, *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=300)
         if ran.returncode != 0:
             sys.exit(f"flowc {' '.join(map(str, words))}: exit status {ran.returncode}\n{ran.stdout}{ran.stderr}")
         return ran.stdout

@@ -38,9 +38,8 @@ class Scale:
 
 
 SCALES = [
-    Scale(1_000_000, datetime.datetime(1969, 12, 31, 23, 56, tzinfo=UTC)),
     Scale(600_000_000, datetime.datetime(2026, 3, 27, 7, tzinfo=UTC)),
-    Scale(1_000_000, datetime.datetime(2026, 11, 22, 10, tzinfo=UTC)),
+    Scale(1_000_000, datetime.datetime(1969, 12, 31, 23, 56, tzinfo=UTC)),
     Scale(600_000_000, datetime.datetime(2026, 10, 23, 7, tzinfo=UTC)),
 ]
 # The watermark's delay, in units.

@@ -22,15 +22,20 @@ class Form:
         return f'{self.before}{flow}sink {self.name}_out = {self.flow} -> delta("{out}/{self.name}"){mode}\n'
 
 
+def store(db, name, wins):
+    """Makes the table wins_NAME."""
+    begins, ends = zip(*wins)
+    db.register("arrow_table", pa.table({"begins": begins, "ends": ends}))
+    db.execute(f"CREATE OR REPLACE TABLE wins_{name} AS SELECT * FROM arrow_table")
+
+
 def windows(db, scale, first, last):
     """Every window with every aggregate, by no key, by one, by two."""
     aggregates = ",\n    ".join(f"{name} = {ours}" for name, ours, _ in AGGREGATES)
     computed = ", ".join(f"{theirs} AS {name}" for name, _, theirs in AGGREGATES)
     for number, (name, text, wins) in enumerate(forms(scale, first, last)):
         if not isinstance(wins, int):
-            begins, ends = zip(*wins)
-            db.register("arrow_table", pa.table({"begins": begins, "ends": ends}))
-            db.execute(f"CREATE TABLE wins_{name} AS SELECT * FROM arrow_table")
+            store(db, name, wins)
         label, keys = list(KEYS.items())[number % len(KEYS)] if number else ("k", ["k"])
         by = f" by {', '.join(keys)}," if keys else ""
         listed = ", ".join([*keys, "window_start", "window_end"])
@@ -167,14 +172,15 @@ def joins(db, scale, first, last):
         f"SELECT l.seq, r.seq AS other, x.seq AS third FROM s l JOIN r ON r.k = l.k AND {near('l', 'r', 1)} "
         f"LEFT JOIN u x ON x.k = l.k AND x.g = l.g AND {near('l', 'x', 2)}",
     )
-    bucket = f"time_bucket(to_microseconds({u.of(8)}), l.ts, TIMESTAMP '1970-01-01')"
+    # Short windows behind a long bound: none may close before the last of its matches is there.
+    bucket = f"time_bucket(to_microseconds({u.of(3)}), l.ts, TIMESTAMP '1970-01-01')"
     for kind in ("inner", "left"):
         yield Form(
             f"{kind}_window",
-            f"s |> {kind_word(kind)}join r on r.k == k within {u(2)} |> select ts, k, n, other = r.n "
-            f"|> aggregate c = count(), total = sum(n), other = sum(other) by k, window tumble({u(8)}) |> select k, window_start, c, total, other",
+            f"s |> {kind_word(kind)}join r on r.k == k within {u(6)} |> select ts, k, n, other = r.n "
+            f"|> aggregate c = count(), total = sum(n), other = sum(other) by k, window tumble({u(3)}) |> select k, window_start, c, total, other",
             f"SELECT l.k, {bucket} AS window_start, count(*) AS c, sum(l.n) AS total, sum(r.n) AS other FROM s l {kind} JOIN r "
-            f"ON r.k = l.k AND {near('l', 'r', 2)} WHERE l.ts IS NOT NULL GROUP BY ALL",
+            f"ON r.k = l.k AND {near('l', 'r', 6)} WHERE l.ts IS NOT NULL GROUP BY ALL",
         )
     yield from joined_windows(u)
 
@@ -250,7 +256,8 @@ def late(db, scale, first, last):
     (null: none yet); `joint` is the least of the marks of s and r at that time."""
     u = scale
     wins = {name: (text, windows) for name, text, windows in forms(scale, first, last) if name in ("tumble", "hop", "hop_uneven", "cumulate")}
-    for name, (text, _) in wins.items():
+    for name, (text, listed) in wins.items():
+        store(db, name, listed)
         # A row counts in those of its windows that are still open, and is late where none is.
         open_windows = f"wins_{name} ON epoch_us(ts) >= begins AND epoch_us(ts) < ends AND (mark IS NULL OR ends > mark)"
         sql = f"SELECT make_timestamp(begins) AS window_start, make_timestamp(ends) AS window_end, count(*) AS c, sum(n) AS total FROM {{s}} JOIN {open_windows} GROUP BY ALL"
@@ -268,6 +275,9 @@ def late(db, scale, first, last):
     sides = [f"(SELECT * FROM {{{t}}} WHERE NOT ({too_late('joint', 1)}))" for t in "sr"]
     for kind in ("inner", "left", "right", "full", "semi", "anti"):
         condition = f"r.k = l.k AND abs(epoch_us(l.ts) - epoch_us(r.ts)) <= {u.of(1)}"
+        # Where rows without a match come out, the earlier row of a match must not have gone before the later one came.
+        if kind not in ("inner", "semi"):
+            condition += f" AND epoch_us(least(l.ts, r.ts)) + {u.of(1)} >= coalesce(greatest(l.joint, r.joint), {-(2**62)})"
         yield join(kind, "join", "r.k == k", condition, f" within {u(1)}", prefix="behind_", sides=sides)
     yield Form("late_join", "behind_left_join.late |> select seq", f"SELECT seq FROM {{s}} WHERE {too_late('joint', 1)}")
 

@@ -3,7 +3,7 @@ Rows behind the watermark, too. Each program runs over all rows at once, and cut
 Usage: streams.py PATH_OF_FLOWC [--seeds FIRST COUNT] [--programs NAME…]"""
 
 import argparse
-import itertools
+import json
 import pathlib
 import random
 import sys
@@ -34,27 +34,30 @@ def text(scale, name, forms):
     return f"## {name}\n\n" + sources(scale, name) + "".join(form.program("out") for form in forms)
 
 
-def epochs(runs, names):
-    """For each epoch the rows of each of these tables. A run takes a file of each in an epoch, as long as there are some."""
-    for files in zip(*(runs[name] for name in names)):
-        for row in itertools.zip_longest(*files):
-            yield [stream_data.SCHEMA.empty_table() if part is None else part for part in row]
+def mark(db, scale, tables, epochs, way):
+    """Makes the tables s_WAY and r_WAY: with the watermark before the epoch that a row came in, of its own stream and of both. `epochs`: as flowc tells them, which
+    is free in how many files it takes; the sinks of one stream and those of both may have epochs of their own."""
+    times = {name: [micros(t) if t else None for t in tables[f"late_{name}"]["ts"].to_pylist()] for name in "sr"}
 
+    def marks(sink, names, joint):
+        """For each row the watermark before its epoch, by the epochs of a sink."""
+        found, ends = {name: [] for name in names}, dict.fromkeys(names)
+        for epoch in (e for e in epochs if sink in (s["name"] for s in e["sinks"])):
+            rows = {source["name"]: source["rows"] for source in epoch["sources"]}
+            least = None if None in ends.values() else min(ends.values())
+            before = dict.fromkeys(names, least) if joint else dict(ends)
+            for name in names:
+                part = times[name][len(found[name]) :][: rows.get(name, 0)]
+                found[name] += [None if before[name] is None else before[name] - scale.of(SHORT)] * len(part)
+                ends[name] = max((t for t in [ends[name], *part] if t is not None), default=None)
+        return found
 
-def mark(db, scale, runs, way):
-    """Makes the tables s_WAY and r_WAY: with the watermark before the epoch that a row came in, of its own stream and of both."""
-    ends, marked = {"s": None, "r": None}, {"s": [], "r": []}
-    delayed = lambda end: None if end is None else end - scale.of(SHORT)
-    for parts in epochs(runs, ("late_s", "late_r")):
-        joint = None if None in ends.values() else delayed(min(ends.values()))
-        for name, part in zip(ends, parts):
-            column = lambda value: pa.array([value] * part.num_rows, pa.int64())
-            marked[name].append(naive(part).append_column("mark", column(delayed(ends[name]))).append_column("joint", column(joint)))
-        for name, part in zip(ends, parts):
-            times = [micros(t) for t in part["ts"].to_pylist() if t is not None]
-            ends[name] = max([*times, *([] if ends[name] is None else [ends[name]])], default=None)
-    for name, tables in marked.items():
-        db.register("arrow_table", pa.concat_tables(tables))
+    own, joint = marks("behind_tumble_out", "s", False), marks("behind_left_join_out", "sr", True)
+    for name in "sr":
+        table = naive(tables[f"late_{name}"]).append_column("joint", pa.array(joint[name], pa.int64()))
+        if name in own:
+            table = table.append_column("mark", pa.array(own[name], pa.int64()))
+        db.register("arrow_table", table)
         db.execute(f"CREATE TABLE {name}_{way} AS SELECT * FROM arrow_table")
 
 
@@ -71,8 +74,9 @@ def wanted(db, form, way):
 
 
 def execute(flowc, work, programs, runs, workers):
-    """Appends files to the tables, and runs the programs, again and again; the last run closes everything."""
+    """Appends files to the tables, and runs the programs, again and again; the last run closes everything. Gives the epochs of each program."""
     work.mkdir()
+    epochs = {name: [] for name in programs}
     for name, content in programs.items():
         (work / f"{name}.flow").write_text(content)
     last = len(runs["s"]) - 1
@@ -83,7 +87,10 @@ def execute(flowc, work, programs, runs, workers):
             for file in files[number]:
                 write_deltalake(work / table, file, mode="append")
         for name in programs:
-            flowc(work, "run", f"{name}.flow", "--workers", workers, "--epoch-files", 1, *(["--drain"] if number == last else []))
+            drain = ["--drain"] if number == last else []
+            told = flowc(work, "run", f"{name}.flow", "--workers", workers, "--epoch-files", 1, "--format", "json", *drain)
+            epochs[name] += [line for line in map(json.loads, told.splitlines()) if line["type"] == "epoch"]
+    return epochs
 
 
 def seeded(flowc, seed, names):
@@ -104,8 +111,9 @@ def seeded(flowc, seed, names):
     with tempfile.TemporaryDirectory() as directory:
         work = pathlib.Path(directory)
         for number, (runs, workers) in enumerate(ways.values()):
-            mark(db, scale, runs, number)
-            execute(flowc, work / str(number), programs, runs, workers)
+            epochs = execute(flowc, work / str(number), programs, runs, workers)
+            if "late" in epochs:
+                mark(db, scale, tables, epochs["late"], number)
         for form in (form for of in forms.values() for form in of):
             for number, way in enumerate(ways):
                 columns, expected = wanted(db, form, number)
@@ -121,7 +129,7 @@ def seeded(flowc, seed, names):
 def main():
     words = argparse.ArgumentParser()
     words.add_argument("flowc", type=pathlib.Path)
-    words.add_argument("--seeds", type=int, nargs=2, default=(1, 4), metavar=("FIRST", "COUNT"))
+    words.add_argument("--seeds", type=int, nargs=2, default=(1, 3), metavar=("FIRST", "COUNT"))
     words.add_argument("--programs", nargs="*", default=list(PROGRAMS))
     given = words.parse_args()
     flowc, compared, failed = Flowc(given.flowc.resolve()), 0, []

@@ -146,7 +146,7 @@ fn what_does_not_exist_has_its_status() {
 fn what_comes_later_says_so() {
     let project = Project::example("sensor");
     let program =
-        "source s = delta(\"warehouse/sensor\")\nflow f = s |> dedup by id within 10m\nsink out = f -> console()\n";
+        "source s = delta(\"warehouse/sensor\")\nsink out = s -> delta(\"warehouse/new\") {\n    mode merge on id\n}\n";
     project.write("later.flow", program);
     let json = project.flowc(&["check", "--format", "json", "later.flow"]).expect(1).json();
     let codes: Vec<&str> =

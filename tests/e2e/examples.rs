@@ -1,7 +1,7 @@
 //! Every example runs, as its README says.
 
 use crate::support::Project;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn the_sensor_example_does_the_main_job() {
@@ -129,4 +129,48 @@ fn the_orders_example_cleans_joins_and_sums() {
 
     let again = project.run("orders.flow");
     assert!(again.stderr.contains("nothing new"), "{}", again.stderr);
+}
+
+#[test]
+fn the_streaming_example_gives_the_same_rows_however_its_files_come() {
+    let tables = ["per_minute", "best", "visits", "looked_at", "late"];
+    let rows = |project: &Project| tables.map(|table| project.rows(&format!("warehouse/{table}")));
+
+    let together = Project::example("streaming");
+    together.flowc(&["run", "shop.flow", "--drain"]).expect(0);
+    let expected = rows(&together);
+    let minutes: Vec<_> =
+        expected[0].iter().map(|r| (r["page"].clone(), r["window_start"].clone(), r["views"].clone())).collect();
+    let minute =
+        |page: &str, minute: &str, views: i64| (json!(page), json!(format!("2026-11-20T{minute}:00Z")), json!(views));
+    let counted = [
+        minute("hats", "10:00", 1),
+        minute("hats", "10:01", 1),
+        minute("shoes", "10:00", 2),
+        minute("shoes", "10:01", 2),
+        minute("shoes", "10:02", 1),
+    ];
+    assert_eq!(minutes, counted, "view 3 and view 5 were sent twice");
+    let looked: Vec<_> = expected[3].iter().map(|r| (r["id"].as_i64().unwrap(), r["page"].clone())).collect();
+    let (hats, shoes) = (json!("hats"), json!("shoes"));
+    let none = Value::Null;
+    let before = [(100, &hats), (100, &shoes), (100, &shoes), (101, &none), (102, &hats), (102, &shoes), (103, &none)];
+    assert_eq!(looked.iter().map(|(id, page)| (*id, page)).collect::<Vec<_>>(), before);
+    assert_eq!((expected[1].len(), expected[2].len(), expected[4].len()), (3, 5, 0));
+
+    let apart = Project::example("streaming");
+    apart.flowc(&["run", "shop.flow", "--drain", "--epoch-files", "1"]).expect(0);
+    assert_eq!(rows(&apart), expected);
+
+    let arriving = Project::example("streaming");
+    for file in ["views/2.csv", "orders/2.csv"] {
+        std::fs::remove_file(arriving.path().join(file)).unwrap();
+    }
+    for file in ["views/2.csv", "orders/2.csv"] {
+        let ran = arriving.run("shop.flow");
+        assert!(ran.stderr.contains(", held by `"), "{}", ran.stderr);
+        arriving.write(file, &together.read(file));
+    }
+    arriving.flowc(&["run", "shop.flow", "--drain"]).expect(0);
+    assert_eq!(rows(&arriving), expected);
 }

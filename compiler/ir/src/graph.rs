@@ -4,6 +4,7 @@
 use crate::expr::{Origin, Program};
 use crate::types::{DataType, Field, Schema, Type};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Index of a node in its graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -158,6 +159,33 @@ pub enum Window {
         /// Where they begin.
         align: Alignment,
     },
+}
+
+/// As it is written in a program.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let duration = |micros: i64| {
+            let mut text = String::new();
+            crate::cast::format::write_duration(&mut text, micros);
+            text
+        };
+        let align = |align: &Alignment| {
+            let offset =
+                if align.offset == 0 { String::new() } else { format!(", offset: {}", duration(align.offset)) };
+            let zone = align.zone.as_ref().map_or(String::new(), |zone| format!(", zone: \"{zone}\""));
+            offset + &zone
+        };
+        match self {
+            Window::Tumble { size, align: a } => write!(f, "tumble({}{})", duration(*size), align(a)),
+            Window::Hop { size, slide, align: a } => {
+                write!(f, "hop({}, {}{})", duration(*size), duration(*slide), align(a))
+            }
+            Window::Session { gap } => write!(f, "session({})", duration(*gap)),
+            Window::Cumulate { size, step, align: a } => {
+                write!(f, "cumulate({}, {}{})", duration(*size), duration(*step), align(a))
+            }
+        }
+    }
 }
 
 /// Where windows begin.

@@ -88,6 +88,16 @@ pub enum VersionSpec {
     Timestamp(i64),
 }
 
+/// What is known of the order in time in which the rows of a source come, where something waits for its watermark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The column that the event time follows from, and how many microseconds one of it is: `timestamp` and 1000 for `timestamp_millis(timestamp)`. None: not
+    /// known.
+    pub column: Option<(String, i64)>,
+    /// The watermark's delay in microseconds.
+    pub delay: i64,
+}
+
 /// A stream of rows to read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceSpec {
@@ -105,6 +115,9 @@ pub struct SourceSpec {
     pub quarantine: Option<Schema>,
     /// Where to begin when nothing has been read yet: this version's changes are included. None: with the snapshot of now.
     pub start: Option<VersionSpec>,
+    /// Where something waits for the source's watermark: an epoch does not end before files that hold rows which would then be late, if that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<Arrival>,
     /// Constraints and generated columns of the table, name and SQL, that proofs rest on: a version that lacks one of them is not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub promises: Vec<(String, String)>,

@@ -1,10 +1,12 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
-use crate::connector::{EpochId, LookupTable, Part, Source, SourceRange, Split, Written};
+use crate::connector::{EpochId, Part, Written};
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
 use crate::jobs::{Inputs, World, located};
+use crate::leaf::{Leaf, Reader};
 use crate::marks::Marks;
+use crate::meter::{Count, Meter};
 use crate::operators::aggregate::Aggregate;
 use crate::operators::dedup::Dedup;
 use crate::operators::expect::Expect;
@@ -20,7 +22,7 @@ use crate::operators::watermark::Watermark;
 use crate::operators::window::WindowAggregate;
 use crate::operators::{Fault, RowFault, internal};
 use crate::quality::Judgement;
-use crate::report::{Observer, Progress, SinkReport, SourceProgress, SourceReport};
+use crate::report::{Observer, Progress, SinkReport, SourceReport};
 use crate::resequence::Resequencer;
 use crate::run::{RunOptions, application};
 use crate::spill::Budget;
@@ -34,7 +36,7 @@ use flowc_ir::graph::{Operator, malformed_schema};
 use flowc_ir::plan::{Executable, KernelSlot};
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
@@ -108,48 +110,6 @@ impl std::fmt::Debug for Memories {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
-}
-
-/// Counts what is read.
-#[derive(Debug)]
-struct Meter {
-    epoch: u64,
-    begun: i64,
-    sources: Vec<Count>,
-}
-
-/// What is read of a source.
-#[derive(Debug)]
-struct Count {
-    name: String,
-    rows: AtomicU64,
-    malformed: AtomicU64,
-    /// Rows in the range.
-    total: Option<u64>,
-}
-
-/// Where a leaf's rows come from.
-#[derive(Debug, Clone)]
-enum Reader {
-    Source(usize, Arc<dyn Source>),
-    Table(Arc<dyn LookupTable>),
-}
-
-/// A leaf on its way through the workers.
-#[derive(Debug)]
-struct Leaf {
-    /// The nodes that its rows enter.
-    rows: Vec<usize>,
-    /// Those that its malformed records enter.
-    malformed: Vec<usize>,
-    reader: Reader,
-    splits: Vec<Split>,
-    origin: flowc_ir::Origin,
-    next: AtomicUsize,
-    /// No split beyond this one matters any more.
-    last: AtomicUsize,
-    /// The failure of the lowest split.
-    failed: Mutex<Option<(usize, Halt)>>,
 }
 
 impl EpochRun {
@@ -323,7 +283,7 @@ impl EpochRun {
         Ok(match &node.operator {
             Operator::Unique(spec) => {
                 let unique = Unique::new(spec, to_arrow_schema(&node.schema), budget.clone(), before)?;
-                Box::new(unique.advanced(record.watermark))
+                Box::new(unique.advanced(self.options.watermark))
             }
             Operator::WindowAggregate(spec) => {
                 Box::new(WindowAggregate::new(spec, (inputs[0], &node.schema), surroundings, before)?)
@@ -743,51 +703,5 @@ fn dated(batch: &RecordBatch, epoch: u64) -> Result<RecordBatch, RunError> {
 async fn abort(ready: Vec<(usize, &SinkStation, Vec<Written>)>) {
     for (_, station, written) in ready {
         station.epoch.abort(written).await;
-    }
-}
-
-impl Leaf {
-    fn new(
-        (rows, malformed): (Vec<usize>, Vec<usize>),
-        reader: Reader,
-        splits: Vec<Split>,
-        origin: flowc_ir::Origin,
-    ) -> Self {
-        let (next, last) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
-        Leaf { rows, malformed, reader, splits, origin, next, last, failed: Mutex::new(None) }
-    }
-
-    fn nodes(&self) -> impl Iterator<Item = usize> {
-        self.rows.iter().chain(&self.malformed).copied()
-    }
-
-    fn fail(&self, split: usize, halt: Halt) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.as_ref().is_none_or(|(lowest, _)| split < *lowest) {
-            self.last.fetch_min(split, Ordering::SeqCst);
-            *failed = Some((split, halt));
-        }
-    }
-}
-
-impl Meter {
-    /// What was read of the sources that have something new.
-    fn read(&self, record: &EpochRecord) -> Vec<SourceReport> {
-        let report = |(name, range): (&String, &SourceRange)| {
-            let count = self.sources.iter().find(|s| s.name == *name);
-            let read = |pick: fn(&Count) -> &AtomicU64| count.map_or(0, |c| pick(c).load(Ordering::Relaxed));
-            let (rows, malformed) = (read(|c| &c.rows), read(|c| &c.malformed));
-            SourceReport { name: name.clone(), range: range.text.clone(), rows, malformed }
-        };
-        record.sources.iter().map(report).collect()
-    }
-
-    fn progress(&self, now: i64) -> Progress {
-        let sources = self.sources.iter().map(|count| SourceProgress {
-            name: count.name.clone(),
-            rows: count.rows.load(Ordering::Relaxed),
-            total: count.total,
-        });
-        Progress { epoch: self.epoch, sources: sources.collect(), elapsed: now - self.begun, violations: 0 }
     }
 }

@@ -4,6 +4,7 @@
 use crate::connector::{EpochLimits, LookupTable, Position, Sink, Source, SourceRange};
 use crate::error::RunError;
 use crate::flow::operator_name;
+use crate::marks::Marks;
 use crate::state::{Checkpoint, EpochRecord, FORMAT, OperatorState, SinkState};
 use flowc_ir::graph::{NodeId, Operator};
 use flowc_ir::plan::{Connector, Plan};
@@ -177,32 +178,28 @@ impl Planner<'_> {
         used.copied().collect()
     }
 
-    /// Whether something comes out before a sink when event time goes on.
+    /// Whether it makes a difference to a sink when event time goes on.
     fn waits(&self, sink: usize, known: &SinkState, to: Option<i64>, idle: &[String]) -> bool {
-        let operators = self.inputs[sink].nodes.iter().map(|node| &self.plan.graph.nodes[*node].operator);
-        let named = operators.filter_map(|operator| Some((operator, operator_name(operator)?)));
-        let known = named.map(|(operator, name)| (operator, known.operators.get(&name)));
-        let mut states: Vec<(&Operator, Option<&OperatorState>)> = known.collect();
-        let open = states.iter().any(|(operator, state)| {
-            let stays = matches!(operator, Operator::Unique(_) | Operator::Watermark(_));
-            !stays && state.is_some_and(|state| state.remembered.entries > 0)
-        });
-        states.retain(|(operator, _)| matches!(operator, Operator::Watermark(_)));
+        let nodes = self.inputs[sink].nodes.iter().map(|node| (*node, &self.plan.graph.nodes[*node].operator));
+        let named = nodes.filter_map(|(node, operator)| Some((node, operator, operator_name(operator)?)));
+        let mut states = named.map(|(node, operator, name)| (node, operator, known.operators.get(&name)));
+        let open = |operator: &Operator, state: &OperatorState| match operator {
+            Operator::Unique(_) | Operator::Watermark(_) => false,
+            // Keys that it has seen come out no more; rows that wait for their turn do.
+            Operator::Dedup(_) => state.remembered.first_end.is_some(),
+            _ => state.remembered.entries > 0,
+        };
         match to {
-            Some(i64::MAX) => open,
-            Some(to) => states.iter().any(|(_, state)| state.is_none_or(|state| state.watermark < Some(to))),
-            // A source that is let go no longer holds back those that are further on.
+            Some(i64::MAX) => states.any(|(_, operator, state)| state.is_some_and(|state| open(operator, state))),
+            Some(to) => states.any(|(_, operator, state)| {
+                matches!(operator, Operator::Watermark(_)) && state.is_none_or(|state| state.watermark < Some(to))
+            }),
+            // A source that is let go no longer holds back those that are further on: once.
             None => {
-                let marks = |let_go: bool| {
-                    let marks = states.iter().filter_map(move |(operator, state)| match operator {
-                        Operator::Watermark(spec) if idle.contains(&spec.source) == let_go => {
-                            Some(state.and_then(|state| state.watermark))
-                        }
-                        _ => None,
-                    });
-                    marks.min()
-                };
-                open && marks(true).is_some_and(|held| marks(false).is_some_and(|others| held < others))
+                let marks = Marks::without_rows(&self.plan.graph, idle, &known.operators);
+                states.any(|(node, operator, state)| {
+                    state.is_some_and(|state| open(operator, state) && state.watermark < marks.reached(node))
+                })
             }
         }
     }
@@ -257,6 +254,12 @@ impl Planner<'_> {
         state.epoch.is_none() || inputs.lookups.iter().any(moved) || inputs.sources.iter().any(differs)
     }
 
+    /// Whether something before a sink remembers something.
+    fn remembers(&self, sink: usize) -> bool {
+        let mut operators = self.inputs[sink].nodes.iter().map(|node| &self.plan.graph.nodes[*node].operator);
+        operators.any(|operator| operator_name(operator).is_some())
+    }
+
     fn record(
         &self,
         group: &Group,
@@ -288,6 +291,7 @@ impl Planner<'_> {
             idle: vec![],
             late: IndexMap::new(),
             operators: IndexMap::new(),
+            pending: sinks.iter().any(|sink| self.remembers(*sink)),
             program: None,
             report: None,
         }

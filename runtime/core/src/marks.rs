@@ -3,8 +3,10 @@
 
 use crate::epoch::Remembering;
 use crate::flow::{Flow, Station, operator_name};
-use crate::state::EpochRecord;
-use flowc_ir::graph::Operator;
+use crate::state::{EpochRecord, OperatorState};
+use flowc_ir::graph::{Graph, Operator};
+use indexmap::IndexMap;
+use std::collections::BTreeMap;
 
 /// How far event time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,15 +49,37 @@ impl Mark {
 /// The marks of a flow at the end of an epoch.
 #[derive(Debug)]
 pub(crate) struct Marks<'a> {
-    flow: &'a Flow,
-    record: &'a EpochRecord,
-    before: &'a Remembering,
+    graph: &'a Graph,
+    /// What has seen the epoch's rows; empty: there are none.
+    stations: &'a [Station],
+    /// Sources that hold back no other one.
+    idle: &'a [String],
+    /// What every source has reached, whatever its rows say.
+    advanced: Option<i64>,
+    /// What each operator, by its name, had reached before the epoch.
+    before: BTreeMap<&'a str, Option<i64>>,
 }
 
 impl<'a> Marks<'a> {
     /// `before`: what operators remember of earlier epochs.
     pub(crate) fn new(flow: &'a Flow, record: &'a EpochRecord, before: &'a Remembering) -> Self {
-        Marks { flow, record, before }
+        Marks {
+            graph: &flow.graph,
+            stations: &flow.stations,
+            idle: &record.idle,
+            advanced: record.watermark.filter(|to| *to != i64::MAX),
+            before: before.iter().map(|(name, state)| (name.as_str(), state.watermark)).collect(),
+        }
+    }
+
+    /// Of an epoch without rows, in which these sources are idle. `before`: what operators remember of earlier epochs.
+    pub(crate) fn without_rows(
+        graph: &'a Graph,
+        idle: &'a [String],
+        before: &'a IndexMap<String, OperatorState>,
+    ) -> Self {
+        let before = before.iter().map(|(name, state)| (name.as_str(), state.watermark)).collect();
+        Marks { graph, stations: &[], idle, advanced: None, before }
     }
 
     /// The watermark at the inputs of an operator that remembers something; of a source, its own. None: no time is known. All rows of its inputs must be
@@ -66,14 +90,17 @@ impl<'a> Marks<'a> {
 
     /// What is known of a node's inputs, or of a source itself.
     fn at(&self, node: usize) -> Mark {
-        match (&self.flow.graph.nodes[node].operator, &self.flow.stations[node]) {
-            (Operator::Watermark(spec), Station::Watermark(seen)) => {
-                let advanced = self.record.watermark.filter(|to| *to != i64::MAX);
-                let time = seen.watermark().max(advanced);
-                if self.record.idle.contains(&spec.source) { Mark::Idle(time) } else { Mark::At(time) }
+        match (&self.graph.nodes[node].operator, self.stations.get(node)) {
+            (Operator::Watermark(spec), station @ (None | Some(Station::Watermark(_)))) => {
+                let seen = match station {
+                    Some(Station::Watermark(seen)) => seen.watermark(),
+                    _ => None,
+                };
+                let time = seen.max(self.advanced);
+                if self.idle.contains(&spec.source) { Mark::Idle(time) } else { Mark::At(time) }
             }
             (Operator::Late, _) => {
-                let of = self.flow.graph.nodes[node].inputs[0].0 as usize;
+                let of = self.graph.nodes[node].inputs[0].0 as usize;
                 self.at(of)
             }
             _ => self.inputs(node),
@@ -81,14 +108,14 @@ impl<'a> Marks<'a> {
     }
 
     fn inputs(&self, node: usize) -> Mark {
-        let inputs = &self.flow.graph.nodes[node].inputs;
+        let inputs = &self.graph.nodes[node].inputs;
         inputs.iter().fold(Mark::Timeless, |mark, input| mark.and(self.behind(input.0 as usize)))
     }
 
     /// What is known of the rows that come out of a node.
     fn behind(&self, node: usize) -> Mark {
         let mark = self.known(node, self.at(node));
-        match &self.flow.graph.nodes[node].operator {
+        match &self.graph.nodes[node].operator {
             // A row in order may match one that lies `within` behind it, and a row without a match waits until none can come: what comes out lies at most so far
             // behind. (Matches of rows that are themselves behind the watermark may lie further: the next step judges whether they are late.)
             Operator::Join(join) => {
@@ -101,8 +128,8 @@ impl<'a> Marks<'a> {
 
     /// It does not go back behind what an earlier epoch has reached.
     fn known(&self, node: usize, mark: Mark) -> Mark {
-        let name = operator_name(&self.flow.graph.nodes[node].operator);
-        let before = name.and_then(|name| self.before.get(&name)).and_then(|state| state.watermark);
+        let name = operator_name(&self.graph.nodes[node].operator);
+        let before = name.and_then(|name| self.before.get(name.as_str()).copied()).flatten();
         mark.map(|time| time.max(before))
     }
 }

@@ -1,7 +1,8 @@
 //! The checkpoint protocol as a pure decision: what a starting run must do, given what the state directory and the targets say. No I/O.
 //!
-//! The steps of an epoch, each atomic: (1) its record is written to the state directory; (2) each target commits its rows together with the epoch's number;
-//! (3) the checkpoint moves to the epoch. A crash may come between any two of them.
+//! The steps of an epoch, each atomic: (1) its record is written to the state directory; (2) where operators remember something, what they remember after it is
+//! added to the record; (3) each target commits its rows together with the epoch's number; (4) the checkpoint moves to the epoch. A crash may come between any
+//! two of them. An epoch without rows, in which only event time goes on, is like any other.
 
 /// What a starting run observes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,6 +24,8 @@ pub struct Planned {
     pub epoch: u64,
     /// The sinks that it writes.
     pub sinks: Vec<String>,
+    /// Whether what its operators remember after it is still to be recorded: that comes before the first target commits.
+    pub pending: bool,
 }
 
 /// A sink.
@@ -98,7 +101,8 @@ pub fn decide(facts: &Facts) -> Action {
         return Action::Refresh { after };
     }
     for sink in facts.sinks.iter().filter(|s| s.accounts) {
-        let planned = open.filter(|p| p.sinks.contains(&sink.name)).map(|p| p.epoch);
+        // A target that has an epoch whose operators' states are not recorded got it from another directory than this one.
+        let planned = open.filter(|p| p.sinks.contains(&sink.name) && !p.pending).map(|p| p.epoch);
         let outdated = sink.replacing && sink.committed.is_none_or(|c| c <= facts.done);
         if sink.committed == sink.recorded || outdated || (planned.is_some() && sink.committed == planned) {
             continue;

@@ -226,7 +226,9 @@ impl Session {
             while let Some(record) = self.next(&mut planner).await? {
                 self.begin(record).await?;
                 if let Some(follow) = self.options.follow {
-                    self.pause(begun + follow.interval - self.options.clock.now()).await?;
+                    // However the clock is set meanwhile.
+                    let left = begun.saturating_add(follow.interval).saturating_sub(self.options.clock.now());
+                    self.pause(left.min(follow.interval)).await?;
                 }
             }
             let Some(follow) = self.options.follow else { break };
@@ -352,7 +354,7 @@ impl Session {
                 committed: committed.map_err(|e| located(e, spec.origin))?,
             });
         }
-        let planned = record.map(|r| Planned { epoch: r.epoch, sinks: r.sinks.clone() });
+        let planned = record.map(|r| Planned { epoch: r.epoch, sinks: r.sinks.clone(), pending: r.pending });
         Ok(Facts { done: self.checkpoint.done, planned, sinks, full_refresh: self.options.full_refresh })
     }
 
@@ -397,6 +399,7 @@ impl Session {
     /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing.
     fn remembered(&mut self, record: &EpochRecord) -> Result<(Remembering, BTreeMap<String, Before>), RunError> {
         let (mut found, mut befores) = (Remembering::new(), BTreeMap::new());
+        let others = upgrade::other_forms(&self.executable.plan, &self.checkpoint);
         for spec in self.executable.plan.sinks.iter().filter(|s| !s.whole && record.sinks.contains(&s.name)) {
             let Some(sink) = self.checkpoint.sinks.get(&spec.name) else { continue };
             for (name, stored) in &sink.operators {
@@ -405,6 +408,12 @@ impl Session {
                 }
                 let memories = self.memories.get_mut().unwrap_or_else(PoisonError::into_inner);
                 let kept = memories.remove(name).filter(|(of, _)| of == stored);
+                if others.contains(name) {
+                    // Another form of the step left it, and nothing of it is open: only how far time has come still holds.
+                    let blank = OperatorState { watermark: stored.watermark, late: stored.late, ..Default::default() };
+                    found.insert(name.clone(), blank);
+                    continue;
+                }
                 let before = match kept {
                     Some((_, memory)) => Before::Memory(memory),
                     None if stored.segments.is_empty() && stored.notes.is_empty() => Before::Nothing,
@@ -467,10 +476,10 @@ impl Session {
                 operators.extend(self.state.save_operators(record.epoch, through.saving)?);
                 let (quality, operators, late) = (earlier.clone(), operators.clone(), late.clone());
                 let read = read_in_all(&read, &through.read);
-                self.state.save_epoch(&EpochRecord { read, quality, operators, late, ..record.clone() })
+                self.state.save_epoch(&EpochRecord { read, quality, operators, late, pending: false, ..record.clone() })
             };
             let done = run.run(&record, &self.inputs, write, keep).await;
-            (record.operators, record.late) = (operators, late);
+            (record.operators, record.late, record.pending) = (operators, late, false);
             match done {
                 Ok(done) => done,
                 Err(halt) => {

@@ -6,6 +6,7 @@
 //! - `operators/N-M.segments`: what epoch N has changed of what operators remember, see [`operators`]; those that no checkpoint names are removed.
 //! - `epochs/N.json`: what epoch N reads, written before it runs; its report is added after it. The last [`KEPT`] stay, for `flowc status`.
 
+pub(crate) mod disk;
 pub mod operators;
 
 pub use operators::{OperatorState, SegmentRef};
@@ -18,7 +19,7 @@ use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The version of the files' format that this runtime writes; it reads this one and those from [`OLDEST`] on.
@@ -106,6 +107,9 @@ pub struct EpochRecord {
     /// What its operators remember after it, written before the first sink commits.
     #[serde(default)]
     pub operators: IndexMap<String, OperatorState>,
+    /// Whether what its operators remember after it is still to be recorded. Until it is, no target has the epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
     /// What tells the program from others: of a replay, which can only be finished by the program that began it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
@@ -135,7 +139,10 @@ impl StateDir {
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|e| storage("open", &path, &e))?;
         match lock.try_lock() {
-            Ok(()) => Ok(StateDir { root: root.to_path_buf(), durable: true, _lock: lock }),
+            Ok(()) => {
+                remove_torn(root)?;
+                Ok(StateDir { root: root.to_path_buf(), durable: true, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => {
                 let text = format!("another run uses the state directory `{}`", root.display());
                 Err(RunError::data("R0404", text).help("wait until it ends, or give this one a directory with --state"))
@@ -188,7 +195,7 @@ impl StateDir {
     pub fn compact(&self, done: u64) -> Result<(), RunError> {
         for epoch in epochs_in(&self.root)?.into_iter().filter(|e| e + KEPT <= done) {
             let path = self.epoch_path(epoch);
-            fs::remove_file(&path).map_err(|e| storage("remove", &path, &e))?;
+            disk::remove(&path).map_err(|e| storage("remove", &path, &e))?;
         }
         Ok(())
     }
@@ -196,7 +203,7 @@ impl StateDir {
     /// Removes a record of an epoch that will never run.
     pub fn forget(&self, epoch: u64) -> Result<(), RunError> {
         let path = self.epoch_path(epoch);
-        match fs::remove_file(&path) {
+        match disk::remove(&path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(storage("remove", &path, &e)),
             _ => Ok(()),
         }
@@ -237,6 +244,21 @@ pub fn look(root: &Path, pipeline: &str) -> Result<Option<Seen>, RunError> {
     Ok(Some(Seen { checkpoint, epochs }))
 }
 
+/// Removes what runs left behind that were killed while they wrote. The directory must be locked.
+fn remove_torn(root: &Path) -> Result<(), RunError> {
+    for directory in [root.to_path_buf(), root.join("epochs"), root.join("operators")] {
+        let files = match disk::list(&directory) {
+            Ok(files) => files,
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            Err(e) => return Err(storage("list", &directory, &e)),
+        };
+        for file in files.iter().filter(|file| disk::is_torn(file)) {
+            disk::remove(file).map_err(|e| storage("remove", file, &e))?;
+        }
+    }
+    Ok(())
+}
+
 fn epoch_path(root: &Path, epoch: u64) -> PathBuf {
     root.join("epochs").join(format!("{epoch}.json"))
 }
@@ -263,12 +285,9 @@ fn history_in(root: &Path) -> Result<Vec<EpochRecord>, RunError> {
 
 fn epochs_in(root: &Path) -> Result<Vec<u64>, RunError> {
     let directory = root.join("epochs");
-    let entries = fs::read_dir(&directory).map_err(|e| storage("list", &directory, &e))?;
-    let mut numbers = vec![];
-    for entry in entries {
-        let name = entry.map_err(|e| storage("list", &directory, &e))?.file_name();
-        numbers.extend(name.to_str().and_then(|n| n.strip_suffix(".json")).and_then(|n| n.parse::<u64>().ok()));
-    }
+    let files = disk::list(&directory).map_err(|e| storage("list", &directory, &e))?;
+    let names = files.iter().filter_map(|file| file.file_name()?.to_str());
+    let mut numbers: Vec<u64> = names.filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
@@ -279,7 +298,7 @@ fn damaged(path: &Path, why: String) -> RunError {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunError> {
-    let text = match fs::read(path) {
+    let text = match disk::read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(storage("read", path, &e)),
@@ -296,30 +315,16 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunError> {
     serde_json::from_value(value).map(Some).map_err(|e| damaged(e.to_string()))
 }
 
-/// Writes a file whole or not at all: into a temporary file beside it, synced, renamed, and the directory synced.
+/// Writes a file whole or not at all, and so that it outlives the machine's next failure.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    write_whole(path, bytes, true)
-}
-
-/// As [`write_atomically`]; synced only if it is to outlive the machine's next failure.
-fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> std::io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent)?;
-    file.write_all(bytes)?;
-    // Unit tests do not lose power, and they write thousands of such files.
-    let durable = durable && !cfg!(test);
-    if durable {
-        file.as_file().sync_all()?;
-    }
-    file.persist(path).map_err(|e| e.error)?;
-    if durable { File::open(parent)?.sync_all() } else { Ok(()) }
+    disk::write(path, bytes, true)
 }
 
 fn write<T: Serialize>(path: &Path, value: &T, durable: bool) -> Result<(), RunError> {
     let text = serde_json::to_vec_pretty(value).map_err(|e| {
         RunError::world("R0501", format!("the state directory: cannot write `{}`: {e}", path.display()))
     })?;
-    write_whole(path, &text, durable).map_err(|e| storage("write", path, &e))
+    disk::write(path, &text, durable).map_err(|e| storage("write", path, &e))
 }
 
 #[cfg(test)]
@@ -342,6 +347,7 @@ mod tests {
             idle: vec![],
             late: IndexMap::new(),
             operators: IndexMap::new(),
+            pending: false,
             program: None,
             report: None,
         }
@@ -354,6 +360,21 @@ mod tests {
         assert_eq!(StateDir::open(dir.path()).unwrap_err().code, "R0404");
         drop(first);
         StateDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_run_left_half_written_is_removed_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        state.save_epoch(&record(1)).unwrap();
+        disk::faults::ask(Some(std::rc::Rc::new(|_, _| Some(disk::faults::Fault::Torn))));
+        assert_eq!(state.save_epoch(&record(2)).unwrap_err().code, "R0501");
+        disk::faults::ask(None);
+        let files = || fs::read_dir(dir.path().join("epochs")).unwrap().count();
+        assert_eq!((files(), state.last_epoch().unwrap()), (2, Some(record(1))));
+        drop(state);
+        StateDir::open(dir.path()).unwrap();
+        assert_eq!(files(), 1);
     }
 
     #[test]

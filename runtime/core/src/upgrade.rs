@@ -7,7 +7,7 @@ use crate::jobs::inputs;
 use crate::operators::stateful::Remembered;
 use crate::state::{Checkpoint, OperatorState};
 use flowc_ir::Schema;
-use flowc_ir::graph::{Aggregate, Graph, Node, Operator};
+use flowc_ir::graph::{Aggregate, Graph, JoinKind, Node, Operator, SortColumn};
 use flowc_ir::plan::Plan;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,23 +61,41 @@ pub fn form(graph: &Graph, node: &Node) -> Option<String> {
     let types = |schema: &Schema, columns: &[usize]| {
         columns.iter().map(|c| schema.fields[*c].ty.to_string()).collect::<Vec<_>>().join(", ")
     };
+    let within = |micros: Option<i64>| {
+        let mut text = String::new();
+        if let Some(micros) = micros {
+            text.push_str(" within ");
+            flowc_ir::cast::format::write_duration(&mut text, micros);
+        }
+        text
+    };
     let names = |schema: &Schema| schema.fields.iter().map(|f| f.to_string()).collect::<Vec<_>>().join(", ");
     Some(match &node.operator {
         Operator::WindowAggregate(windowed) => {
             let of = aggregates(&windowed.aggregate, input(0));
-            format!("{:?} by ({}): {of}", windowed.window, types(input(0), &windowed.aggregate.keys))
+            format!("{} by ({}): {of}", windowed.window, types(input(0), &windowed.aggregate.keys))
         }
-        Operator::Dedup(dedup) => format!("by ({}) within {:?}", types(input(0), &dedup.keys), dedup.within),
+        Operator::Dedup(dedup) => format!("by ({}){}", types(input(0), &dedup.keys), within(dedup.within)),
         Operator::Top(top) => {
-            format!("{} by {:?} per ({}) of ({})", top.count, top.order, types(input(0), &top.keys), names(input(0)))
+            let order = order(input(0), &top.order);
+            format!("{} by {order} per ({}) of ({})", top.count, types(input(0), &top.keys), names(input(0)))
         }
         Operator::Join(join) => {
             let keys = types(input(0), &join.left_keys);
-            let within = join.within.map(|within| within.duration);
-            format!("{:?} on ({keys}) within {within:?} of ({}) and ({})", join.kind, names(input(0)), names(input(1)))
+            let kind = JoinKind::ALL.iter().find(|(kind, _)| *kind == join.kind).map_or("", |(_, word)| word);
+            let within = within(join.within.map(|within| within.duration));
+            format!("{kind} on ({keys}){within} of ({}) and ({})", names(input(0)), names(input(1)))
         }
         _ => return None,
     })
+}
+
+fn order(input: &Schema, columns: &[SortColumn]) -> String {
+    let column = |c: &SortColumn| {
+        let nulls = if c.nulls_first { "first" } else { "last" };
+        format!("{}{} nulls {nulls}", input.fields[c.column].name, if c.descending { " desc" } else { "" })
+    };
+    columns.iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
 fn aggregates(aggregate: &Aggregate, input: &Schema) -> String {
@@ -134,6 +152,8 @@ fn fate(graph: &Graph, step: &str, now: Option<&Node>, known: Option<&OperatorSt
 pub(crate) fn refuse_losses(plan: &Plan, checkpoint: &Checkpoint) -> Result<(), RunError> {
     let Some(lost) = compare(plan, checkpoint).into_iter().find(StepFate::loses) else { return Ok(()) };
     let (step, sinks) = (&lost.step, lost.sinks.join("`, `"));
+    let several = lost.sinks.len() > 1;
+    let (word, its) = if several { ("sinks", "their tables are") } else { ("sink", "its table is") };
     let (entries, unit) = (lost.remembered.entries, &lost.remembered.unit);
     let (text, help) = match (lost.fate, &lost.before, &lost.now) {
         (Fate::Changed, Some(before), Some(now)) => (
@@ -141,20 +161,26 @@ pub(crate) fn refuse_losses(plan: &Plan, checkpoint: &Checkpoint) -> Result<(), 
                 "the step `{step}` is not the one that left its state ({entries} {unit}): the run would lose it\nit was {before}\nit is  {now}"
             ),
             format!(
-                "compute the sink `{sinks}` again from the beginning: --rebuild \"{step}\" (its table is replaced); or let what is open come out first: run the program as it was once more, with --drain"
+                "compute the {word} `{sinks}` again from the beginning: --rebuild \"{step}\" ({its} replaced); or let what is open come out first: run the program as it was once more, with --drain"
             ),
         ),
         _ => (
             format!(
-                "the program no longer has the step `{step}` before the sink `{sinks}`, and {entries} {unit} of it are open: the run would lose them"
+                "the program no longer has the step `{step}` before the {word} `{sinks}`, and {entries} {unit} of it are open: the run would lose them"
             ),
             format!(
-                "run the program as it was once more, with --drain, so that they come out; or compute the sink again from the beginning: --rebuild \"{step}\" (its table is replaced)"
+                "run the program as it was once more, with --drain, so that they come out; or compute the {word} again from the beginning: --rebuild \"{step}\" ({its} replaced)"
             ),
         ),
     };
     Err(RunError::data("R0412", text)
         .help(format!("nothing was read or written; `flowc plan` shows what becomes of each step\n{help}")))
+}
+
+/// The steps whose state was left by another form of them.
+pub(crate) fn other_forms(plan: &Plan, checkpoint: &Checkpoint) -> BTreeSet<String> {
+    let changed = compare(plan, checkpoint).into_iter().filter(|fate| fate.fate == Fate::Changed);
+    changed.map(|fate| fate.step).collect()
 }
 
 /// The sinks whose state knows a step, or that depend on it now.

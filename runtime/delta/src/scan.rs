@@ -8,7 +8,7 @@ use crate::file_reader::FileReader;
 use crate::log::features::{self, Features};
 use crate::log::{Add, Metadata, Snapshot, actions::DeletionVector, deletion};
 use crate::partition;
-use crate::prune::may_match;
+use crate::prune::{Facts, may_match};
 use crate::schema::{self, DeltaField};
 use crate::storage::{Storage, StorageError, one_line};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -102,6 +102,21 @@ impl Scan {
     /// Whether a file can hold a row that the predicate lets through.
     pub fn keeps(&self, add: &Add) -> bool {
         self.predicate.as_ref().is_none_or(|p| may_match(p, &FileFacts::new(&self.columns, add)))
+    }
+
+    /// The least and the greatest value of a column of whole numbers or timestamps in a file, where its statistics say so.
+    pub fn span(&self, add: &Add, column: &str) -> Option<(i64, i64)> {
+        let position = self.columns.iter().position(|c| c.field.name == column)?;
+        let ty = &self.columns[position].field.ty;
+        let range = FileFacts::new(&self.columns, add).range(&[position], ty)?;
+        let whole = |value: Value| match value {
+            Value::Byte(x) => Some(i64::from(x)),
+            Value::Short(x) => Some(i64::from(x)),
+            Value::Integer(x) => Some(i64::from(x)),
+            Value::Long(x) | Value::Timestamp(x) => Some(x),
+            _ => None,
+        };
+        Some((whole(range.min?)?, whole(range.max?)?))
     }
 
     /// The splits of files, in their order; files that the predicate rules out are left out.

@@ -265,6 +265,30 @@ impl DeltaSource {
             .at(self.spec.origin))
     }
 
+    /// Where an epoch may end among the files of a version: before which of them. Where something waits for the watermark, not where a row further on would be
+    /// late for it: files may lie in any order, be it that the table was compacted.
+    fn ends(&self, files: &[Arc<Add>]) -> Vec<bool> {
+        let Some(arrival) = &self.spec.arrival else { return vec![true; files.len()] };
+        // Before the first file what was read are earlier versions.
+        let none = || (0..files.len()).map(|i| i == 0).collect();
+        let Some((column, unit)) = &arrival.column else { return none() };
+        let Some(times) = files.iter().map(|file| self.scan.span(file, column)).collect::<Option<Vec<_>>>() else {
+            return none();
+        };
+        let micros = |value: i64| i128::from(value) * i128::from(*unit);
+        let mut least: Vec<i128> = times.iter().map(|(min, _)| micros(*min)).collect();
+        for i in (1..least.len()).rev() {
+            least[i - 1] = least[i - 1].min(least[i]);
+        }
+        let mut greatest = i128::MIN;
+        let mut ends = vec![];
+        for (i, (_, max)) in times.iter().enumerate() {
+            ends.push(i == 0 || least[i] >= greatest - i128::from(arrival.delay));
+            greatest = greatest.max(micros(*max));
+        }
+        ends
+    }
+
     fn range(&self, from: Option<&Position>, first: &At, to: &At, taken: &Taken) -> SourceRange {
         let versions = if first.version == to.version {
             format!("version {}", to.version)
@@ -329,8 +353,9 @@ impl Source for DeltaSource {
         let mut taken = Taken { files: 0, bytes: 0, rows: Some(0) };
         let mut last: Option<At> = None;
         'versions: while let Some(files) = self.files(version, whole).await? {
+            let ends = if limits == EpochLimits::NONE { vec![] } else { self.ends(&files) };
             for (i, file) in files.iter().enumerate().skip(done) {
-                if taken.full(file, &limits) {
+                if taken.full(file, &limits) && ends.get(i) != Some(&false) {
                     if i > 0 {
                         last = Some(self.at(version, Some(i), whole));
                     }

@@ -58,6 +58,7 @@ impl Checker<'_> {
             checked.sources.push(CheckedSource {
                 facts,
                 spec: SourceSpec {
+                    arrival: None,
                     promises: vec![],
                     name: source.name.text.clone(),
                     connector: opened.connector,

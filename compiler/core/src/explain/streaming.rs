@@ -1,7 +1,7 @@
 //! What `explain` says of steps that know of event time: what they do, what they remember, and what bounds it.
 
 use super::expression;
-use flowc_ir::graph::{Alignment, JoinKind, Node, Operator, StreamJoin, Top, Window, WindowAggregate};
+use flowc_ir::graph::{JoinKind, Node, Operator, StreamJoin, Top, Window, WindowAggregate};
 use flowc_ir::plan::Plan;
 use flowc_ir::{DataType, Schema, Value};
 
@@ -29,7 +29,7 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
             ("watermark", vec![does], Some("one time".to_string()))
         }
         Operator::WindowAggregate(windowed) => {
-            let mut does = vec![format!("{} over {}", window(&windowed.window), name(input(0), windowed.time))];
+            let mut does = vec![format!("{} over {}", windowed.window, name(input(0), windowed.time))];
             let (mut columns, keys) = (node.schema.clone(), windowed.aggregate.keys.len());
             columns.fields.drain(keys.min(columns.len())..(keys + 2).min(columns.len()));
             does.extend(super::aggregate(&windowed.aggregate, input(0), &columns));
@@ -58,23 +58,6 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
         }
         Operator::Late => ("late", vec!["the rows that came too late for it".to_string()], None),
         _ => ("", vec![], None),
-    }
-}
-
-/// A window as it is written in a program.
-fn window(window: &Window) -> String {
-    let align = |align: &Alignment| {
-        let offset = if align.offset == 0 { String::new() } else { format!(", offset: {}", duration(align.offset)) };
-        let zone = align.zone.as_ref().map_or(String::new(), |zone| format!(", zone: \"{zone}\""));
-        offset + &zone
-    };
-    match window {
-        Window::Tumble { size, align: a } => format!("tumble({}{})", duration(*size), align(a)),
-        Window::Hop { size, slide, align: a } => format!("hop({}, {}{})", duration(*size), duration(*slide), align(a)),
-        Window::Session { gap } => format!("session({})", duration(*gap)),
-        Window::Cumulate { size, step, align: a } => {
-            format!("cumulate({}, {}{})", duration(*size), duration(*step), align(a))
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! A flow that several read is one node that several read, so it runs once for all whose inputs stand at the same position. That one reader computes the
 //! whole of its input (a sink that replaces, or one behind a blocking step) and another what is new is the matter of epochs, not of the graph.
 
+mod arrival;
 mod lookup;
 mod stateful;
 mod step;
@@ -14,7 +15,7 @@ pub(crate) mod tests;
 
 use crate::checked::{Checked, CheckedFlow, CheckedSink, CheckedStep, Input, Observed, Operation, Rows};
 use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId, Watermark, malformed_schema};
-use flowc_ir::plan::{Connector, Plan, SinkMode, SinkSpec};
+use flowc_ir::plan::{Arrival, Connector, Plan, SinkMode, SinkSpec};
 use flowc_ir::verify::debug_verify;
 use flowc_ir::{Origin, Program, Schema};
 use indexmap::IndexMap;
@@ -286,6 +287,8 @@ impl<'a> Lowering<'a> {
         let source = &self.checked.sources[index];
         let time = source.event_time.as_ref().and_then(|name| source.schema.index_of(name));
         let (Some(time), Some(delay)) = (time, source.watermark) else { return node };
+        let id = self.source_id(index).0 as usize;
+        self.plan.sources[id].arrival = Some(Arrival { column: arrival::column(source, time), delay });
         let before = self.plan.graph.node(node).clone();
         let name = source.spec.name.clone();
         self.add(Node {

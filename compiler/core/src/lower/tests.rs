@@ -66,6 +66,7 @@ impl Builder {
         let device = schema(&[("id", id()), ("site", Type::new(DataType::String))]);
         let (info, origin) = (TableInfo::default(), Origin::default());
         let spec = SourceSpec {
+            arrival: None,
             promises: vec![],
             quarantine: None,
             name: "sensor".into(),

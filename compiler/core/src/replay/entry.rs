@@ -330,6 +330,7 @@ impl<'a> Entries<'a> {
 
     fn checked_source(&self) -> CheckedSource {
         let spec = SourceSpec {
+            arrival: None,
             promises: vec![],
             name: self.sink.name.clone(),
             connector: self.sink.connector.clone(),

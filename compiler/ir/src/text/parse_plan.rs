@@ -302,9 +302,10 @@ fn source(r: &mut Reader<'_>) -> Parsed<SourceSpec> {
     let schema = columns(r)?;
     let quarantine = if r.eat_word("quarantine") { Some(r.schema()?) } else { None };
     let start = if r.eat_word("start") { Some(r.json()?) } else { None };
+    let arrival = if r.eat_word("arrival") { Some(r.json()?) } else { None };
     let promises = clause(r, "promises")?;
     let predicate = predicate(r, &schema)?;
-    Ok(SourceSpec { name, connector, schema, predicate, quarantine, start, promises, origin })
+    Ok(SourceSpec { name, connector, schema, predicate, quarantine, start, arrival, promises, origin })
 }
 
 fn table(r: &mut Reader<'_>) -> Parsed<TableSpec> {

@@ -268,6 +268,10 @@ fn source(p: &mut Printer, spec: &SourceSpec) {
         p.line(1);
         p.push(format!("start {}", json(start)));
     }
+    if let Some(arrival) = &spec.arrival {
+        p.line(1);
+        p.push(format!("arrival {}", json(arrival)));
+    }
     promises(p, &spec.promises);
     predicate(p, spec.predicate.as_ref(), &spec.schema);
 }

@@ -206,6 +206,7 @@ pub(crate) fn plan() -> Plan {
     let connector = Connector::Delta { location: "/t".into() };
     let origin = Origin::default();
     let lines = SourceSpec {
+        arrival: None,
         promises: vec![],
         name: "lines".into(),
         connector: Connector::Json { glob: "/lines/*".into() },
@@ -219,6 +220,7 @@ pub(crate) fn plan() -> Plan {
         pipeline: "p".into(),
         sources: vec![
             SourceSpec {
+                arrival: None,
                 promises: vec![],
                 name: "s".into(),
                 connector: connector.clone(),

@@ -23,6 +23,7 @@ fn connectors(glob: &str) -> [Connector; 3] {
 
 fn source_spec(connector: Connector, schema: Schema) -> SourceSpec {
     SourceSpec {
+        arrival: None,
         promises: vec![],
         name: "s".into(),
         connector,

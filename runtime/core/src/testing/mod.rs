@@ -7,6 +7,7 @@ mod malformed;
 mod quality;
 mod recovery;
 mod replay;
+mod simulate;
 mod time;
 
 use crate::connector::*;
@@ -348,6 +349,7 @@ impl Planned {
     pub(crate) fn source(&mut self, name: &str) -> NodeId {
         let id = SourceId(self.plan.sources.len() as u32);
         self.plan.sources.push(SourceSpec {
+            arrival: None,
             promises: vec![],
             quarantine: None,
             name: name.into(),

@@ -20,7 +20,7 @@ enum Topology {
 
 const ALL: [Topology; 4] = [Topology::Windows, Topology::Chain, Topology::Join, Topology::FirstAndBest];
 
-fn timed_schema() -> Schema {
+pub(super) fn timed_schema() -> Schema {
     let mut schema = row_schema();
     schema.fields.push(Field::new("at", Type::new(DataType::Timestamp)));
     schema.fields.push(Field::new("k", Type::new(DataType::Long)));
@@ -29,7 +29,7 @@ fn timed_schema() -> Schema {
 
 impl Planned {
     /// The source with its event time and a key, and its watermark.
-    fn timed(&mut self, name: &str, delay: i64) -> NodeId {
+    pub(super) fn timed(&mut self, name: &str, delay: i64) -> NodeId {
         let source = self.source(name);
         let at = Origin::default();
         let long = Type::new(DataType::Long);
@@ -52,7 +52,13 @@ impl Planned {
         self.node(Operator::Watermark(spec), &[timed], timed_schema())
     }
 
-    fn window(&mut self, name: &str, input: NodeId, window: Window, (time, keys): (usize, &[usize])) -> NodeId {
+    pub(super) fn window(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        window: Window,
+        (time, keys): (usize, &[usize]),
+    ) -> NodeId {
         let schema = self.plan.graph.node(input).schema.clone();
         let call = |function, args: Vec<usize>, ty: Type| AggregateCall {
             function,
@@ -157,6 +163,20 @@ fn everything(outside: &Outside) -> BTreeMap<String, Vec<String>> {
     outside.targets.lock().unwrap().iter().map(|(name, target)| (name.clone(), sorted(target))).collect()
 }
 
+#[tokio::test]
+async fn once_drained_nothing_is_open() {
+    for topology in ALL {
+        let (outside, state) = (outside(), tempfile::tempdir().unwrap());
+        parts().iter().for_each(|part| add(&outside, part));
+        let memory = Memory { outside: Arc::clone(&outside), faults: Faults::none() };
+        let drained = || RunOptions { drain: true, ..options(state.path(), 1, 1024, None) };
+        let first = plan_of(topology).run(&memory, drained()).await.unwrap();
+        assert!(first.epochs <= 3, "{topology:?}: {} epochs", first.epochs);
+        let again = plan_of(topology).run(&memory, drained()).await.unwrap();
+        assert_eq!(again.epochs, 0, "{topology:?}");
+    }
+}
+
 /// All rows at once, by one worker.
 async fn straight(topology: Topology) -> BTreeMap<String, Vec<String>> {
     let outside = outside();
@@ -250,6 +270,31 @@ async fn rows_behind_closed_windows_are_late_and_counted() {
 }
 
 #[tokio::test]
+async fn another_window_begins_once_nothing_is_open_and_is_refused_before() {
+    let longer = || {
+        let mut plan = plan_of(Topology::Windows);
+        for node in &mut plan.plan.graph.nodes {
+            if let Operator::WindowAggregate(spec) = &mut node.operator {
+                spec.window = Window::Tumble { size: 20, align: Alignment::default() };
+            }
+        }
+        plan
+    };
+    let (outside, state) = (outside(), tempfile::tempdir().unwrap());
+    let memory = Memory { outside: Arc::clone(&outside), faults: Faults::none() };
+    add(&outside, &(vec![(3, None), (18, None)], vec![]));
+    plan_of(Topology::Windows).run(&memory, options(state.path(), 1, 8, None)).await.unwrap();
+    let refused = longer().run(&memory, options(state.path(), 1, 8, None)).await.unwrap_err();
+    assert_eq!(refused.code, "R0412");
+    let drained = || RunOptions { drain: true, ..options(state.path(), 1, 8, None) };
+    plan_of(Topology::Windows).run(&memory, drained()).await.unwrap();
+    assert_eq!(outside.target("out").rows.len(), 2);
+    add(&outside, &(vec![(41, None), (59, None)], vec![]));
+    longer().run(&memory, drained()).await.unwrap();
+    assert_eq!(outside.target("out").rows.len(), 3, "one window of 20: {:?}", outside.target("out").rows);
+}
+
+#[tokio::test]
 async fn a_source_that_is_idle_holds_nothing_back() {
     // The clock stands still: with nothing to wait for, a source is idle at once.
     let mut plan = plan_of(Topology::Join);
@@ -270,11 +315,47 @@ async fn a_source_that_is_idle_holds_nothing_back() {
         assert!(!running.is_finished(), "the run ended");
         tokio::task::yield_now().await;
     }
+    looked_around().await;
     add(&outside, &(vec![(9, None), (200, None)], vec![]));
     while outside.target("out").rows.len() < 2 {
         assert!(!running.is_finished(), "the run ended");
         tokio::task::yield_now().await;
     }
+    looked_around().await;
     cancel.cancel();
     running.await.unwrap().unwrap();
+    assert_eq!(outside.target("out").commits, 2, "that nothing comes is no reason for an epoch, again and again");
+}
+
+#[tokio::test]
+async fn event_time_goes_on_once_when_a_source_becomes_idle() {
+    let plan = |idle: Option<i64>| {
+        let mut plan = plan_of(Topology::Join);
+        for node in &mut plan.plan.graph.nodes {
+            if let Operator::Watermark(spec) = &mut node.operator {
+                spec.idle = idle.filter(|_| spec.source == "other");
+            }
+        }
+        plan
+    };
+    let (outside, state) = (outside(), tempfile::tempdir().unwrap());
+    add(&outside, &(vec![(9, None), (200, None)], vec![(0, None)]));
+    let memory = Memory { outside: Arc::clone(&outside), faults: Faults::none() };
+    plan(None).run(&memory, options(state.path(), 1, 8, None)).await.unwrap();
+    assert_eq!(outside.target("out").rows.len(), 0, "a row that matches the one at 9 may still come");
+    let executable = plan(Some(0)).executable();
+    let options = RunOptions { follow: Some(Follow { poll: 1, interval: 0 }), ..options(state.path(), 1, 8, None) };
+    let cancel = options.cancel.clone();
+    let running = tokio::spawn(async move { run(&executable, Arc::new(memory), options, Arc::new(Unobserved)).await });
+    looked_around().await;
+    cancel.cancel();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.epochs, outside.target("out").rows.len()), (1, 1));
+}
+
+/// Time enough for a run that follows its sources to look at them many times.
+async fn looked_around() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
 }

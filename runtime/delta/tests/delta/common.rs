@@ -58,6 +58,7 @@ pub fn sink_spec(schema: Schema, partition_by: &[&str]) -> SinkSpec {
 
 pub fn source_spec(schema: Schema) -> SourceSpec {
     SourceSpec {
+        arrival: None,
         promises: vec![],
         quarantine: None,
         name: "in".into(),

@@ -226,6 +226,7 @@ fn generated(seed: u64) -> (Plan, Data, Data) {
         });
     }
     let sources = vec![SourceSpec {
+        arrival: None,
         promises: vec![],
         name: "s".into(),
         connector: delta(),

@@ -32,6 +32,7 @@ async fn read(path: &Path, columns: &[usize], batch_rows: usize) -> (RecordBatch
     let schema = Schema::new(columns.iter().map(|c| declared().fields[*c].clone()).collect());
     let (quarantine, origin) = (Some(declared()), Origin::default());
     let spec = SourceSpec {
+        arrival: None,
         promises: vec![],
         name: "s".into(),
         connector,

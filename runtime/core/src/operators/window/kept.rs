@@ -1,7 +1,8 @@
 //! What is remembered, of windows or of sessions, behind one face. Knows nothing of workers or memory.
 
 use super::open::{self, Open, Table};
-use super::sessions::{self, Parts, Sessions};
+use super::parts::Parts;
+use super::sessions::{self, Sessions};
 use super::values::{Arrived, Shape};
 use super::windows::Windows;
 use crate::error::RunError;
@@ -70,7 +71,7 @@ pub(super) enum Kept {
 /// What is being given out.
 #[derive(Debug)]
 pub(super) enum Closing {
-    Windows(open::Closing),
+    Windows(Box<open::Closing>),
     Sessions(sessions::Closing),
 }
 
@@ -83,7 +84,7 @@ impl Kept {
     pub(super) fn new(shape: &Shape, kind: &Kind) -> Result<Kept, RunError> {
         Ok(match kind {
             Kind::Windows(_) => Kept::Windows(Open::new(shape)?),
-            Kind::Sessions(_) => Kept::Sessions(Sessions::new(shape)?),
+            Kind::Sessions(gap) => Kept::Sessions(Sessions::new(shape, *gap)?),
         })
     }
 
@@ -137,7 +138,7 @@ impl Kept {
     pub(super) fn close(&mut self, kind: &Kind, watermark: i64) -> Result<Closing, RunError> {
         match (self, kind) {
             (Kept::Windows(open), Kind::Windows(windows)) => {
-                Ok(Closing::Windows(open::Closing::new(open.close(windows, watermark))))
+                Ok(Closing::Windows(Box::new(open::Closing::new(open.close(windows, watermark)))))
             }
             (Kept::Sessions(sessions), Kind::Sessions(gap)) => {
                 Ok(Closing::Sessions(sessions::Closing::new(sessions.close(*gap, watermark))))
@@ -158,9 +159,7 @@ impl Kept {
             (Kept::Windows(open), Kind::Windows(windows), Closing::Windows(closing)) => {
                 closing.next(shape, windows, open, rows)
             }
-            (Kept::Sessions(sessions), Kind::Sessions(gap), Closing::Sessions(closing)) => {
-                sessions.next(shape, *gap, closing, rows)
-            }
+            (Kept::Sessions(sessions), _, Closing::Sessions(closing)) => sessions.next(shape, closing, rows),
             _ => Err(mixed().into()),
         }
     }

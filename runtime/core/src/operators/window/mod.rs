@@ -3,9 +3,11 @@
 //! sources, of how watermarks come about, or of where anything is stored.
 
 mod cells;
+mod ends;
 mod kept;
 mod open;
 mod out;
+mod parts;
 mod sessions;
 mod stored;
 mod values;
@@ -244,6 +246,8 @@ impl Stateful for WindowAggregate {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod state_tests;
 #[cfg(test)]

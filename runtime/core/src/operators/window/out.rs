@@ -43,7 +43,7 @@ pub(super) fn batch(
             Ok(RecordBatch::try_new(Arc::clone(&shape.output), columns)?)
         }
         Err(unfinished) => {
-            let mut error = unfinished.error;
+            let mut error = *unfinished.error;
             if let Some(position) = unfinished.position {
                 let schema = Arc::new(ArrowSchema::new(shape.output.fields()[..keys + 2].to_vec()));
                 error.row = row_text(&RecordBatch::try_new(schema, columns)?, position);

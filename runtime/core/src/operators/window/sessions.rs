@@ -1,9 +1,11 @@
-//! Sessions: rows of a key at most a gap apart. Each worker has parts of sessions, found with what it sees; at an epoch's end they are merged with each other and
-//! with the sessions that are remembered, so that it does not matter who saw what, or in what order. Knows nothing of where anything is stored.
+//! Sessions that are open: rows of a key at most a gap apart. The parts of sessions that workers have found are merged with them at an epoch's end, so that it
+//! does not matter who saw what, or in what order. Knows nothing of where anything is stored.
 
+use super::ends::Ends;
 use super::out::{batch, in_order};
+use super::parts::{Part, Parts, number};
 use super::stored::{self, Named, Segment, moments, named, notes, read_notes};
-use super::values::{Arrived, Shape, Values};
+use super::values::{Shape, Values};
 use super::windows::Bounds;
 use crate::error::RunError;
 use crate::operators::Fault;
@@ -13,8 +15,7 @@ use crate::operators::stateful::{Changes, Stored};
 use arrow::array::UInt64Array;
 use arrow::datatypes::{DataType as A, Field, TimestampMicrosecondType, UInt64Type};
 use arrow::record_batch::RecordBatch;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The name of the note that tells what the next session is called in the store.
@@ -25,111 +26,14 @@ const GONE: &str = "gone";
 /// Sessions that are no longer needed are cleared away when they are so many, and more than the others.
 const DEAD: usize = 1024;
 
-/// About the bytes of an entry of a tree from key and time to a number.
-const ENTRY: usize = size_of::<(u32, i64, u32)>() * 3 / 2;
-
-/// Rows of a key of which none is further than the gap from all others.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
-    key: u32,
-    pub(super) first: i64,
-    pub(super) last: i64,
-}
-
-impl Part {
-    /// Whether a row at this time, or rows from one time to another, belong to the same session.
-    fn touches(&self, first: i64, last: i64, gap: i64) -> bool {
-        first <= self.last.saturating_add(gap) && self.first <= last.saturating_add(gap)
-    }
-}
-
-/// Parts by key and first time.
-type Times = BTreeMap<(u32, i64), u32>;
-
-/// The part of a key that a row belongs to, if there is one.
-fn near(times: &Times, parts: &[Part], gap: i64, key: u32, at: i64) -> Option<u32> {
-    let touches = |part: &u32| parts[*part as usize].touches(at, at, gap);
-    let before = times.range((key, i64::MIN)..=(key, at)).next_back().map(|(_, part)| *part);
-    let after = || times.range((key, at)..=(key, i64::MAX)).next().map(|(_, part)| *part);
-    before.filter(touches).or_else(|| after().filter(touches))
-}
-
-/// What a worker has.
-#[derive(Debug)]
-pub(super) struct Parts {
-    index: KeyIndex,
-    /// Parts that belong to one session may be apart: what lies between them may come later, or from another worker.
-    parts: Vec<Part>,
-    times: Times,
-    /// Of each key the part that its last row went to.
-    recent: Vec<u32>,
-    values: Values,
-}
-
-impl Parts {
-    pub(super) fn new(shape: &Shape) -> Result<Parts, RunError> {
-        let index = KeyIndex::new(&shape.keys, false)?;
-        Ok(Parts { index, parts: vec![], times: Times::new(), recent: vec![], values: Values::new(shape)? })
-    }
-
-    /// The bytes that it takes, about.
-    pub(super) fn bytes(&self) -> usize {
-        let parts = room(&self.parts) + room(&self.recent) + self.times.len() * ENTRY;
-        self.index.bytes() + parts + self.values.bytes()
-    }
-
-    /// Takes rows.
-    pub(super) fn absorb(&mut self, shape: &Shape, gap: i64, rows: &Arrived) -> Result<(), RunError> {
-        let times = shape.times(&rows.data)?;
-        let encoded = self.index.encode(&shape.key_columns(&rows.data), times.len())?;
-        let mut groups = self.index.assign(&encoded, &[])?;
-        groups.iter_mut().zip(times).try_for_each(|(key, at)| {
-            *key = self.part(*key, *at, gap)?;
-            Ok::<(), RunError>(())
-        })?;
-        self.values.update(shape, rows, &groups, self.parts.len())
-    }
-
-    fn part(&mut self, key: u32, at: i64, gap: i64) -> Result<u32, RunError> {
-        let recent = self.recent.get(key as usize).copied();
-        let found = recent.filter(|part| self.parts[*part as usize].touches(at, at, gap));
-        let part = match found.or_else(|| near(&self.times, &self.parts, gap, key, at)) {
-            Some(part) => {
-                let of = &mut self.parts[part as usize];
-                of.last = of.last.max(at);
-                if at < of.first {
-                    self.times.remove(&(key, of.first));
-                    self.times.insert((key, at), part);
-                    of.first = at;
-                }
-                part
-            }
-            None => {
-                let part = number(self.parts.len())?;
-                self.parts.push(Part { key, first: at, last: at });
-                self.times.insert((key, at), part);
-                part
-            }
-        };
-        match self.recent.get_mut(key as usize) {
-            Some(recent) => *recent = part,
-            // Keys get their numbers in the order of their first rows.
-            None => self.recent.push(part),
-        }
-        Ok(part)
-    }
-}
-
-fn number(count: usize) -> Result<u32, RunError> {
-    u32::try_from(count).map_err(|_| RunError::data("R0108", "an aggregate has more than four billion sessions"))
-}
-
 /// A session that is remembered.
 #[derive(Debug, Clone, Copy)]
 struct Kept {
     /// What it is called where it is stored.
     id: u64,
     open: bool,
+    /// The one before it of its key: one more than its number.
+    before: u32,
 }
 
 /// The sessions that are open.
@@ -138,11 +42,12 @@ pub(super) struct Sessions {
     index: KeyIndex,
     parts: Vec<Part>,
     kept: Vec<Kept>,
-    times: Times,
+    /// Of each key the last one that was added: one more than its number.
+    latest: Vec<u32>,
     values: Values,
     pub(super) live: usize,
-    /// When each open session ends, or ended before it was prolonged.
-    ends: BinaryHeap<Reverse<(i64, u32)>>,
+    /// When each open session ends.
+    ends: Ends,
     /// The greatest end of all sessions so far.
     last_end: Option<i64>,
     /// Those that are being given out.
@@ -167,15 +72,15 @@ struct Piece {
 }
 
 impl Sessions {
-    pub(super) fn new(shape: &Shape) -> Result<Sessions, RunError> {
+    pub(super) fn new(shape: &Shape, gap: i64) -> Result<Sessions, RunError> {
         Ok(Sessions {
             index: KeyIndex::new(&shape.keys, false)?,
             parts: vec![],
             kept: vec![],
-            times: Times::new(),
+            latest: vec![],
             values: Values::new(shape)?,
             live: 0,
-            ends: BinaryHeap::new(),
+            ends: Ends::new(gap),
             last_end: None,
             closing: vec![],
             changed: vec![],
@@ -187,15 +92,22 @@ impl Sessions {
 
     /// The bytes that it takes, about.
     pub(super) fn bytes(&self) -> usize {
-        let sessions = room(&self.parts) + room(&self.kept) + room(&self.changed) + self.times.len() * ENTRY;
-        let ends = self.ends.capacity() * size_of::<(i64, u32)>();
-        self.index.bytes() + self.values.bytes() + sessions + ends
+        let sessions = room(&self.parts) + room(&self.kept) + room(&self.changed) + room(&self.latest);
+        self.index.bytes() + self.values.bytes() + sessions + self.ends.bytes()
     }
 
     /// Whether an open session takes in a row.
     pub(super) fn takes_in(&self, encoded: &Encoded, row: usize, at: i64, gap: i64) -> bool {
-        let key = self.index.find(encoded, row, 0);
-        key.is_some_and(|key| near(&self.times, &self.parts, gap, key, at).is_some())
+        let Some(key) = self.index.find(encoded, row, 0) else { return false };
+        let mut next = self.latest.get(key as usize).copied().unwrap_or(0);
+        while next > 0 {
+            let session = next as usize - 1;
+            if self.kept[session].open && self.parts[session].touches(at, gap) {
+                return true;
+            }
+            next = self.kept[session].before;
+        }
+        false
     }
 
     /// The keys of rows, for [`Sessions::takes_in`].
@@ -209,8 +121,7 @@ impl Sessions {
         let keys = keys.collect::<Result<Vec<u32>, RunError>>()?;
         let mut pieces: Vec<Piece> = vec![];
         for key in &keys {
-            let kept = self.times.range((*key, i64::MIN)..=(*key, i64::MAX)).map(|(_, number)| *number);
-            pieces.extend(kept.map(|number| Piece::of(&self.parts[number as usize], *key, true, number)));
+            self.pieces(*key, &mut pieces);
         }
         let part = |(number, part): (usize, &Part)| Piece::of(part, keys[part.key as usize], false, number as u32);
         pieces.extend(theirs.parts.iter().enumerate().map(part));
@@ -233,6 +144,24 @@ impl Sessions {
         self.fold(shape, &folded)
     }
 
+    /// The open sessions of a key. Those that are no longer needed are passed by from here on.
+    fn pieces(&mut self, key: u32, pieces: &mut Vec<Piece>) {
+        grow(&mut self.latest, key as usize + 1);
+        let (mut next, mut link) = (self.latest[key as usize], None::<usize>);
+        while next > 0 {
+            let (session, Kept { open, before, .. }) = (next as usize - 1, self.kept[next as usize - 1]);
+            match link {
+                _ if open => {
+                    pieces.push(Piece::of(&self.parts[session], key, true, session as u32));
+                    link = Some(session);
+                }
+                Some(link) => self.kept[link].before = before,
+                None => self.latest[key as usize] = before,
+            }
+            next = before;
+        }
+    }
+
     /// Makes one session of its pieces, which come in the order of their first times. Remembers who takes in the rows of the worker, and of other sessions.
     fn join(
         &mut self,
@@ -253,8 +182,6 @@ impl Sessions {
             self.gone.push(self.kept[other as usize].id);
             self.end(other);
         }
-        self.times.remove(&(whole.key, self.parts[target as usize].first));
-        self.times.insert((whole.key, whole.first), target);
         self.parts[target as usize] = whole;
         self.last_end = self.last_end.max(Some(last.saturating_add(gap)));
         self.mark(target);
@@ -266,10 +193,11 @@ impl Sessions {
     pub(super) fn add(&mut self, part: Part, gap: i64, id: Option<u64>) -> Result<u32, RunError> {
         let session = number(self.parts.len())?;
         self.parts.push(part);
-        self.kept.push(Kept { id: id.unwrap_or(self.next_id), open: true });
+        grow(&mut self.latest, part.key as usize + 1);
+        let before = std::mem::replace(&mut self.latest[part.key as usize], session + 1);
+        self.kept.push(Kept { id: id.unwrap_or(self.next_id), open: true, before });
         self.next_id = self.next_id.max(self.kept[session as usize].id + 1);
-        self.times.insert((part.key, part.first), session);
-        self.ends.push(Reverse((part.last.saturating_add(gap), session)));
+        self.ends.add(part.last.saturating_add(gap), session);
         self.last_end = self.last_end.max(Some(part.last.saturating_add(gap)));
         self.live += 1;
         Ok(session)
@@ -277,9 +205,7 @@ impl Sessions {
 
     /// A session is no longer needed.
     fn end(&mut self, session: u32) {
-        let part = self.parts[session as usize];
         self.kept[session as usize].open = false;
-        self.times.remove(&(part.key, part.first));
         self.live -= 1;
     }
 
@@ -307,11 +233,6 @@ impl Sessions {
         self.kept[session as usize].open
     }
 
-    fn bounds(&self, session: u32, gap: i64) -> Bounds {
-        let part = &self.parts[session as usize];
-        Bounds { start: part.first, end: part.last.saturating_add(gap) }
-    }
-
     /// The sessions that are open.
     pub(super) fn all(&self) -> Vec<u32> {
         (0..self.parts.len() as u32).filter(|session| self.is_open(*session)).collect()
@@ -327,40 +248,25 @@ impl Sessions {
     }
 
     /// The sessions that end when the watermark gets here, in the order of their ends and starts; they count as given out.
-    pub(super) fn close(&mut self, gap: i64, watermark: i64) -> Vec<u32> {
-        let mut closing = vec![];
-        while let Some(Reverse((end, session))) = self.ends.peek().copied().filter(|end| end.0.0 <= watermark) {
-            self.ends.pop();
-            let now = self.bounds(session, gap).end;
-            if !self.is_open(session) {
-                continue;
-            }
-            if now > end {
-                self.ends.push(Reverse((now, session)));
-            } else {
-                closing.push(session);
-            }
-        }
-        closing.sort_unstable_by_key(|session| self.bounds(*session, gap));
-        let last = closing.last().map(|session| self.bounds(*session, gap).end);
+    pub(super) fn close(&mut self, gap: i64, watermark: i64) -> Vec<(Bounds, u32)> {
+        let (parts, kept) = (&self.parts, &self.kept);
+        let end = |session: u32| kept[session as usize].open.then(|| parts[session as usize].last.saturating_add(gap));
+        let taken = self.ends.take(watermark, end).into_iter();
+        let bounds = |(end, session): (i64, u32)| (Bounds { end, start: parts[session as usize].first }, session);
+        let mut closing: Vec<(Bounds, u32)> = taken.map(bounds).collect();
+        closing.sort_unstable();
+        let last = closing.last().map(|(bounds, _)| bounds.end);
         self.closed = self.closed.max(if watermark < i64::MAX { Some(watermark) } else { last });
-        self.closing.clone_from(&closing);
+        self.closing = closing.iter().map(|(_, session)| *session).collect();
         closing
     }
 
     /// How many sessions are open, and where the first and the last of them end.
     pub(super) fn open(&mut self, gap: i64) -> (u64, Option<i64>, Option<i64>) {
-        while let Some(Reverse((end, session))) = self.ends.peek().copied() {
-            let now = self.bounds(session, gap).end;
-            if self.is_open(session) && now == end {
-                return (self.live as u64, Some(end), self.last_end);
-            }
-            self.ends.pop();
-            if self.is_open(session) {
-                self.ends.push(Reverse((now, session)));
-            }
-        }
-        (0, None, None)
+        let (parts, kept) = (&self.parts, &self.kept);
+        let end = |session: u32| kept[session as usize].open.then(|| parts[session as usize].last.saturating_add(gap));
+        let first = self.ends.first(end);
+        (self.live as u64, first, self.last_end.filter(|_| first.is_some()))
     }
 
     /// Forgets the sessions that have been given out.
@@ -373,11 +279,14 @@ impl Sessions {
     /// Leaves what is not needed.
     fn compact(&mut self, shape: &Shape, gap: i64) -> Result<(), RunError> {
         let gone = std::mem::take(&mut self.gone);
-        let mut compact = Sessions { closed: self.closed, next_id: self.next_id, gone, ..Sessions::new(shape)? };
-        let mut pairs = vec![];
+        let mut compact = Sessions { closed: self.closed, next_id: self.next_id, gone, ..Sessions::new(shape, gap)? };
+        let (mut pairs, mut keys) = (vec![], vec![None; self.index.len()]);
         for session in self.all() {
             let part = self.parts[session as usize];
-            let key = compact.index.adopt(&self.index, part.key, 0)?;
+            let key = match keys[part.key as usize] {
+                Some(key) => key,
+                None => *keys[part.key as usize].insert(compact.index.adopt(&self.index, part.key, 0)?),
+            };
             let to = compact.add(Part { key, ..part }, gap, Some(self.kept[session as usize].id))?;
             if self.is_changed(session) {
                 compact.mark(to);
@@ -391,41 +300,30 @@ impl Sessions {
     }
 
     /// The rows of the next of these sessions, at most so many; none: there are none. `closing`: in the order of [`Sessions::close`].
-    pub(super) fn next(
-        &self,
-        shape: &Shape,
-        gap: i64,
-        closing: &mut Closing,
-        rows: usize,
-    ) -> Result<Option<RecordBatch>, Fault> {
+    pub(super) fn next(&self, shape: &Shape, closing: &mut Closing, rows: usize) -> Result<Option<RecordBatch>, Fault> {
         if closing.ready.is_empty() {
-            self.gather(shape, gap, closing, rows)?;
+            self.gather(shape, closing, rows)?;
         }
         let count = closing.ready.len().min(rows.max(1));
         if count == 0 {
             return Ok(None);
         }
-        let sessions: Vec<u32> = closing.ready.drain(..count).collect();
-        let bounds: Vec<Bounds> = sessions.iter().map(|session| self.bounds(*session, gap)).collect();
+        let (bounds, sessions): (Vec<Bounds>, Vec<u32>) = closing.ready.drain(..count).unzip();
         batch(shape, &self.values, &sessions, self.keys(&sessions)?, &bounds).map(Some)
     }
 
     /// The next sessions, so many or a few more, in the order in which they come out.
-    fn gather(&self, shape: &Shape, gap: i64, closing: &mut Closing, rows: usize) -> Result<(), RunError> {
-        let mut bounds = vec![];
-        let from = closing.next;
-        while let Some(session) = closing.sessions.get(closing.next) {
-            let of = self.bounds(*session, gap);
-            // Keys are not looked at yet: those of the same bounds stay together.
-            if bounds.len() >= rows.max(1) && bounds.last() != Some(&of) {
-                break;
-            }
-            bounds.push(of);
-            closing.next += 1;
+    fn gather(&self, shape: &Shape, closing: &mut Closing, rows: usize) -> Result<(), RunError> {
+        let rest = &closing.sessions[closing.next..];
+        let mut count = rest.len().min(rows.max(1));
+        // Keys are not looked at yet: those of the same bounds stay together.
+        while (1..rest.len()).contains(&count) && rest[count].0 == rest[count - 1].0 {
+            count += 1;
         }
-        let sessions = &closing.sessions[from..closing.next];
-        let order = in_order(shape, &self.keys(sessions)?, &bounds)?;
-        closing.ready = order.iter().map(|i| sessions[*i as usize]).collect();
+        closing.next += count;
+        let (bounds, sessions): (Vec<Bounds>, Vec<u32>) = rest[..count].iter().copied().unzip();
+        let order = in_order(shape, &self.keys(&sessions)?, &bounds)?;
+        closing.ready = order.iter().map(|i| rest[*i as usize]).collect();
         Ok(())
     }
 
@@ -445,14 +343,14 @@ impl Piece {
 /// Sessions that are being given out.
 #[derive(Debug)]
 pub(super) struct Closing {
-    sessions: Vec<u32>,
+    sessions: Vec<(Bounds, u32)>,
     next: usize,
-    ready: std::collections::VecDeque<u32>,
+    ready: std::collections::VecDeque<(Bounds, u32)>,
 }
 
 impl Closing {
     /// `sessions`: in the order of [`Sessions::close`].
-    pub(super) fn new(sessions: Vec<u32>) -> Closing {
+    pub(super) fn new(sessions: Vec<(Bounds, u32)>) -> Closing {
         Closing { sessions, next: 0, ready: Default::default() }
     }
 }
@@ -487,7 +385,7 @@ impl Sessions {
     /// What was stored.
     pub(super) fn restore(shape: &Shape, gap: i64, stored: &Stored) -> Result<Sessions, RunError> {
         let closed = read_notes(shape, stored)?;
-        let mut sessions = Sessions { closed, ..Sessions::new(shape)? };
+        let mut sessions = Sessions { closed, ..Sessions::new(shape, gap)? };
         sessions.next_id = stored.notes.get(NEXT).and_then(|next| next.parse().ok()).ok_or_else(damaged)?;
         // What a later batch says of a session holds.
         let mut seen: HashSet<u64> = HashSet::new();

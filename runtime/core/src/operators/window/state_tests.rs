@@ -183,6 +183,8 @@ fn run_with_late(
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
     #[test]
     fn late_rows_depend_on_the_epochs_alone(
         window in random_window(),

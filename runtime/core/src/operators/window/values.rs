@@ -96,12 +96,12 @@ pub(super) struct Arrived {
 #[derive(Debug)]
 pub(super) struct Unfinished {
     pub(super) position: Option<usize>,
-    pub(super) error: RunError,
+    pub(super) error: Box<RunError>,
 }
 
 impl From<RunError> for Unfinished {
     fn from(error: RunError) -> Self {
-        Unfinished { position: None, error }
+        Unfinished { position: None, error: Box::new(error) }
     }
 }
 
@@ -182,7 +182,7 @@ impl Values {
             }
         }
         match failed {
-            Some((position, error)) => Err(Unfinished { position: Some(position), error }),
+            Some((position, error)) => Err(Unfinished { position: Some(position), error: Box::new(error) }),
             None => Ok(columns),
         }
     }

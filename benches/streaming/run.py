@@ -1,0 +1,137 @@
+"""Measures streams: whole jobs bounded and followed, latency from commit to commit, and what a state costs.
+
+Usage: run.py FLOWC WAREHOUSE [minute] [nexmark] [latency] [state]
+
+WAREHOUSE is a directory with Delta tables: `sensor_20m` (id integer, timestamp long in milliseconds, value double?), and `nexmark/{bid,auction,person}` as examples/nexmark makes them. The
+tables `events` and `keys` are made here, sinks are written to `WAREHOUSE/out`. Needs the Python packages deltalake, pyarrow and numpy. Prints a line of JSON a measurement."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+HERE = pathlib.Path(__file__).parent
+NEXMARK = HERE.parent.parent / "examples" / "nexmark"
+
+
+def report(**fields):
+    print(json.dumps(fields), flush=True)
+
+
+def peak(flowc, program, warehouse, state, *flags):
+    """Runs a job to its end: wall seconds, CPU seconds, peak memory in MB, and its documents."""
+    command = [flowc, "run", str(program), "--param", f"warehouse={warehouse}", "--state", state, "--format", "json", *flags]
+    begun = time.time()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    lines = process.stdout.read().splitlines()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{command} ended with {process.returncode}")
+    return time.time() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, [json.loads(line) for line in lines]
+
+
+def fresh(warehouse, *names):
+    for name in names:
+        shutil.rmtree(warehouse / name, ignore_errors=True)
+    return tempfile.mkdtemp(prefix="flowc-bench-")
+
+
+def job(flowc, label, program, warehouse, sink, rounds=3):
+    for mode, flags in (("bounded", ["--drain"]), ("followed", ["--drain", "--epoch-files", "1"])):
+        seconds, memory, rows = [], [], 0
+        for _ in range(rounds):
+            state = fresh(warehouse, sink)
+            wall, cpu, mb, lines = peak(flowc, program, warehouse, state, *flags)
+            rows = sum(source["rows"] for source in lines[-1]["sources"])
+            seconds.append(wall)
+            memory.append(mb)
+            shutil.rmtree(state)
+        median = statistics.median(seconds)
+        report(job=label, mode=mode, seconds=round(median, 2), rows=rows, rows_per_second=int(rows / median), peak_mb=int(max(memory)), cpu=round(cpu, 2), epochs=lines[-1]["epochs"])
+
+
+def minute(flowc, warehouse):
+    job(flowc, "minute", HERE / "minute.flow", warehouse, "out/minute")
+
+
+def nexmark(flowc, warehouse):
+    for query in ("q5", "q7", "q8"):
+        job(flowc, query, NEXMARK / f"{query}.flow", warehouse / "nexmark", query, rounds=1)
+
+
+def commit_time(table, version):
+    return (table / "_delta_log" / f"{version:020}.json").stat().st_mtime_ns / 1e9
+
+
+def latency(flowc, warehouse):
+    """From a commit to the source to the commit of its rows, for commits of so many rows, as fast as they are asked for."""
+    for rate, rows in ((1, 1000), (10, 1000), (10, 10000)):
+        state = fresh(warehouse, "events", "out/passed")
+        source, sink = warehouse / "events", warehouse / "out" / "passed"
+        batch = lambda n: pa.table({"id": pa.array(range(n * rows, n * rows + rows), pa.int64()), "value": pa.array(np.random.rand(rows))})
+        write_deltalake(source, batch(0))
+        command = [flowc, "run", str(HERE / "pass.flow"), "--param", f"warehouse={warehouse}", "--state", state, "--follow", "--format", "json"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        epochs = []
+        reader = threading.Thread(target=lambda: epochs.extend(json.loads(line) for line in process.stdout), daemon=True)
+        reader.start()
+        while not (sink / "_delta_log").is_dir():
+            time.sleep(0.05)
+        count = 20 * min(rate, 10)
+        for n in range(1, count + 1):
+            due = time.time() + 1 / rate
+            write_deltalake(source, batch(n), mode="append")
+            time.sleep(max(0, due - time.time()))
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        reader.join()
+        waits = []
+        for epoch in (e for e in epochs if e["type"] == "epoch"):
+            words = epoch["sources"][0]["range"].split()[1].rstrip(",").split("..")
+            written = commit_time(sink, epoch["sinks"][0]["version"])
+            waits += [written - commit_time(source, v) for v in range(int(words[0]), int(words[-1]) + 1) if v > 0]
+        waits.sort()
+        report(job="latency", commits_per_second=rate, rows_a_commit=rows, commits=len(waits), epochs=len(epochs) - 1,
+               p50_ms=round(1000 * statistics.median(waits)), p99_ms=round(1000 * waits[int(0.99 * (len(waits) - 1))]))
+
+
+def state(flowc, warehouse, keys=10_000_000):
+    """A state of many keys: bytes for all of them, for a hundredth of them changed, and the time to read it again."""
+    directory = fresh(warehouse, "keys", "out/day")
+    at = lambda n: pa.array(np.full(n, 1_767_225_600_000_000), pa.timestamp("us", tz="UTC"))
+    part = lambda ids: pa.table({"id": pa.array(ids, pa.int64()), "value": pa.array(np.random.rand(len(ids))), "at": at(len(ids))})
+    for start in range(0, keys, 2_000_000):
+        write_deltalake(warehouse / "keys", part(np.arange(start, min(keys, start + 2_000_000))), mode="append")
+    flags = ["--memory", "6GiB"]
+    wall, cpu, mb, lines = peak(flowc, HERE / "keys.flow", warehouse, directory, *flags)
+    stored = lambda: sum(f.stat().st_size for f in pathlib.Path(directory, "operators").iterdir())
+    whole = stored()
+    report(job="state", what="all keys", keys=keys, seconds=round(wall, 2), peak_mb=int(mb), stored_bytes=whole)
+    write_deltalake(warehouse / "keys", part(np.random.choice(keys, keys // 100, replace=False)), mode="append")
+    wall, cpu, mb, lines = peak(flowc, HERE / "keys.flow", warehouse, directory, *flags)
+    report(job="state", what="a hundredth changed, after a restart", seconds=round(wall, 2), peak_mb=int(mb), written_bytes=stored() - whole)
+    shutil.rmtree(directory)
+
+
+def main():
+    flowc, warehouse, *what = sys.argv[1:]
+    warehouse = pathlib.Path(warehouse).absolute()
+    (warehouse / "out").mkdir(exist_ok=True)
+    for name in what or ["minute", "nexmark", "latency", "state"]:
+        globals()[name](str(pathlib.Path(flowc).absolute()), warehouse)
+
+
+main()
