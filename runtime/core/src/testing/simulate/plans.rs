@@ -131,6 +131,7 @@ fn stateless(plan: &mut Planned) -> Vec<NodeId> {
     });
     let prepare = Program { input: row_schema(), steps: vec![], outputs: outputs.collect() };
     let spec = Lookup {
+        as_of: None,
         table: id,
         kind: LookupKind::Left,
         prepare,
