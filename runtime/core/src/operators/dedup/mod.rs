@@ -12,8 +12,8 @@ mod firsts;
 mod run;
 mod stored;
 
-use super::kept::{Horizon, KeptRows, account, before};
-use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings, other_shape};
+use super::kept::{Horizon, KeptRows, account, before, recalled};
+use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings};
 use super::{Fault, internal};
 use crate::batch::Batch;
 use crate::error::RunError;
@@ -115,17 +115,13 @@ impl Dedup {
         let (keys, by_time) = (&spec.keys, spec.by_time);
         let text = format!("dedup of {input} by {keys:?} within {bound:?}{}", if by_time { " by time" } else { "" });
         let shape = Shape { spec: spec.clone(), input: input.clone(), schema: to_arrow_schema(input), bound, text };
-        let mut memory = match before {
-            Before::Nothing => shape.empty()?,
-            Before::Stored(stored) => stored::restore(&shape, &stored)?,
-            Before::Memory(memory) => {
-                let memory: Kept = *memory.downcast().map_err(|_| internal("a `dedup` got another memory"))?;
-                if memory.text != shape.text {
-                    return Err(other_shape(&spec.name));
-                }
-                memory
-            }
-        };
+        let mut memory = recalled(
+            before,
+            (&spec.name, &shape.text),
+            || shape.empty(),
+            |stored| stored::restore(&shape, stored),
+            |memory: &Kept| &memory.text,
+        )?;
         memory.waiting.begin();
         memory.firsts.begin(shape.forgotten(memory.closed.max(surroundings.watermark)));
         let budget = &surroundings.budget;

@@ -1,6 +1,6 @@
 //! The end of an epoch, step by step: rows are separated into late ones, those that wait and those that are judged, and judged in their order.
 
-use super::super::kept::{Horizon, KeptRows, account, drained, parts, split_late, times};
+use super::super::kept::{Horizon, KeptRows, Stepwise, account, drained, parts, split_late, times};
 use super::super::sort::Sort;
 use super::super::stateful::Emitted;
 use super::super::{Blocking, Fault, Outputs, internal};
@@ -48,50 +48,6 @@ impl<'a> Run<'a> {
         let sorting = dedup.shape.by_time().then(|| Sorting::new(dedup)).transpose()?;
         let (input, phase) = (drained(rows.into_values()), Phase::Read(sorting.map(Box::new)));
         Ok(Run { dedup, watermark, on_time, input, phase, out: VecDeque::new() })
-    }
-
-    /// One step; whether it was the last.
-    fn step(&mut self) -> Result<bool, Fault> {
-        let dedup = self.dedup;
-        let mut work = dedup.work();
-        let work = &mut *work;
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Read(sorting) => {
-                let next = self.input.next().transpose()?;
-                self.phase = match (next, sorting) {
-                    (Some(batch), None) => {
-                        let batch = self.separate(work, batch)?;
-                        self.judge(work, batch)?;
-                        Phase::Read(None)
-                    }
-                    (Some(batch), Some(mut sorting)) => {
-                        let batch = self.separate(work, batch)?;
-                        self.sort_or_wait(work, &mut sorting, batch)?;
-                        Phase::Read(Some(sorting))
-                    }
-                    (None, None) => {
-                        self.close(work)?;
-                        Phase::Over
-                    }
-                    (None, Some(mut sorting)) => {
-                        self.sort_waiting(work, &mut sorting)?;
-                        let sorting = *sorting;
-                        Phase::Judge(sorting.sort.finish()?, sorting.held)
-                    }
-                };
-            }
-            Phase::Judge(mut sorted, held) => match sorted.next().transpose()? {
-                Some(batch) => {
-                    let width = dedup.schema_width();
-                    let batch = batch.project(&(0..width).collect::<Vec<_>>())?;
-                    self.judge(work, batch.with_schema(Arc::clone(&dedup.shape.schema))?)?;
-                    self.phase = Phase::Judge(sorted, held);
-                }
-                None => self.close(work)?,
-            },
-            Phase::Over => return Ok(true),
-        }
-        Ok(false)
     }
 
     /// The rows that are on time; the others come out as late ones.
@@ -170,20 +126,60 @@ impl Dedup {
     }
 }
 
+impl Stepwise for Run<'_> {
+    fn made(&mut self) -> &mut VecDeque<Emitted> {
+        &mut self.out
+    }
+
+    fn step(&mut self) -> Result<bool, Fault> {
+        let dedup = self.dedup;
+        let mut work = dedup.work();
+        let work = &mut *work;
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Read(sorting) => {
+                let next = self.input.next().transpose()?;
+                self.phase = match (next, sorting) {
+                    (Some(batch), None) => {
+                        let batch = self.separate(work, batch)?;
+                        self.judge(work, batch)?;
+                        Phase::Read(None)
+                    }
+                    (Some(batch), Some(mut sorting)) => {
+                        let batch = self.separate(work, batch)?;
+                        self.sort_or_wait(work, &mut sorting, batch)?;
+                        Phase::Read(Some(sorting))
+                    }
+                    (None, None) => {
+                        self.close(work)?;
+                        Phase::Over
+                    }
+                    (None, Some(mut sorting)) => {
+                        self.sort_waiting(work, &mut sorting)?;
+                        let sorting = *sorting;
+                        Phase::Judge(sorting.sort.finish()?, sorting.held)
+                    }
+                };
+            }
+            Phase::Judge(mut sorted, held) => match sorted.next().transpose()? {
+                Some(batch) => {
+                    let width = dedup.schema_width();
+                    let batch = batch.project(&(0..width).collect::<Vec<_>>())?;
+                    self.judge(work, batch.with_schema(Arc::clone(&dedup.shape.schema))?)?;
+                    self.phase = Phase::Judge(sorted, held);
+                }
+                None => self.close(work)?,
+            },
+            Phase::Over => return Ok(true),
+        }
+        Ok(false)
+    }
+}
+
 impl Iterator for Run<'_> {
     type Item = Result<Emitted, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(emitted) = self.out.pop_front() {
-                return Some(Ok(emitted));
-            }
-            match self.step() {
-                Ok(false) => {}
-                Ok(true) => return None,
-                Err(fault) => return Some(Err(fault)),
-            }
-        }
+        self.next_made()
     }
 }
 

@@ -17,9 +17,9 @@ mod probe;
 mod run;
 mod stored;
 
-use super::kept::{Horizon, KeptRows, KeyIndex, Posting, account, before, times};
-use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings, other_shape};
-use super::{Fault, internal};
+use super::Fault;
+use super::kept::{Horizon, KeptRows, KeyIndex, Posting, account, before, recalled, times};
+use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings};
 use crate::batch::Batch;
 use crate::error::RunError;
 use crate::spill::{Held, SpillBuffer, batch_bytes};
@@ -184,18 +184,14 @@ impl Join {
         let pair = to_arrow_schema(&Schema::new(left.fields.iter().chain(&right.fields).cloned().collect()));
         let output = to_arrow_schema(output);
         let shape = Shape { node: id, spec: spec.clone(), inputs, output, pair, residual, context, text };
-        let memory = match before {
-            Before::Nothing => shape.empty()?,
-            Before::Stored(stored) => stored::restore(&shape, &stored)?,
-            Before::Memory(memory) => {
-                let mut memory: Kept = *memory.downcast().map_err(|_| internal("a join got another memory"))?;
-                if memory.text != shape.text {
-                    return Err(other_shape(&spec.name));
-                }
-                memory.sides.iter_mut().for_each(KeptRows::begin);
-                memory
-            }
-        };
+        let mut memory = recalled(
+            before,
+            (&spec.name, &shape.text),
+            || shape.empty(),
+            |stored| stored::restore(&shape, stored),
+            |memory: &Kept| &memory.text,
+        )?;
+        memory.sides.iter_mut().for_each(KeptRows::begin);
         let budget = &surroundings.budget;
         let mut held = Held::new(budget.clone());
         account(&mut held, budget, memory.bytes(), &spec.name)?;

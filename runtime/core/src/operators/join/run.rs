@@ -2,7 +2,7 @@
 //! right rows as they are read, then what is over is let go. What comes out is made a batch at a time.
 
 use super::super::Fault;
-use super::super::kept::{Horizon, NO_KEY, Place, account, drained, no_nulls, parts, split_late, taken};
+use super::super::kept::{Horizon, NO_KEY, Place, Stepwise, account, drained, no_nulls, parts, split_late, taken};
 use super::super::stateful::Emitted;
 use super::probe::Probe;
 use super::{Join, Kept, LEFT, RIGHT, Work};
@@ -62,56 +62,6 @@ impl<'a> Run<'a> {
         if rows.num_rows() > 0 {
             self.out.push_back(Emitted::Rows(rows));
         }
-    }
-
-    /// One step; whether it was the last.
-    fn step(&mut self) -> Result<bool, Fault> {
-        let join = self.join;
-        let mut work = join.work();
-        let work = &mut *work;
-        let batch_rows = join.surroundings.batch_rows.max(1);
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Index => self.phase = Phase::Right(self.index(work)?),
-            Phase::Right(mut probes) => {
-                self.phase = Phase::Left(None);
-                if let Some(probe) = probes.front_mut() {
-                    let rows = probe.step(&join.shape, &mut work.memory, batch_rows, |_| false)?;
-                    self.emit(rows);
-                    if probe.is_done()
-                        && let Some(probe) = probes.pop_front()
-                    {
-                        self.note_right(&mut work.memory, &probe);
-                    }
-                    self.phase = Phase::Right(probes);
-                }
-            }
-            Phase::Left(Some(mut probe)) => {
-                let horizon = self.horizon;
-                let rows = probe.step(&join.shape, &mut work.memory, batch_rows, |time| horizon.passed(time))?;
-                self.emit(rows);
-                if probe.is_done() {
-                    self.keep_left(work, probe)?;
-                    self.phase = Phase::Left(None);
-                } else {
-                    self.phase = Phase::Left(Some(probe));
-                }
-            }
-            Phase::Left(None) => {
-                self.phase = match self.left.next() {
-                    Some(batch) => Phase::Left(self.probe_left(work, batch?)?),
-                    None => Phase::Unmatched(self.let_go(&mut work.memory), 0),
-                };
-            }
-            Phase::Unmatched(rows, next) if next < rows.len() => {
-                let end = rows.len().min(next + batch_rows);
-                let batch = self.unmatched(&work.memory, &rows[next..end])?;
-                self.emit(batch);
-                self.phase = Phase::Unmatched(rows, end);
-            }
-            Phase::Unmatched(..) => self.close(work)?,
-            Phase::Over => return Ok(true),
-        }
-        Ok(false)
     }
 
     /// Separates late rows, where there is a duration.
@@ -295,19 +245,65 @@ pub(super) fn add(
     Ok(ids.start)
 }
 
+impl Stepwise for Run<'_> {
+    fn made(&mut self) -> &mut VecDeque<Emitted> {
+        &mut self.out
+    }
+
+    fn step(&mut self) -> Result<bool, Fault> {
+        let join = self.join;
+        let mut work = join.work();
+        let work = &mut *work;
+        let batch_rows = join.surroundings.batch_rows.max(1);
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Index => self.phase = Phase::Right(self.index(work)?),
+            Phase::Right(mut probes) => {
+                self.phase = Phase::Left(None);
+                if let Some(probe) = probes.front_mut() {
+                    let rows = probe.step(&join.shape, &mut work.memory, batch_rows, |_| false)?;
+                    self.emit(rows);
+                    if probe.is_done()
+                        && let Some(probe) = probes.pop_front()
+                    {
+                        self.note_right(&mut work.memory, &probe);
+                    }
+                    self.phase = Phase::Right(probes);
+                }
+            }
+            Phase::Left(Some(mut probe)) => {
+                let horizon = self.horizon;
+                let rows = probe.step(&join.shape, &mut work.memory, batch_rows, |time| horizon.passed(time))?;
+                self.emit(rows);
+                if probe.is_done() {
+                    self.keep_left(work, probe)?;
+                    self.phase = Phase::Left(None);
+                } else {
+                    self.phase = Phase::Left(Some(probe));
+                }
+            }
+            Phase::Left(None) => {
+                self.phase = match self.left.next() {
+                    Some(batch) => Phase::Left(self.probe_left(work, batch?)?),
+                    None => Phase::Unmatched(self.let_go(&mut work.memory), 0),
+                };
+            }
+            Phase::Unmatched(rows, next) if next < rows.len() => {
+                let end = rows.len().min(next + batch_rows);
+                let batch = self.unmatched(&work.memory, &rows[next..end])?;
+                self.emit(batch);
+                self.phase = Phase::Unmatched(rows, end);
+            }
+            Phase::Unmatched(..) => self.close(work)?,
+            Phase::Over => return Ok(true),
+        }
+        Ok(false)
+    }
+}
+
 impl Iterator for Run<'_> {
     type Item = Result<Emitted, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(emitted) = self.out.pop_front() {
-                return Some(Ok(emitted));
-            }
-            match self.step() {
-                Ok(false) => {}
-                Ok(true) => return None,
-                Err(fault) => return Some(Err(fault)),
-            }
-        }
+        self.next_made()
     }
 }

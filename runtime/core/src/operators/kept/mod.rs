@@ -9,6 +9,7 @@ mod rows;
 pub(super) use index::{KeyIndex, NO_KEY, Posting};
 pub(super) use rows::{KeptRows, Place, taken};
 
+use super::stateful::{Before, Emitted, Stored, other_shape};
 use super::{Fault, internal};
 use crate::error::RunError;
 use crate::spill::{Budget, Held, SpillBuffer};
@@ -17,7 +18,8 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
-use std::collections::HashMap;
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The name under which the schema of a stored batch says which part of the memory it is.
@@ -85,6 +87,48 @@ pub(super) fn split_late(
 pub(super) fn parts(batch: RecordBatch, most: usize) -> impl Iterator<Item = RecordBatch> {
     let most = most.max(1);
     (0..batch.num_rows()).step_by(most).map(move |start| batch.slice(start, most.min(batch.num_rows() - start)))
+}
+
+/// The end of an epoch, done step by step: what comes out is made a batch at a time.
+pub(super) trait Stepwise {
+    /// What was made and not yet given out.
+    fn made(&mut self) -> &mut VecDeque<Emitted>;
+
+    /// One step; whether it was the last.
+    fn step(&mut self) -> Result<bool, Fault>;
+
+    /// The next that comes out.
+    fn next_made(&mut self) -> Option<Result<Emitted, Fault>> {
+        loop {
+            if let Some(emitted) = self.made().pop_front() {
+                return Some(Ok(emitted));
+            }
+            match self.step() {
+                Ok(false) => {}
+                Ok(true) => return None,
+                Err(fault) => return Some(Err(fault)),
+            }
+        }
+    }
+}
+
+/// What an operator takes over from the last epoch. `restore` reads it from what was stored, `text` says of it what it depends on: another text than `wanted` is that
+/// of another form of the step, which `name` names.
+pub(super) fn recalled<K: Any>(
+    before: Before,
+    (name, wanted): (&str, &str),
+    empty: impl FnOnce() -> Result<K, RunError>,
+    restore: impl FnOnce(&Stored) -> Result<K, RunError>,
+    text: impl FnOnce(&K) -> &str,
+) -> Result<K, RunError> {
+    match before {
+        Before::Nothing => empty(),
+        Before::Stored(stored) => restore(&stored),
+        Before::Memory(memory) => {
+            let memory: K = *memory.downcast().map_err(|_| internal(format!("`{name}` got another step's memory")))?;
+            if text(&memory) == wanted { Ok(memory) } else { Err(other_shape(name)) }
+        }
+    }
 }
 
 /// The batches of buffers, one buffer after the other.

@@ -5,9 +5,9 @@ mod rank;
 mod run;
 mod stored;
 
-use super::kept::{Horizon, KeptRows, KeyIndex, account, split_late, times};
-use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings, other_shape};
-use super::{Fault, internal};
+use super::Fault;
+use super::kept::{Horizon, KeptRows, KeyIndex, account, recalled, split_late, times};
+use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings};
 use crate::batch::Batch;
 use crate::error::RunError;
 use crate::spill::{Held, SpillBuffer, batch_bytes};
@@ -136,17 +136,13 @@ impl Top {
         let (count, order, keys, window) = (spec.count, &spec.order, &spec.keys, spec.window);
         let text = format!("top {count} of {input} by {order:?} per {keys:?} in {window:?}");
         let shape = Shape { spec: spec.clone(), schema, ranking, text };
-        let mut memory = match before {
-            Before::Nothing => shape.empty()?,
-            Before::Stored(stored) => stored::restore(&shape, &stored)?,
-            Before::Memory(memory) => {
-                let memory: Kept = *memory.downcast().map_err(|_| internal("a `top` got another memory"))?;
-                if memory.text != shape.text {
-                    return Err(other_shape(&spec.name));
-                }
-                memory
-            }
-        };
+        let mut memory = recalled(
+            before,
+            (&spec.name, &shape.text),
+            || shape.empty(),
+            |stored| stored::restore(&shape, stored),
+            |memory: &Kept| &memory.text,
+        )?;
         memory.rows.begin();
         let budget = &surroundings.budget;
         let mut held = Held::new(budget.clone());

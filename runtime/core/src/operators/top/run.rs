@@ -1,7 +1,7 @@
 //! The end of an epoch: the first of the new rows are put among those that are kept; windows that the watermark has reached come out, in batches.
 
 use super::super::Fault;
-use super::super::kept::{Horizon, KeptRows, NO_KEY, Place, Posting, account, drained, parts};
+use super::super::kept::{Horizon, KeptRows, NO_KEY, Place, Posting, Stepwise, account, drained, parts};
 use super::super::stateful::Emitted;
 use super::rank::{At, pick};
 use super::{Kept, Shape, Top, Work};
@@ -38,32 +38,6 @@ impl<'a> Run<'a> {
     ) -> Run<'a> {
         let (late, horizon) = (drained(late.into_values()), top.shape.horizon(watermark));
         Run { top, watermark, horizon, late, phase: Phase::Take(batches), out: VecDeque::new() }
-    }
-
-    /// One step; whether it was the last.
-    fn step(&mut self) -> Result<bool, Fault> {
-        let batch_rows = self.top.surroundings.batch_rows.max(1);
-        if let Some(late) = self.late.next().transpose()? {
-            self.out.extend(parts(late, batch_rows).map(Emitted::Late));
-            return Ok(false);
-        }
-        let mut work = self.top.work();
-        let work = &mut *work;
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Take(batches) => {
-                take(self.top, work, batches)?;
-                let (batches, order) = self.closing(work)?;
-                self.phase = Phase::Out(batches, order, 0);
-            }
-            Phase::Out(batches, order, next) if next < order.len() => {
-                let end = order.len().min(next + batch_rows);
-                self.out.push_back(Emitted::Rows(pick(&batches, &order[next..end])?));
-                self.phase = Phase::Out(batches, order, end);
-            }
-            Phase::Out(..) => self.close(work)?,
-            Phase::Over => return Ok(true),
-        }
-        Ok(false)
     }
 
     /// The rows of windows that are closed now, and their order.
@@ -168,19 +142,41 @@ pub(super) fn add(shape: &Shape, memory: &mut Kept, batch: RecordBatch) -> Resul
     Ok(())
 }
 
+impl Stepwise for Run<'_> {
+    fn made(&mut self) -> &mut VecDeque<Emitted> {
+        &mut self.out
+    }
+
+    fn step(&mut self) -> Result<bool, Fault> {
+        let batch_rows = self.top.surroundings.batch_rows.max(1);
+        if let Some(late) = self.late.next().transpose()? {
+            self.out.extend(parts(late, batch_rows).map(Emitted::Late));
+            return Ok(false);
+        }
+        let mut work = self.top.work();
+        let work = &mut *work;
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Take(batches) => {
+                take(self.top, work, batches)?;
+                let (batches, order) = self.closing(work)?;
+                self.phase = Phase::Out(batches, order, 0);
+            }
+            Phase::Out(batches, order, next) if next < order.len() => {
+                let end = order.len().min(next + batch_rows);
+                self.out.push_back(Emitted::Rows(pick(&batches, &order[next..end])?));
+                self.phase = Phase::Out(batches, order, end);
+            }
+            Phase::Out(..) => self.close(work)?,
+            Phase::Over => return Ok(true),
+        }
+        Ok(false)
+    }
+}
+
 impl Iterator for Run<'_> {
     type Item = Result<Emitted, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(emitted) = self.out.pop_front() {
-                return Some(Ok(emitted));
-            }
-            match self.step() {
-                Ok(false) => {}
-                Ok(true) => return None,
-                Err(fault) => return Some(Err(fault)),
-            }
-        }
+        self.next_made()
     }
 }
