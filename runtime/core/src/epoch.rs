@@ -14,7 +14,8 @@ use crate::operators::explode::Explode;
 use crate::operators::join::Join;
 use crate::operators::limit::Limit;
 use crate::operators::sort::Sort;
-use crate::operators::stateful::{Before, Emitted, Memory, Stateful, Surroundings};
+use crate::operators::spilled::{Make, Spilled};
+use crate::operators::stateful::{Before, Emitted, Extent, Memory, Stateful, Surroundings};
 use crate::operators::top::Top;
 use crate::operators::transform::Transform;
 use crate::operators::unique::Unique;
@@ -73,6 +74,8 @@ pub(crate) struct EpochRun {
     pub(crate) before: Mutex<BTreeMap<String, Before>>,
     /// The memory of the run.
     pub(crate) budget: Budget,
+    /// The operators that remember more than the memory holds, by their names: each may have one part in so many of it.
+    pub(crate) spilled: BTreeMap<String, u32>,
 }
 
 /// What operators remember of earlier epochs, by their names.
@@ -170,7 +173,8 @@ impl EpochRun {
             let form = crate::upgrade::form(&flow.graph, node);
             saving.push(match station {
                 Station::Stateful(operator) => {
-                    let changes = operator.changes(before.wants_rewrite())?;
+                    let extent = if before.wants_rewrite() { Extent::Whole } else { Extent::Less };
+                    let changes = operator.changes(extent)?;
                     Saving { name, before, changes, watermark, late, remembered: operator.remembered(), form }
                 }
                 Station::Watermark(seen) => {
@@ -273,27 +277,57 @@ impl EpochRun {
         budget: &Budget,
     ) -> Result<Box<dyn Stateful>, RunError> {
         let node = graph.node(id);
-        let inputs: Vec<&flowc_ir::Schema> = node.inputs.iter().map(|i| &graph.node(*i).schema).collect();
         let name = operator_name(&node.operator).unwrap_or_default();
         let watermark = self.remembered.get(&name).and_then(|state| state.watermark);
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         let before = before.unwrap_or(Before::Nothing);
         let (workers, batch_rows) = (self.options.workers.max(1), self.options.batch_rows.max(1));
-        let surroundings = Surroundings { epoch: record.epoch, watermark, workers, batch_rows, budget: budget.clone() };
-        Ok(match &node.operator {
+        let budget = budget.clone();
+        let surroundings = Surroundings { epoch: record.epoch, watermark, workers, batch_rows, budget, carried: 0 };
+        let make = self.make(graph, id, context)?;
+        match self.spilled.get(&name) {
+            None => make(before, surroundings),
+            Some(share) => {
+                let inputs: Vec<&flowc_ir::Schema> = node.inputs.iter().map(|i| &graph.node(*i).schema).collect();
+                let schemas = (&inputs[..], &node.schema);
+                Ok(Box::new(Spilled::new(&name, &node.operator, schemas, make, surroundings, before, *share)?))
+            }
+        }
+    }
+
+    /// What makes an operator that remembers something.
+    fn make(
+        &self,
+        graph: &flowc_ir::graph::Graph,
+        id: flowc_ir::graph::NodeId,
+        context: EvalContext,
+    ) -> Result<Make, RunError> {
+        let node = graph.node(id);
+        let output = node.schema.clone();
+        let inputs: Vec<flowc_ir::Schema> = node.inputs.iter().map(|i| graph.node(*i).schema.clone()).collect();
+        Ok(match node.operator.clone() {
             Operator::Unique(spec) => {
-                let unique = Unique::new(spec, to_arrow_schema(&node.schema), budget.clone(), before)?;
-                Box::new(unique.advanced(self.options.watermark))
+                let watermark = self.options.watermark;
+                Arc::new(move |before, around: Surroundings| {
+                    let unique = Unique::new(&spec, to_arrow_schema(&output), around.budget, before)?;
+                    Ok(Box::new(unique.advanced(watermark)))
+                })
             }
-            Operator::WindowAggregate(spec) => {
-                Box::new(WindowAggregate::new(spec, (inputs[0], &node.schema), surroundings, before)?)
+            Operator::WindowAggregate(spec) => Arc::new(move |before, around| {
+                Ok(Box::new(WindowAggregate::new(&spec, (&inputs[0], &output), around, before)?))
+            }),
+            Operator::Dedup(spec) => {
+                Arc::new(move |before, around| Ok(Box::new(Dedup::new(&spec, &inputs[0], around, before)?)))
             }
-            Operator::Dedup(spec) => Box::new(Dedup::new(spec, inputs[0], surroundings, before)?),
-            Operator::Top(spec) => Box::new(Top::new(spec, inputs[0], surroundings, before)?),
+            Operator::Top(spec) => {
+                Arc::new(move |before, around| Ok(Box::new(Top::new(&spec, &inputs[0], around, before)?)))
+            }
             Operator::Join(spec) => {
                 let residual = spec.residual.is_some().then(|| self.kernel(KernelSlot::Residual(id))).transpose()?;
-                let schemas = (inputs[0], inputs[1], &node.schema);
-                Box::new(Join::new(id, spec, schemas, residual, context, surroundings, before)?)
+                Arc::new(move |before, around| {
+                    let (schemas, residual) = ((&inputs[0], &inputs[1], &output), residual.clone());
+                    Ok(Box::new(Join::new(id, &spec, schemas, residual, context, around, before)?))
+                })
             }
             other => return Err(internal(format!("{other:?} remembers nothing"))),
         })

@@ -6,7 +6,9 @@ use crate::clock::Clock;
 use crate::connector::{Committed, Connectors, EpochLimits};
 use crate::epoch::{EpochRun, Halt, Outcome, Remembering, Through};
 use crate::error::RunError;
+use crate::flow::operator_name;
 use crate::jobs::{Inputs, Planner, World, advance, check_locations, inputs, located};
+use crate::operators::spilled::can_spill;
 use crate::operators::stateful::{Before, Memory};
 use crate::protocol::{Action, Facts, Planned, Replay, SinkFacts, Stop, decide, decide_replay};
 use crate::quality::{self, Judgement};
@@ -136,6 +138,9 @@ async fn open(plan: &Plan, connectors: &dyn Connectors) -> Result<World, RunErro
     Ok(world)
 }
 
+/// A step that remembers more than the memory holds has at least one part in so many of it.
+const LEAST_SHARE: u32 = 1 << 10;
+
 struct Session {
     executable: Arc<Executable>,
     state: StateDir,
@@ -151,6 +156,8 @@ struct Session {
     memories: Mutex<BTreeMap<String, (OperatorState, Memory)>>,
     /// What all operators may keep in memory together.
     budget: Budget,
+    /// The steps that remember more than the memory holds, by their names: each may have one part in so many of it.
+    spilled: BTreeMap<String, u32>,
     /// When each source last had something new.
     lively: BTreeMap<String, i64>,
 }
@@ -183,6 +190,7 @@ impl Session {
             replayed,
             memories: Mutex::default(),
             budget,
+            spilled: BTreeMap::new(),
             lively: plan.sources.iter().map(|s| (s.name.clone(), now)).collect(),
         })
     }
@@ -398,7 +406,7 @@ impl Session {
 
     /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing.
     fn remembered(&mut self, record: &EpochRecord) -> Result<(Remembering, BTreeMap<String, Before>), RunError> {
-        let (mut found, mut befores) = (Remembering::new(), BTreeMap::new());
+        let (mut found, mut befores, mut spilled) = (Remembering::new(), BTreeMap::new(), BTreeSet::new());
         let others = upgrade::other_forms(&self.executable.plan, &self.checkpoint);
         for spec in self.executable.plan.sinks.iter().filter(|s| !s.whole && record.sinks.contains(&s.name)) {
             let Some(sink) = self.checkpoint.sinks.get(&spec.name) else { continue };
@@ -406,8 +414,8 @@ impl Session {
                 if found.contains_key(name) {
                     continue;
                 }
-                let memories = self.memories.get_mut().unwrap_or_else(PoisonError::into_inner);
-                let kept = memories.remove(name).filter(|(of, _)| of == stored);
+                let kept = self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+                let kept = kept.filter(|(of, _)| of == stored);
                 if others.contains(name) {
                     // Another form of the step left it, and nothing of it is open: only how far time has come still holds.
                     let blank = OperatorState { watermark: stored.watermark, late: stored.late, ..Default::default() };
@@ -417,13 +425,48 @@ impl Session {
                 let before = match kept {
                     Some((_, memory)) => Before::Memory(memory),
                     None if stored.segments.is_empty() && stored.notes.is_empty() => Before::Nothing,
+                    None if self.spills(name, stored) => {
+                        spilled.insert(name.clone());
+                        Before::Unread(self.state.unread(stored))
+                    }
                     None => Before::Stored(self.state.stored(stored)?),
                 };
                 found.insert(name.clone(), stored.clone());
                 befores.insert(name.clone(), before);
             }
         }
+        for name in spilled {
+            self.spilled.entry(name).or_insert(1);
+        }
         Ok((found, befores))
+    }
+
+    /// Whether a step remembers more than the memory holds; of what was stored it is known before it is read.
+    fn spills(&self, name: &str, stored: &OperatorState) -> bool {
+        let large = stored.bytes() > self.budget.total as u64 / 2;
+        self.spilled.contains_key(name) || large && self.can_spill(name)
+    }
+
+    fn can_spill(&self, name: &str) -> bool {
+        let graph = &self.executable.plan.graph;
+        let node = graph.nodes.iter().find(|node| operator_name(&node.operator).as_deref() == Some(name));
+        node.is_some_and(|node| {
+            let inputs: Vec<_> = node.inputs.iter().map(|input| &graph.node(*input).schema).collect();
+            can_spill(&node.operator, &inputs, &node.schema)
+        })
+    }
+
+    /// Lets the steps that did not fit the memory keep what they remember on disk from here on, or less of it in memory; whether there are such.
+    fn spill_overflowed(&mut self) -> bool {
+        let mut again = false;
+        for name in self.budget.take_overflowed() {
+            let share = self.spilled.get(&name).map_or(1, |share| share * 4);
+            if share <= LEAST_SHARE && self.can_spill(&name) {
+                self.spilled.insert(name, share);
+                again = true;
+            }
+        }
+        again
     }
 
     fn epoch_run(
@@ -444,6 +487,7 @@ impl Session {
             remembered,
             before: Mutex::new(before),
             budget: self.budget.clone(),
+            spilled: self.spilled.clone(),
         })
     }
 
@@ -456,40 +500,22 @@ impl Session {
         resumed: bool,
     ) -> Result<(), Halt> {
         let committing = Arc::new(AtomicBool::new(false));
-        let run = self.epoch_run(&record, resumed, &committing)?;
         let begun = self.options.clock.now();
         let mut earlier = std::mem::take(&mut record.quality);
         let mut read = std::mem::take(&mut record.read);
-        let aside = self.executable.plan.sources.iter().any(|s| s.quarantine.is_some());
         let Outcome { read: sources, mut sinks, judged, memories } = if write.is_empty() {
             Outcome { read: std::mem::take(&mut read), sinks: vec![], judged: vec![], memories: Default::default() }
         } else {
-            let (mut operators, mut late) = (record.operators.clone(), record.late.clone());
-            let keep = |through: Through| {
-                let nothing = through.judged.is_empty() && through.saving.is_empty() && earlier.is_empty();
-                if nothing && !aside {
-                    return Ok(());
-                }
-                // Those of sinks that have the epoch stay as they were counted: their rows are not read again.
-                earlier = quality::latest(&earlier, &through.judged);
-                late.extend(through.saving.iter().map(|saving| (saving.name.clone(), saving.late)));
-                operators.extend(self.state.save_operators(record.epoch, through.saving)?);
-                let (quality, operators, late) = (earlier.clone(), operators.clone(), late.clone());
-                let read = read_in_all(&read, &through.read);
-                self.state.save_epoch(&EpochRecord { read, quality, operators, late, pending: false, ..record.clone() })
-            };
-            let done = run.run(&record, &self.inputs, write, keep).await;
-            (record.operators, record.late, record.pending) = (operators, late, false);
-            match done {
-                Ok(done) => done,
-                Err(halt) => {
-                    // No sink has the epoch: the next run plans it anew, from what the sources hold then, be it a corrected file.
-                    if of_input(&halt) && skip.is_empty() && !committing.load(Ordering::SeqCst) {
-                        self.state.forget(record.epoch)?;
-                    }
-                    return Err(halt);
-                }
+            let done = self.pass(&mut record, (write, &read), &mut earlier, resumed, &committing).await;
+            // No sink has the epoch: the next run plans it anew, from what the sources hold then, be it a corrected file.
+            if let Err(halt) = &done
+                && of_input(halt)
+                && skip.is_empty()
+                && !committing.load(Ordering::SeqCst)
+            {
+                self.state.forget(record.epoch)?;
             }
+            done?
         };
         let kept = memories.0.into_iter().filter_map(|(name, memory)| {
             let stored = record.operators.get(&name)?.clone();
@@ -525,6 +551,43 @@ impl Session {
         self.summary.add(&report);
         self.observer.epoch(&report);
         Ok(())
+    }
+
+    /// Lets an epoch's rows through to the sinks that are to be written; again, where steps turn out to remember more than the memory holds. `earlier`: what
+    /// its expectations came to, as far as it is known; `read`: what was read of its sources.
+    async fn pass(
+        &mut self,
+        record: &mut EpochRecord,
+        (write, read): (&[String], &[SourceReport]),
+        earlier: &mut Vec<Judgement>,
+        resumed: bool,
+        committing: &Arc<AtomicBool>,
+    ) -> Result<Outcome, Halt> {
+        let aside = self.executable.plan.sources.iter().any(|s| s.quarantine.is_some());
+        loop {
+            let (mut operators, mut late) = (record.operators.clone(), record.late.clone());
+            let run = self.epoch_run(record, resumed, committing)?;
+            let keep = |through: Through| {
+                let nothing = through.judged.is_empty() && through.saving.is_empty() && earlier.is_empty();
+                if nothing && !aside {
+                    return Ok(());
+                }
+                // Those of sinks that have the epoch stay as they were counted: their rows are not read again.
+                *earlier = quality::latest(earlier, &through.judged);
+                late.extend(through.saving.iter().map(|saving| (saving.name.clone(), saving.late)));
+                operators.extend(self.state.save_operators(record.epoch, through.saving)?);
+                let (quality, operators, late) = (earlier.clone(), operators.clone(), late.clone());
+                let read = read_in_all(read, &through.read);
+                self.state.save_epoch(&EpochRecord { read, quality, operators, late, pending: false, ..record.clone() })
+            };
+            let done = run.run(record, &self.inputs, write, keep).await;
+            // Nothing was committed, and the epoch reads the same again.
+            if done.is_err() && !committing.load(Ordering::SeqCst) && self.spill_overflowed() {
+                continue;
+            }
+            (record.operators, record.late, record.pending) = (operators, late, false);
+            return done;
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A bound on the bytes that several buffers keep in memory together.
 #[derive(Debug, Clone)]
@@ -20,11 +21,18 @@ pub(crate) struct Budget {
     pub(crate) total: usize,
     /// Where temporary files go.
     pub(crate) directory: Arc<PathBuf>,
+    /// The names of operators that did not fit.
+    overflowed: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Budget {
     pub(crate) fn new(bytes: usize, directory: &Path) -> Self {
-        Budget { left: Arc::new(AtomicUsize::new(bytes)), total: bytes, directory: Arc::new(directory.to_path_buf()) }
+        Budget {
+            left: Arc::new(AtomicUsize::new(bytes)),
+            total: bytes,
+            directory: Arc::new(directory.to_path_buf()),
+            overflowed: Arc::default(),
+        }
     }
 
     /// Takes so many bytes, if there are so many.
@@ -37,6 +45,16 @@ impl Budget {
         let keep = self.total / 2;
         let take = |left: usize| left.checked_sub(bytes).filter(|left| *left >= keep);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// Notes that what an operator remembers does not fit.
+    pub(crate) fn overflow(&self, name: &str) {
+        self.overflowed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string());
+    }
+
+    /// The operators of which that was noted since it was last asked for.
+    pub(crate) fn take_overflowed(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.overflowed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Gives bytes back.

@@ -9,6 +9,7 @@ mod kept;
 pub mod limit;
 pub(crate) mod lookup;
 pub mod sort;
+pub(crate) mod spilled;
 pub mod stateful;
 pub(crate) mod top;
 pub mod transform;

@@ -37,6 +37,9 @@ pub(crate) struct Surroundings {
     pub(crate) batch_rows: usize,
     /// The memory.
     pub(crate) budget: Budget,
+    /// Columns that the rows of the first input have behind those of its schema: they are carried along, and mean nothing to the step. Only `dedup` knows of
+    /// them; the others have none.
+    pub(crate) carried: usize,
 }
 
 /// What an operator remembers, as it was stored.
@@ -48,8 +51,43 @@ pub(crate) struct Stored {
     pub(crate) segments: Vec<RecordBatch>,
 }
 
+/// Batches that are made as they are needed, because together they need not fit the memory.
+pub(crate) type Segments = Box<dyn Iterator<Item = Result<RecordBatch, RunError>> + Send>;
+
+/// What an operator remembers, as it was stored, to be read a batch at a time.
+pub(crate) struct Unread {
+    /// See [`Stored::notes`].
+    pub(crate) notes: BTreeMap<String, String>,
+    /// See [`Stored::segments`].
+    pub(crate) segments: Segments,
+    /// What there is to tell of it.
+    pub(crate) remembered: Remembered,
+}
+
+/// How much of what an operator remembers is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Everything, so that nothing stored before is needed any more.
+    Whole,
+    /// What this epoch has changed.
+    Changed,
+    /// What this epoch has changed; everything, where that is no more.
+    Less,
+}
+
+impl Extent {
+    /// Whether it is everything, where so many entries of so many have changed.
+    pub(crate) fn whole(self, changed: usize, all: usize) -> bool {
+        match self {
+            Extent::Whole => true,
+            Extent::Changed => false,
+            Extent::Less => changed >= all,
+        }
+    }
+}
+
 /// What is to be stored after an epoch.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Default)]
 pub(crate) struct Changes {
     /// Whether it takes the place of all that was stored before, and not only adds to it.
     pub(crate) whole: bool,
@@ -57,6 +95,17 @@ pub(crate) struct Changes {
     pub(crate) notes: BTreeMap<String, String>,
     /// As in [`Stored`].
     pub(crate) segments: Vec<RecordBatch>,
+    /// Further segments, behind those.
+    pub(crate) more: Option<Segments>,
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Changes { whole, notes, segments, more } = self;
+        let mut debug = f.debug_struct("Changes");
+        debug.field("whole", whole).field("notes", notes).field("segments", segments);
+        debug.field("more", &more.is_some()).finish()
+    }
 }
 
 /// What an operator remembers, as the operator of the last epoch left it in memory. Only an operator of the same kind and name can take it.
@@ -68,8 +117,22 @@ pub(crate) enum Before {
     Nothing,
     /// What was read from the store.
     Stored(Stored),
+    /// What is to be read from the store.
+    Unread(Unread),
     /// What is in memory.
     Memory(Memory),
+}
+
+impl Before {
+    /// The same with what was stored read.
+    pub(crate) fn read(self) -> Result<Before, RunError> {
+        Ok(match self {
+            Before::Unread(Unread { notes, segments, .. }) => {
+                Before::Stored(Stored { notes, segments: segments.collect::<Result<_, _>>()? })
+            }
+            before => before,
+        })
+    }
 }
 
 impl fmt::Debug for Before {
@@ -77,6 +140,7 @@ impl fmt::Debug for Before {
         match self {
             Before::Nothing => f.write_str("Nothing"),
             Before::Stored(stored) => f.debug_tuple("Stored").field(stored).finish(),
+            Before::Unread(unread) => f.debug_tuple("Unread").field(&unread.notes).finish(),
             Before::Memory(_) => f.write_str("Memory"),
         }
     }
@@ -91,12 +155,19 @@ pub struct Remembered {
     pub entries: u64,
     /// Bytes in memory, about.
     pub bytes: u64,
+    /// Bytes on disk, where it is more than the memory holds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub on_disk: u64,
     /// How many different windows are open.
     pub windows: u64,
     /// Where the first open window ends (or the first thing that waits comes out): microseconds since 1970-01-01T00:00:00Z.
     pub first_end: Option<i64>,
     /// Where the last one ends.
     pub last_end: Option<i64>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// An operator that remembers something across epochs. It is made anew for each epoch, from [`Before`].
@@ -108,9 +179,8 @@ pub(crate) trait Stateful: Send + Sync + fmt::Debug {
     /// epoch; [`i64::MAX`] where everything is over. None: no time is known.
     fn finish(&self, watermark: Option<i64>) -> Result<Emissions<'_>, Fault>;
 
-    /// What is to be stored, once all that comes out has been taken. `whole`: everything, so that nothing stored before is needed any more; otherwise what
-    /// this epoch has changed, unless that is no less.
-    fn changes(&self, whole: bool) -> Result<Changes, RunError>;
+    /// What is to be stored, once all that comes out has been taken.
+    fn changes(&self, extent: Extent) -> Result<Changes, RunError>;
 
     /// What there is to tell of what it remembers.
     fn remembered(&self) -> Remembered;

@@ -2,7 +2,7 @@
 //! order of the input, whoever pushes rows, so they wait until all of an epoch are there; what was kept is remembered for the next epoch. Knows nothing of
 //! where that is stored.
 
-use super::stateful::{Before, Changes, Emissions, Emitted, Memory, Remembered, Stateful};
+use super::stateful::{Before, Changes, Emissions, Emitted, Extent, Memory, Remembered, Stateful};
 use super::{Fault, internal};
 use crate::batch::Batch;
 use crate::error::RunError;
@@ -68,8 +68,8 @@ impl Unique {
             held: Held::new(budget.clone()),
             total: budget.total,
         };
-        let snapshot = match before {
-            Before::Nothing => None,
+        let snapshot = match before.read()? {
+            Before::Nothing | Before::Unread(_) => None,
             Before::Stored(stored) => stored.segments.into_iter().next_back(),
             Before::Memory(memory) => match memory.downcast::<RecordBatch>() {
                 Ok(snapshot) => Some(*snapshot),
@@ -236,8 +236,8 @@ impl Stateful for Unique {
         Ok(Box::new(batches.map(move |batch| Ok(Emitted::Rows(judged(batch?)?)))))
     }
 
-    fn changes(&self, _whole: bool) -> Result<Changes, RunError> {
-        Ok(Changes { whole: true, notes: BTreeMap::new(), segments: vec![self.snapshot()?] })
+    fn changes(&self, _extent: Extent) -> Result<Changes, RunError> {
+        Ok(Changes { whole: true, segments: vec![self.snapshot()?], ..Changes::default() })
     }
 
     fn remembered(&self) -> Remembered {

@@ -64,7 +64,7 @@ fn run(within: Option<i64>, epochs: &[Vec<Vec<Row>>], batch_rows: usize) -> Vec<
         before = match found.len() % 2 {
             0 => Before::Memory(unique.take_memory()),
             _ => {
-                let segments = unique.changes(false).unwrap().segments;
+                let segments = unique.changes(Extent::Less).unwrap().segments;
                 Before::Stored(Stored { notes: BTreeMap::new(), segments })
             }
         };

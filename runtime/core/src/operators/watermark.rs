@@ -57,7 +57,7 @@ impl Watermark {
     /// What the next epoch has to know.
     pub(crate) fn changes(&self) -> Changes {
         let latest = self.latest().map(|latest| (LATEST.to_string(), latest.to_string()));
-        Changes { whole: true, notes: latest.into_iter().collect(), segments: vec![] }
+        Changes { whole: true, notes: latest.into_iter().collect(), ..Changes::default() }
     }
 }
 

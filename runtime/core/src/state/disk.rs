@@ -22,8 +22,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> 
     })
 }
 
-/// What the names of files begin with that are not yet what they will be.
-const TEMPORARY: &str = ".tmp-";
+/// What the names of files begin with that are not yet what they will be, and of directories that nobody needs after the run.
+pub(crate) const TEMPORARY: &str = ".tmp-";
 
 /// Whether a file is one that was not written to its end: while no run writes, nobody needs it.
 pub(crate) fn is_torn(file: &Path) -> bool {
@@ -46,9 +46,9 @@ pub(crate) fn read_part(path: &Path, offset: u64, length: Option<u64>) -> io::Re
     })
 }
 
-/// Removes a file.
+/// Removes a file, or a directory with all that it holds.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    around(Access::Remove, path, || fs::remove_file(path))
+    around(Access::Remove, path, || if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) })
 }
 
 /// The files of a directory.

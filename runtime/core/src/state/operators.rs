@@ -7,7 +7,7 @@
 use super::{Checkpoint, StateDir, damaged, disk, storage};
 use crate::error::RunError;
 use crate::operators::internal;
-use crate::operators::stateful::{Changes, Remembered, Stored};
+use crate::operators::stateful::{Changes, Remembered, Segments, Stored, Unread};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
@@ -16,12 +16,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 
 /// What a file of segments begins with; the number is the version of the format.
 pub const HEADER: &[u8] = b"flowc operators 2\n";
 
 /// Below so many bytes of additions a state is not written anew.
 const LEAST_REWRITE: u64 = 64 << 10;
+
+/// A file of segments does not grow further from so many bytes on.
+const FILE_BYTES: usize = 64 << 20;
 
 /// A chain longer than this is written anew, however short its segments are: each costs a read when a run starts.
 const MOST_SEGMENTS: usize = 64;
@@ -127,20 +131,40 @@ pub(crate) struct Saving {
     pub(crate) form: Option<String>,
 }
 
-/// The bytes of a file of segments, as they are put together.
-struct Writing {
+/// The files of segments of an epoch, as they are put together: one, unless they are large.
+struct Writing<'a> {
+    state: &'a StateDir,
+    epoch: u64,
     file: String,
     bytes: Vec<u8>,
 }
 
-impl Writing {
+impl Writing<'_> {
+    /// Writes what there is, if there is something; what follows goes into another file.
+    fn flush(&mut self) -> Result<(), RunError> {
+        let bytes = std::mem::replace(&mut self.bytes, HEADER.to_vec());
+        if bytes.len() == HEADER.len() {
+            return Ok(());
+        }
+        let directory = self.state.root.join("operators");
+        fs::create_dir_all(&directory).map_err(|e| storage("create", &directory, &e))?;
+        let path = directory.join(&self.file);
+        disk::write(&path, &bytes, self.state.durable).map_err(|e| storage("write", &path, &e))?;
+        self.file = self.state.unused_file(self.epoch)?;
+        Ok(())
+    }
+
     fn segment(&mut self, batch: &RecordBatch) -> Result<SegmentRef, RunError> {
         let offset = self.bytes.len();
         let mut writer = StreamWriter::try_new(std::mem::take(&mut self.bytes), &batch.schema()).map_err(internal)?;
         writer.write(batch).map_err(internal)?;
         self.bytes = writer.into_inner().map_err(internal)?;
         let (length, crc32) = (self.bytes.len() - offset, crc32fast::hash(&self.bytes[offset..]));
-        Ok(SegmentRef { file: self.file.clone(), offset: offset as u64, length: Some(length as u64), crc32 })
+        let segment = SegmentRef { file: self.file.clone(), offset: offset as u64, length: Some(length as u64), crc32 };
+        if self.bytes.len() >= FILE_BYTES {
+            self.flush()?;
+        }
+        Ok(segment)
     }
 }
 
@@ -151,7 +175,7 @@ impl StateDir {
         epoch: u64,
         saving: Vec<Saving>,
     ) -> Result<IndexMap<String, OperatorState>, RunError> {
-        let mut writing = Writing { file: self.unused_file(epoch)?, bytes: HEADER.to_vec() };
+        let mut writing = Writing { state: self, epoch, file: self.unused_file(epoch)?, bytes: HEADER.to_vec() };
         let mut states = IndexMap::new();
         for Saving { name, before, changes, watermark, late, remembered, form } in saving {
             let mut state =
@@ -159,8 +183,13 @@ impl StateDir {
             if changes.whole {
                 (state.segments, state.base, state.base_segments) = (vec![], 0, 0);
             }
-            for batch in changes.segments.iter().filter(|batch| batch.num_rows() > 0) {
-                let segment = writing.segment(batch)?;
+            let more = changes.more.into_iter().flatten();
+            for batch in changes.segments.into_iter().map(Ok).chain(more) {
+                let batch = batch?;
+                if batch.num_rows() == 0 {
+                    continue;
+                }
+                let segment = writing.segment(&batch)?;
                 if changes.whole {
                     (state.base, state.base_segments) =
                         (state.base + segment.length.unwrap_or(0), state.base_segments + 1);
@@ -169,12 +198,7 @@ impl StateDir {
             }
             states.insert(name, state);
         }
-        if writing.bytes.len() > HEADER.len() {
-            let directory = self.root.join("operators");
-            fs::create_dir_all(&directory).map_err(|e| storage("create", &directory, &e))?;
-            let path = directory.join(&writing.file);
-            disk::write(&path, &writing.bytes, self.durable).map_err(|e| storage("write", &path, &e))?;
-        }
+        writing.flush()?;
         Ok(states)
     }
 
@@ -195,23 +219,15 @@ impl StateDir {
 
     /// Reads what an operator remembers.
     pub(crate) fn stored(&self, state: &OperatorState) -> Result<Stored, RunError> {
-        let segments = state.segments.iter().map(|segment| self.segment(segment));
+        let segments = state.segments.iter().map(|segment| read(&self.root, segment));
         Ok(Stored { notes: state.notes.clone(), segments: segments.collect::<Result<_, _>>()? })
     }
 
-    fn segment(&self, segment: &SegmentRef) -> Result<RecordBatch, RunError> {
-        let path = self.root.join("operators").join(&segment.file);
-        let bytes = disk::read_part(&path, segment.offset, segment.length).map_err(|e| storage("read", &path, &e))?;
-        if segment.length.is_some_and(|length| (bytes.len() as u64) < length) {
-            return Err(damaged(&path, "it is shorter than it was written".into()));
-        }
-        if crc32fast::hash(&bytes) != segment.crc32 {
-            return Err(damaged(&path, "its checksum is another one".into()));
-        }
-        let unusable = |e: arrow::error::ArrowError| damaged(&path, e.to_string());
-        let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(unusable)?;
-        let batch = reader.next().transpose().map_err(unusable)?;
-        batch.ok_or_else(|| damaged(&path, "it is empty".into()))
+    /// The same, to be read a segment at a time.
+    pub(crate) fn unread(&self, state: &OperatorState) -> Unread {
+        let (root, segments) = (self.root.clone(), state.segments.clone());
+        let segments: Segments = Box::new(segments.into_iter().map(move |segment| read(&root, &segment)));
+        Unread { notes: state.notes.clone(), segments, remembered: state.remembered.clone() }
     }
 
     /// Removes files that the checkpoint does not name.
@@ -234,6 +250,22 @@ impl StateDir {
     }
 }
 
+/// Reads a segment.
+fn read(root: &Path, segment: &SegmentRef) -> Result<RecordBatch, RunError> {
+    let path = root.join("operators").join(&segment.file);
+    let bytes = disk::read_part(&path, segment.offset, segment.length).map_err(|e| storage("read", &path, &e))?;
+    if segment.length.is_some_and(|length| (bytes.len() as u64) < length) {
+        return Err(damaged(&path, "it is shorter than it was written".into()));
+    }
+    if crc32fast::hash(&bytes) != segment.crc32 {
+        return Err(damaged(&path, "its checksum is another one".into()));
+    }
+    let unusable = |e: arrow::error::ArrowError| damaged(&path, e.to_string());
+    let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(unusable)?;
+    let batch = reader.next().transpose().map_err(unusable)?;
+    batch.ok_or_else(|| damaged(&path, "it is empty".into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,7 +278,7 @@ mod tests {
     }
 
     fn saving(before: &OperatorState, whole: bool, values: &[i64]) -> Saving {
-        let changes = Changes { whole, notes: BTreeMap::new(), segments: vec![batch(values)] };
+        let changes = Changes { whole, notes: BTreeMap::new(), segments: vec![batch(values)], more: None };
         let (before, remembered) = (before.clone(), Remembered::default());
         Saving { name: "a".into(), before, changes, watermark: Some(5), late: 2, remembered, form: None }
     }

@@ -8,6 +8,7 @@ mod quality;
 mod recovery;
 mod replay;
 mod simulate;
+mod spilled;
 mod time;
 
 use crate::connector::*;

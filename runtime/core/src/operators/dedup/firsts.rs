@@ -170,9 +170,9 @@ impl Firsts {
             + older
     }
 
-    /// Whether everything was kept since it was last stored.
-    pub(super) fn all_fresh(&self) -> bool {
-        self.fresh.len() >= self.newest.len()
+    /// How many kept rows were not stored yet, and how many keys there are.
+    pub(super) fn fresh(&self) -> (usize, usize) {
+        (self.fresh.len(), self.newest.len())
     }
 
     /// What is kept, or what was kept since it was stored: the columns of the key, then the time.

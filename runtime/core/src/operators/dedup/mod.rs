@@ -10,10 +10,15 @@
 
 mod firsts;
 mod run;
+mod sorting;
 mod stored;
 
+pub(super) use sorting::Sorting;
+pub(super) use stored::stored_keys;
+
 use super::kept::{Horizon, KeptRows, account, before, recalled};
-use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings};
+use super::spilled::carrying;
+use super::stateful::{Before, Changes, Emissions, Extent, Memory, Remembered, Stateful, Surroundings};
 use super::{Fault, internal};
 use crate::batch::Batch;
 use crate::error::RunError;
@@ -114,7 +119,8 @@ impl Dedup {
         };
         let (keys, by_time) = (&spec.keys, spec.by_time);
         let text = format!("dedup of {input} by {keys:?} within {bound:?}{}", if by_time { " by time" } else { "" });
-        let shape = Shape { spec: spec.clone(), input: input.clone(), schema: to_arrow_schema(input), bound, text };
+        let input = carrying(input, surroundings.carried);
+        let shape = Shape { spec: spec.clone(), schema: to_arrow_schema(&input), input, bound, text };
         let mut memory = recalled(
             before,
             (&spec.name, &shape.text),
@@ -156,8 +162,8 @@ impl Stateful for Dedup {
         Ok(Box::new(run::Run::new(self, watermark, rows)?))
     }
 
-    fn changes(&self, whole: bool) -> Result<Changes, RunError> {
-        stored::changes(&self.shape, &self.work().memory, whole)
+    fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
+        stored::changes(&self.shape, &self.work().memory, extent)
     }
 
     fn remembered(&self) -> Remembered {
@@ -167,6 +173,7 @@ impl Stateful for Dedup {
             unit: "keys".into(),
             entries: memory.firsts.live() as u64,
             bytes: memory.bytes() as u64,
+            on_disk: 0,
             windows: 0,
             first_end: span.map(|span| span.0.saturating_add(1)),
             last_end: span.map(|span| span.1.saturating_add(1)),

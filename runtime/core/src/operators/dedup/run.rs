@@ -1,21 +1,15 @@
 //! The end of an epoch, step by step: rows are separated into late ones, those that wait and those that are judged, and judged in their order.
 
 use super::super::kept::{Horizon, KeptRows, Stepwise, account, drained, parts, split_late, times};
-use super::super::sort::Sort;
 use super::super::stateful::Emitted;
-use super::super::{Blocking, Fault, Outputs, internal};
+use super::super::{Fault, Outputs, internal};
+use super::sorting::Sorting;
 use super::{Dedup, Work};
-use crate::batch::{Batch, Order};
 use crate::error::RunError;
-use crate::keys::{Keys, hash_bytes};
-use crate::spill::{Budget, Held, SpillBuffer};
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatchOptions};
+use crate::spill::SpillBuffer;
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType as A, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use flowc_ir::arrow_types::to_arrow_schema;
-use flowc_ir::graph::SortColumn;
-use flowc_ir::{DataType, Field, Schema, Type};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -23,7 +17,7 @@ enum Phase {
     /// Rows are read as they came. In the order of time: those that the watermark has passed are sorted.
     Read(Option<Box<Sorting>>),
     /// Rows are judged as the sorting gives them back.
-    Judge(Outputs<'static>, Held),
+    Judge(Outputs<'static>),
     Over,
 }
 
@@ -45,7 +39,7 @@ impl<'a> Run<'a> {
         rows: BTreeMap<(u32, u32), SpillBuffer>,
     ) -> Result<Run<'a>, RunError> {
         let on_time = dedup.on_time(&dedup.work().memory);
-        let sorting = dedup.shape.by_time().then(|| Sorting::new(dedup)).transpose()?;
+        let sorting = dedup.shape.by_time().then(|| sorting(dedup)).transpose()?;
         let (input, phase) = (drained(rows.into_values()), Phase::Read(sorting.map(Box::new)));
         Ok(Run { dedup, watermark, on_time, input, phase, out: VecDeque::new() })
     }
@@ -120,10 +114,11 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Dedup {
-    fn schema_width(&self) -> usize {
-        self.shape.schema.fields().len()
-    }
+/// What sorts the rows that are judged in the order of time, with a part of the memory; the rest is for what is kept.
+fn sorting(dedup: &Dedup) -> Result<Sorting, RunError> {
+    let Some((time, _)) = dedup.shape.bound else { return Err(internal("rows without a time are to be sorted")) };
+    let (budget, batch_rows) = (&dedup.surroundings.budget, dedup.surroundings.batch_rows.max(1));
+    Sorting::new(time, &dedup.shape.input, batch_rows, budget, budget.total / 4)
 }
 
 impl Stepwise for Run<'_> {
@@ -155,17 +150,14 @@ impl Stepwise for Run<'_> {
                     }
                     (None, Some(mut sorting)) => {
                         self.sort_waiting(work, &mut sorting)?;
-                        let sorting = *sorting;
-                        Phase::Judge(sorting.sort.finish()?, sorting.held)
+                        Phase::Judge(sorting.finish()?)
                     }
                 };
             }
-            Phase::Judge(mut sorted, held) => match sorted.next().transpose()? {
+            Phase::Judge(mut sorted) => match sorted.next().transpose()? {
                 Some(batch) => {
-                    let width = dedup.schema_width();
-                    let batch = batch.project(&(0..width).collect::<Vec<_>>())?;
-                    self.judge(work, batch.with_schema(Arc::clone(&dedup.shape.schema))?)?;
-                    self.phase = Phase::Judge(sorted, held);
+                    self.judge(work, batch)?;
+                    self.phase = Phase::Judge(sorted);
                 }
                 None => self.close(work)?,
             },
@@ -180,47 +172,5 @@ impl Iterator for Run<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_made()
-    }
-}
-
-/// Puts rows in the order of their times, and those of one time in the order of a hash of the row.
-struct Sorting {
-    sort: Sort,
-    schema: SchemaRef,
-    keys: Keys,
-    pushed: u32,
-    /// Its part of the memory.
-    held: Held,
-}
-
-impl Sorting {
-    fn new(dedup: &Dedup) -> Result<Sorting, RunError> {
-        let Some((time, _)) = dedup.shape.bound else { return Err(internal("rows without a time are to be sorted")) };
-        let hash = Field::new("#hash", Type::new(DataType::Long));
-        let schema = Schema::new(dedup.shape.input.fields.iter().cloned().chain([hash]).collect());
-        let column = |column: usize| SortColumn { column, descending: false, nulls_first: true };
-        let columns = [column(time), column(schema.fields.len() - 1)];
-        let (budget, batch_rows) = (&dedup.surroundings.budget, dedup.surroundings.batch_rows.max(1));
-        // The rest is for what is kept. Rows that exceed its part are sorted in files.
-        let mut held = Held::new(budget.clone());
-        let part = if held.grow_to(budget.total / 4) { budget.total / 4 } else { 0 };
-        let sort = Sort::new(&columns, &schema, 1, batch_rows, Budget::new(part, &budget.directory))?;
-        let types: Vec<A> = dedup.shape.schema.fields().iter().map(|field| field.data_type().clone()).collect();
-        Ok(Sorting { sort, schema: to_arrow_schema(&schema), keys: Keys::new(types.iter())?, pushed: 0, held })
-    }
-
-    fn push(&mut self, batch: RecordBatch) -> Result<(), Fault> {
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
-        let rows = self.keys.exact(batch.columns())?;
-        let hashes = Int64Array::from_iter_values(rows.iter().map(|row| hash_bytes(row.data()) as i64));
-        let mut columns = batch.columns().to_vec();
-        columns.push(Arc::new(hashes));
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let data = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        let order = Order { path: 0, split: 0, sequence: self.pushed };
-        self.pushed += 1;
-        self.sort.push(0, Batch { data, order })
     }
 }

@@ -1,7 +1,9 @@
 //! First rows beside a row-by-row definition, epoch by epoch, however rows are cut into batches and splits, and whether what is kept is stored or not.
 
 use super::*;
-use crate::operators::kept::harness::{Came, Epoch, How, Row, error, push, run, take};
+use crate::operators::kept::harness::{Came, Epoch, How, Row, Step, error, late_in_any_order, push, run, take};
+use crate::operators::spilled::Make;
+use flowc_ir::graph::Operator;
 use flowc_ir::{DataType as D, Field, Type};
 use proptest::prelude::*;
 
@@ -20,10 +22,10 @@ fn spec(within: Option<i64>, by_time: bool) -> graph::Dedup {
 
 fn deduped(spec: &graph::Dedup, how: How, epochs: &[Epoch]) -> Result<Vec<Came>, Fault> {
     let schema = schema();
-    let make = |surroundings: Surroundings, before: Before| {
-        Ok(Box::new(Dedup::new(spec, &schema, surroundings, before)?) as Box<dyn Stateful>)
-    };
-    run(&make, how, &[&schema], epochs)
+    let (operator, inputs, output) = (Operator::Dedup(spec.clone()), vec![schema.clone()], schema.clone());
+    let spec = spec.clone();
+    let make: Make = Arc::new(move |before, around| Ok(Box::new(Dedup::new(&spec, &schema, around, before)?)));
+    run(&Step { operator, inputs, output, make }, how, epochs)
 }
 
 fn row(key: i64, number: i64, time: i64) -> Row {
@@ -129,7 +131,7 @@ fn by_time_rows_wait_for_the_watermark() {
 fn at_work(spec: &graph::Dedup, memory: usize, watermark: Option<i64>, before: Before) -> Result<Dedup, RunError> {
     let directory = tempfile::tempdir().unwrap();
     let budget = crate::spill::Budget::new(memory, directory.path());
-    let surroundings = Surroundings { epoch: 0, watermark, workers: 1, batch_rows: 100, budget };
+    let surroundings = Surroundings { epoch: 0, watermark, workers: 1, batch_rows: 100, budget, carried: 0 };
     Dedup::new(spec, &schema(), surroundings, before)
 }
 
@@ -155,12 +157,12 @@ fn only_what_an_epoch_changed_is_stored() {
     let dedup = at_work(&spec(None, false), 1 << 24, None, Before::Nothing).unwrap();
     push(&dedup, How::PLAIN, &[&schema()], &[(0..500).map(|k| row(k, 0, 0)).collect()]).unwrap();
     take(&dedup, None).unwrap();
-    let changes = dedup.changes(false).unwrap();
+    let changes = dedup.changes(Extent::Less).unwrap();
     assert_eq!((changes.whole, changes.segments[0].num_rows()), (true, 500));
     let dedup = at_work(&spec(None, false), 1 << 24, None, Before::Memory(dedup.take_memory())).unwrap();
     push(&dedup, How::PLAIN, &[&schema()], &[vec![row(-1, 0, 0), row(7, 0, 0), row(500, 0, 0)]]).unwrap();
     assert_eq!(take(&dedup, None).unwrap().rows, [row(500, 0, 0)]);
-    let changes = dedup.changes(false).unwrap();
+    let changes = dedup.changes(Extent::Less).unwrap();
     assert_eq!((changes.whole, changes.segments.len(), changes.segments[0].num_rows()), (false, 1, 1));
     let types: Vec<&DataType> = changes.segments[0].columns().iter().map(|column| column.data_type()).collect();
     assert_eq!(types, [&DataType::Float64, &DataType::Int64]);
@@ -172,7 +174,7 @@ fn other_programs_and_too_little_memory_are_said() {
     for by_time in [false, true] {
         let spec = spec(Some(10), by_time);
         let stored = || {
-            let changes = at_work(&spec, 1 << 20, None, Before::Nothing).unwrap().changes(true).unwrap();
+            let changes = at_work(&spec, 1 << 20, None, Before::Nothing).unwrap().changes(Extent::Whole).unwrap();
             Before::Stored(crate::operators::stateful::Stored { notes: changes.notes, segments: changes.segments })
         };
         assert!(at_work(&spec, 1 << 20, None, stored()).is_ok());
@@ -224,13 +226,17 @@ proptest! {
         within in prop::option::weighted(0.9, 0i64..8),
         by_time in prop::bool::ANY,
         (workers, splits, batch_rows) in (1usize..3, 1usize..4, 1usize..9),
-        stored in prop::option::of(1usize..4),
+        (stored, spilled) in (prop::option::of(1usize..4), prop::bool::weighted(0.15)),
     ) {
         let spec = spec(within, by_time && within.is_some());
-        let how = How { workers, splits, batch_rows, stored, ..How::PLAIN };
+        let how = How { workers, splits, batch_rows, stored, spilled, ..How::PLAIN };
         let came = deduped(&spec, how, &epochs).unwrap();
-        prop_assert_eq!(&came, &deduped(&spec, How::PLAIN, &epochs).unwrap(), "the order depends on {:?}", how);
-        let expected = expected(&spec, &epochs);
+        let (mut plain, mut expected) = (deduped(&spec, How::PLAIN, &epochs).unwrap(), expected(&spec, &epochs));
+        if spilled {
+            late_in_any_order(&mut plain);
+            late_in_any_order(&mut expected);
+        }
+        prop_assert_eq!(&came, &plain, "the order depends on {:?}", how);
         if spec.by_time {
             prop_assert!(came.iter().all(|came| came.rows.is_sorted_by_key(|row| row[2])));
             prop_assert_eq!(anonymous(came), anonymous(expected));

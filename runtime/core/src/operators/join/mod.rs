@@ -17,9 +17,11 @@ mod probe;
 mod run;
 mod stored;
 
+pub(super) use stored::stored_keys;
+
 use super::Fault;
 use super::kept::{Horizon, KeptRows, KeyIndex, Posting, account, before, recalled, times};
-use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings};
+use super::stateful::{Before, Changes, Emissions, Extent, Memory, Remembered, Stateful, Surroundings};
 use crate::batch::Batch;
 use crate::error::RunError;
 use crate::spill::{Held, SpillBuffer, batch_bytes};
@@ -248,8 +250,8 @@ impl Stateful for Join {
         Ok(Box::new(run::Run::new(self, watermark, left, right)))
     }
 
-    fn changes(&self, whole: bool) -> Result<Changes, RunError> {
-        stored::changes(&self.shape, &self.work().memory, whole)
+    fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
+        stored::changes(&self.shape, &self.work().memory, extent)
     }
 
     fn remembered(&self) -> Remembered {
@@ -261,6 +263,7 @@ impl Stateful for Join {
             unit: "rows".into(),
             entries: memory.live() as u64,
             bytes: memory.bytes() as u64,
+            on_disk: 0,
             windows: 0,
             first_end: spans.iter().map(|span| end(span.0)).min(),
             last_end: spans.iter().map(|span| end(span.1)).max(),

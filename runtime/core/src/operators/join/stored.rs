@@ -1,11 +1,14 @@
 //! What a join keeps as it is stored: the rows of both sides, numbered, and the numbers of those that have had a match. What was let go since needs no record:
 //! it follows from the watermark, which is noted.
 
-use super::super::kept::{Horizon, KeptRows, damaged, no_nulls, part_of};
-use super::super::stateful::{Changes, Stored, other_shape};
+use super::super::kept::{Horizon, KeptRows, damaged, kept_keys, no_nulls, part_of};
+use super::super::spilled::StoredKeys;
+use super::super::stateful::{Changes, Extent, Stored, other_shape};
 use super::{Kept, LEFT, Posting, RIGHT, Shape};
 use crate::error::RunError;
 use arrow::array::ArrayRef;
+use arrow::record_batch::RecordBatch;
+use flowc_ir::graph;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ const NEXT: [&str; 2] = ["next left", "next right"];
 const PARTS: [&str; 2] = ["left", "right"];
 const FLAGGED: [&str; 2] = ["left flagged", "right flagged"];
 
-pub(super) fn changes(shape: &Shape, memory: &Kept, whole: bool) -> Result<Changes, RunError> {
+pub(super) fn changes(shape: &Shape, memory: &Kept, extent: Extent) -> Result<Changes, RunError> {
     let mut notes = BTreeMap::from([(SHAPE.to_string(), shape.text.clone())]);
     notes.extend(memory.closed.map(|closed| (CLOSED.to_string(), closed.to_string())));
     notes.extend(memory.latest.map(|latest| (LATEST.to_string(), latest.to_string())));
@@ -28,15 +31,15 @@ pub(super) fn changes(shape: &Shape, memory: &Kept, whole: bool) -> Result<Chang
     }
     // Without a duration nothing outlives the computation.
     if shape.spec.within.is_none() {
-        return Ok(Changes { whole: true, notes, segments: vec![] });
+        return Ok(Changes { whole: true, notes, ..Changes::default() });
     }
     let unstored: usize = memory.sides.iter().map(KeptRows::unstored).sum();
-    let whole = whole || unstored >= memory.live();
+    let whole = extent.whole(unstored, memory.live());
     let mut segments = vec![];
     for (side, part) in memory.sides.iter().zip(PARTS) {
         segments.extend(side.segments(whole, part)?);
     }
-    Ok(Changes { whole, notes, segments })
+    Ok(Changes { whole, notes, segments, more: None })
 }
 
 pub(super) fn restore(shape: &Shape, stored: &Stored) -> Result<Kept, RunError> {
@@ -87,4 +90,10 @@ fn index(shape: &Shape, memory: &mut Kept, side: usize, horizon: Horizon) -> Res
         }
     }
     Ok(())
+}
+
+/// Where a stored batch has its keys.
+pub(in crate::operators) fn stored_keys(spec: &graph::StreamJoin, batch: &RecordBatch) -> StoredKeys {
+    let right = part_of(batch).starts_with(PARTS[RIGHT]);
+    kept_keys(batch, if right { &spec.right_keys } else { &spec.left_keys })
 }

@@ -1,7 +1,8 @@
 //! Runs an operator that remembers over epochs, as its caller does: rows in splits, pushed from several workers; what it remembers stays in memory, or is stored,
 //! in increments and now and then whole. For tests.
 
-use super::super::stateful::{Before, Emitted, Stateful, Stored, Surroundings};
+use super::super::spilled::{Make, Spilled, can_spill};
+use super::super::stateful::{Before, Emitted, Extent, Stateful, Stored, Surroundings};
 use crate::batch::{Batch, Order};
 use crate::error::RunError;
 use crate::operators::Fault;
@@ -10,6 +11,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, Timestamp
 use arrow::datatypes::{DataType as A, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
+use flowc_ir::graph::Operator;
 use flowc_ir::{DataType, Schema};
 use std::sync::Arc;
 
@@ -25,11 +27,37 @@ pub(in crate::operators) struct How {
     pub(in crate::operators) memory: usize,
     /// Every so many epochs what it remembers is stored whole, and in between in increments; none: it stays in memory.
     pub(in crate::operators) stored: Option<usize>,
+    /// Whether it is kept on disk, by key; where it is stored, in every other epoch.
+    pub(in crate::operators) spilled: bool,
+}
+
+/// What is run.
+pub(in crate::operators) struct Step {
+    pub(in crate::operators) operator: Operator,
+    pub(in crate::operators) inputs: Vec<Schema>,
+    pub(in crate::operators) output: Schema,
+    pub(in crate::operators) make: Make,
+}
+
+impl Step {
+    /// The operator that keeps what it remembers on disk, with the least of it in memory; the usual one where it has no keys.
+    pub(in crate::operators) fn spilled(
+        &self,
+        around: Surroundings,
+        before: Before,
+    ) -> Result<Box<dyn Stateful>, RunError> {
+        let inputs: Vec<&Schema> = self.inputs.iter().collect();
+        if !can_spill(&self.operator, &inputs, &self.output) {
+            return (self.make)(before, around);
+        }
+        let (schemas, make) = ((&inputs[..], &self.output), Arc::clone(&self.make));
+        Ok(Box::new(Spilled::new("it", &self.operator, schemas, make, around, before, u32::MAX)?))
+    }
 }
 
 impl How {
     pub(in crate::operators) const PLAIN: How =
-        How { workers: 1, splits: 1, batch_rows: 1024, memory: 1 << 24, stored: None };
+        How { workers: 1, splits: 1, batch_rows: 1024, memory: 1 << 24, stored: None, spilled: false };
 }
 
 /// An epoch: the rows of each input, and the watermark behind it.
@@ -135,12 +163,7 @@ pub(in crate::operators) fn error(fault: Fault) -> RunError {
 }
 
 /// Runs epochs.
-pub(in crate::operators) fn run(
-    make: &dyn Fn(Surroundings, Before) -> Result<Box<dyn Stateful>, RunError>,
-    how: How,
-    schemas: &[&Schema],
-    epochs: &[Epoch],
-) -> Result<Vec<Came>, Fault> {
+pub(in crate::operators) fn run(step: &Step, how: How, epochs: &[Epoch]) -> Result<Vec<Came>, Fault> {
     let directory = tempfile::tempdir().unwrap();
     let (mut before, mut watermark, mut store) = (Before::Nothing, None, Stored::default());
     let mut came = vec![];
@@ -152,26 +175,44 @@ pub(in crate::operators) fn run(
             workers: how.workers,
             batch_rows: how.batch_rows,
             budget: budget.clone(),
+            carried: 0,
         };
-        let operator = make(surroundings, before)?;
-        push(&*operator, how, schemas, &epoch.inputs)?;
+        let spilled = how.spilled && (how.stored.is_none() || number % 2 == 0);
+        let operator = if spilled { step.spilled(surroundings, before)? } else { (step.make)(before, surroundings)? };
+        push(&*operator, how, &step.inputs.iter().collect::<Vec<_>>(), &epoch.inputs)?;
         came.push(take(&*operator, epoch.watermark)?);
         before = match how.stored {
             None => Before::Memory(operator.take_memory()),
             Some(every) => {
-                let changes = operator.changes(number % every.max(1) == every.max(1) - 1)?;
+                let changes = operator.changes(if number % every.max(1) == every.max(1) - 1 {
+                    Extent::Whole
+                } else {
+                    Extent::Less
+                })?;
                 store.notes = changes.notes;
                 if changes.whole {
                     store.segments.clear();
                 }
                 store.segments.extend(changes.segments);
-                Before::Stored(store.clone())
+                for batch in changes.more.into_iter().flatten() {
+                    store.segments.push(batch?);
+                }
+                if store.notes.is_empty() { Before::Nothing } else { Before::Stored(store.clone()) }
             }
         };
         drop(operator);
-        assert!(budget.take(how.memory), "memory was not given back");
+        // What is kept on disk keeps its part of the memory.
+        assert!(matches!(before, Before::Memory(_)) && spilled || budget.take(how.memory), "memory was not given back");
         // Where everything is over, the watermark stays where it was.
         watermark = watermark.max(epoch.watermark.filter(|watermark| *watermark != i64::MAX));
     }
+    if how.spilled {
+        late_in_any_order(&mut came);
+    }
     Ok(came)
+}
+
+/// Late rows of what is kept on disk come key by key.
+pub(in crate::operators) fn late_in_any_order(came: &mut [Came]) {
+    came.iter_mut().for_each(|came| came.late.sort());
 }

@@ -2,13 +2,14 @@
 //! Knows nothing of why rows are kept, nor of where they are stored.
 
 #[cfg(test)]
-pub(super) mod harness;
+pub(in crate::operators) mod harness;
 mod index;
 mod rows;
 
 pub(super) use index::{KeyIndex, NO_KEY, Posting};
 pub(super) use rows::{KeptRows, Place, taken};
 
+use super::spilled::StoredKeys;
 use super::stateful::{Before, Emitted, Stored, other_shape};
 use super::{Fault, internal};
 use crate::error::RunError;
@@ -121,9 +122,9 @@ pub(super) fn recalled<K: Any>(
     restore: impl FnOnce(&Stored) -> Result<K, RunError>,
     text: impl FnOnce(&K) -> &str,
 ) -> Result<K, RunError> {
-    match before {
-        Before::Nothing => empty(),
-        Before::Stored(stored) => restore(&stored),
+    match before.read()? {
+        Before::Nothing | Before::Unread(_) => empty(),
+        Before::Stored(stored) => restore(&in_order(stored)?),
         Before::Memory(memory) => {
             let memory: K = *memory.downcast().map_err(|_| internal(format!("`{name}` got another step's memory")))?;
             if text(&memory) == wanted { Ok(memory) } else { Err(other_shape(name)) }
@@ -160,6 +161,40 @@ pub(super) fn part_of(batch: &RecordBatch) -> String {
     batch.schema().metadata().get(PART).cloned().unwrap_or_default()
 }
 
+/// Where a stored batch of kept rows, or of the numbers of those that are flagged, has its keys, which are these columns of the rows.
+pub(super) fn kept_keys(batch: &RecordBatch, keys: &[usize]) -> StoredKeys {
+    match part_of(batch).ends_with(rows::FLAGGED) {
+        true => StoredKeys::Numbers,
+        // The rows stand behind their numbers.
+        false => StoredKeys::Columns { columns: keys.iter().map(|column| column + 1).collect(), numbered: true },
+    }
+}
+
+/// What was stored, so that rows come with ascending numbers, part by part, and what is said of them by number behind them. They may have been stored in parts by
+/// key.
+pub(super) fn in_order(stored: Stored) -> Result<Stored, RunError> {
+    let Stored { notes, segments } = stored;
+    let mut parts: Vec<(String, Vec<RecordBatch>)> = vec![];
+    let mut others = vec![];
+    for batch in segments {
+        if !rows::is_numbered(&batch) {
+            others.push(batch);
+            continue;
+        }
+        let part = part_of(&batch);
+        match parts.iter_mut().find(|(name, _)| *name == part) {
+            Some((_, batches)) => batches.push(batch),
+            None => parts.push((part, vec![batch])),
+        }
+    }
+    let mut segments = vec![];
+    for (_, batches) in parts {
+        segments.extend(rows::by_number(batches)?);
+    }
+    segments.extend(others);
+    Ok(Stored { notes, segments })
+}
+
 /// A stored batch is not what it should be.
 pub(super) fn damaged(name: &str) -> RunError {
     internal(format!("what `{name}` remembers was stored with other columns"))
@@ -170,6 +205,7 @@ pub(super) fn account(held: &mut Held, budget: &Budget, bytes: usize, name: &str
     if held.grow_to(bytes) {
         return Ok(());
     }
+    budget.overflow(name);
     let text = format!("what `{name}` has to remember does not fit the {} MiB of --memory", budget.total >> 20);
     Err(RunError::data("R0117", text).help(
         "nothing was committed; raise --memory, shorten `within` or the windows, or let epochs take less at a time",

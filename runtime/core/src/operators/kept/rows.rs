@@ -370,7 +370,7 @@ impl KeptRows {
         if !flagged.is_empty() {
             flagged.sort_unstable();
             let ids = Int64Array::from_iter_values(flagged.into_iter().map(|id| id as i64));
-            let schema = mark(&ArrowSchema::new(vec![number()]), &format!("{part} flagged"));
+            let schema = mark(&ArrowSchema::new(vec![number()]), &format!("{part}{FLAGGED}"));
             segments.push(RecordBatch::try_new(schema, vec![Arc::new(ids)]).map_err(internal)?);
         }
         Ok(segments)
@@ -452,6 +452,32 @@ impl KeptRows {
     }
 }
 
+/// What the name of a part ends with that names flagged rows by number.
+pub(super) const FLAGGED: &str = " flagged";
+
 fn number() -> Field {
     Field::new("#row", DataType::Int64, false)
+}
+
+/// Whether a stored batch has rows behind their numbers.
+pub(super) fn is_numbered(batch: &RecordBatch) -> bool {
+    let first = batch.schema_ref().fields().first().is_some_and(|field| **field == number());
+    first && !super::part_of(batch).ends_with(FLAGGED)
+}
+
+/// Stored batches of one part so that numbers ascend.
+pub(super) fn by_number(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, RunError> {
+    let ids = |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().clone();
+    let mut last = i64::MIN;
+    let ascending = batches.iter().map(ids).all(|ids| {
+        let follows = ids.first().is_none_or(|first| last < *first) && ids.is_sorted();
+        last = ids.last().copied().unwrap_or(last);
+        follows
+    });
+    let Some(first) = batches.first().filter(|_| !ascending) else { return Ok(batches) };
+    let all = concat_batches(&first.schema(), &batches).map_err(internal)?;
+    let ids = ids(&all);
+    let mut rows: Vec<u32> = (0..all.num_rows() as u32).collect();
+    rows.sort_unstable_by_key(|row| ids[*row as usize]);
+    Ok(vec![taken(&all, rows)?])
 }

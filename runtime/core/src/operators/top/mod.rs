@@ -5,9 +5,11 @@ mod rank;
 mod run;
 mod stored;
 
+pub(super) use stored::stored_keys;
+
 use super::Fault;
 use super::kept::{Horizon, KeptRows, KeyIndex, account, recalled, split_late, times};
-use super::stateful::{Before, Changes, Emissions, Memory, Remembered, Stateful, Surroundings};
+use super::stateful::{Before, Changes, Emissions, Extent, Memory, Remembered, Stateful, Surroundings};
 use crate::batch::Batch;
 use crate::error::RunError;
 use crate::spill::{Held, SpillBuffer, batch_bytes};
@@ -213,8 +215,8 @@ impl Stateful for Top {
         Ok(Box::new(run::Run::new(self, watermark, late, batches)))
     }
 
-    fn changes(&self, whole: bool) -> Result<Changes, RunError> {
-        stored::changes(&self.shape, &self.work().memory, whole)
+    fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
+        stored::changes(&self.shape, &self.work().memory, extent)
     }
 
     fn remembered(&self) -> Remembered {
@@ -232,6 +234,7 @@ impl Stateful for Top {
             unit: "rows".into(),
             entries: memory.rows.live() as u64,
             bytes: memory.bytes() as u64,
+            on_disk: 0,
             windows: windows.len() as u64,
             first_end: span.map(|span| span.0),
             last_end: span.map(|span| span.1),

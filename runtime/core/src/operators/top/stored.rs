@@ -1,10 +1,13 @@
 //! What `top` keeps as it is stored: the rows of open windows, numbered, and the numbers of those that are not among the first any more. Windows that were
 //! closed since need no record: they follow from the watermark, which is noted.
 
-use super::super::kept::{Posting, damaged, part_of};
-use super::super::stateful::{Changes, Stored, other_shape};
+use super::super::kept::{Posting, damaged, kept_keys, part_of};
+use super::super::spilled::StoredKeys;
+use super::super::stateful::{Changes, Extent, Stored, other_shape};
 use super::{Kept, Shape};
 use crate::error::RunError;
+use arrow::record_batch::RecordBatch;
+use flowc_ir::graph;
 use std::collections::BTreeMap;
 
 /// Names of notes.
@@ -17,17 +20,17 @@ const NEXT: &str = "next";
 const ROWS: &str = "rows";
 const FLAGGED: &str = "rows flagged";
 
-pub(super) fn changes(shape: &Shape, memory: &Kept, whole: bool) -> Result<Changes, RunError> {
+pub(super) fn changes(shape: &Shape, memory: &Kept, extent: Extent) -> Result<Changes, RunError> {
     let mut notes = BTreeMap::from([(SHAPE.to_string(), shape.text.clone())]);
     notes.extend(memory.closed.map(|closed| (CLOSED.to_string(), closed.to_string())));
     notes.extend(memory.latest.map(|latest| (LATEST.to_string(), latest.to_string())));
     notes.insert(NEXT.to_string(), memory.rows.next_id().to_string());
     // Without windows nothing outlives the computation.
     if shape.spec.window.is_none() {
-        return Ok(Changes { whole: true, notes, segments: vec![] });
+        return Ok(Changes { whole: true, notes, ..Changes::default() });
     }
-    let whole = whole || memory.rows.unstored() >= memory.rows.live();
-    Ok(Changes { whole, notes, segments: memory.rows.segments(whole, ROWS)? })
+    let whole = extent.whole(memory.rows.unstored(), memory.rows.live());
+    Ok(Changes { whole, notes, segments: memory.rows.segments(whole, ROWS)?, more: None })
 }
 
 pub(super) fn restore(shape: &Shape, stored: &Stored) -> Result<Kept, RunError> {
@@ -59,4 +62,9 @@ pub(super) fn restore(shape: &Shape, stored: &Stored) -> Result<Kept, RunError> 
     }
     index.settle();
     Ok(memory)
+}
+
+/// Where a stored batch has its keys.
+pub(in crate::operators) fn stored_keys(spec: &graph::Top, batch: &RecordBatch) -> StoredKeys {
+    kept_keys(batch, &spec.keys)
 }

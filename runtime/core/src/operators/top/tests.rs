@@ -2,8 +2,9 @@
 //! or not.
 
 use super::*;
-use crate::operators::kept::harness::{Came, Epoch, How, Row, error, push, run, take};
-use flowc_ir::graph::SortColumn;
+use crate::operators::kept::harness::{Came, Epoch, How, Row, Step, error, late_in_any_order, push, run, take};
+use crate::operators::spilled::Make;
+use flowc_ir::graph::{Operator, SortColumn};
 use flowc_ir::{DataType as D, Field, Type};
 use proptest::prelude::*;
 
@@ -30,10 +31,10 @@ fn spec(count: u64, descending: bool, keyed: bool, windowed: bool) -> graph::Top
 
 fn topped(spec: &graph::Top, how: How, epochs: &[Epoch]) -> Result<Vec<Came>, Fault> {
     let schema = schema();
-    let make = |surroundings: Surroundings, before: Before| {
-        Ok(Box::new(Top::new(spec, &schema, surroundings, before)?) as Box<dyn Stateful>)
-    };
-    run(&make, how, &[&schema], epochs)
+    let (operator, inputs, output) = (Operator::Top(spec.clone()), vec![schema.clone()], schema.clone());
+    let spec = spec.clone();
+    let make: Make = Arc::new(move |before, around| Ok(Box::new(Top::new(&spec, &schema, around, before)?)));
+    run(&Step { operator, inputs, output, make }, how, epochs)
 }
 
 fn row(key: i64, number: i64, x: i64, end: i64) -> Row {
@@ -121,7 +122,7 @@ fn the_best_of_a_window_come_out_when_the_watermark_reaches_its_end() {
 fn at_work(spec: &graph::Top, memory: usize, watermark: Option<i64>, before: Before) -> Result<Top, RunError> {
     let directory = tempfile::tempdir().unwrap();
     let budget = crate::spill::Budget::new(memory, directory.path());
-    let surroundings = Surroundings { epoch: 0, watermark, workers: 1, batch_rows: 100, budget };
+    let surroundings = Surroundings { epoch: 0, watermark, workers: 1, batch_rows: 100, budget, carried: 0 };
     Top::new(spec, &schema(), surroundings, before)
 }
 
@@ -137,7 +138,7 @@ fn only_rows_that_can_be_among_the_first_are_kept_and_only_changes_are_stored() 
         let rows = keys.flat_map(|k| (0..50).map(move |i| row(k, e * 100 + i, e * 100 + i + 2, 100))).collect();
         push(&top, How::PLAIN, &[&schema()], &[rows]).unwrap();
         take(&top, Some(50)).unwrap();
-        let changes = top.changes(false).unwrap();
+        let changes = top.changes(Extent::Less).unwrap();
         sizes.push((changes.whole, changes.segments.iter().map(RecordBatch::num_rows).sum::<usize>()));
         let remembered = top.remembered();
         assert_eq!((remembered.entries, remembered.windows), (300, 1));
@@ -159,7 +160,7 @@ fn workers_leave_out_what_is_not_among_the_first() {
     let spec = spec(2, false, true, false);
     let rows: Vec<Row> = (0..100_000).map(|i| row(i % 10, i, (i * 7919) % 100_000 + 2, 0)).collect();
     let epochs = [epoch(&rows, Some(i64::MAX))];
-    let how = How { workers: 2, splits: 4, batch_rows: 4096, memory: 6 << 20, stored: None };
+    let how = How { workers: 2, splits: 4, batch_rows: 4096, memory: 6 << 20, ..How::PLAIN };
     assert_eq!(topped(&spec, how, &epochs).unwrap(), expected(&spec, &epochs));
 }
 
@@ -167,7 +168,7 @@ fn workers_leave_out_what_is_not_among_the_first() {
 fn other_programs_and_too_little_memory_are_said() {
     let plain = spec(2000, true, true, true);
     let stored = || {
-        let changes = at_work(&plain, 1 << 20, None, Before::Nothing).unwrap().changes(true).unwrap();
+        let changes = at_work(&plain, 1 << 20, None, Before::Nothing).unwrap().changes(Extent::Whole).unwrap();
         Before::Stored(crate::operators::stateful::Stored { notes: changes.notes, segments: changes.segments })
     };
     assert!(at_work(&plain, 1 << 20, None, stored()).is_ok());
@@ -214,11 +215,15 @@ proptest! {
         count in 1u64..4,
         (descending, keyed, windowed) in (prop::bool::ANY, prop::bool::weighted(0.7), prop::bool::weighted(0.8)),
         (workers, splits, batch_rows) in (1usize..3, 1usize..4, 1usize..9),
-        stored in prop::option::of(1usize..4),
+        (stored, spilled) in (prop::option::of(1usize..4), prop::bool::weighted(0.15)),
     ) {
         let spec = spec(count, descending, keyed, windowed);
-        let how = How { workers, splits, batch_rows, stored, ..How::PLAIN };
+        let how = How { workers, splits, batch_rows, stored, spilled, ..How::PLAIN };
         let epochs = if windowed { epochs } else { vec![Epoch { watermark: Some(i64::MAX), ..epochs[0].clone() }] };
-        prop_assert_eq!(topped(&spec, how, &epochs).unwrap(), expected(&spec, &epochs));
+        let mut expected = expected(&spec, &epochs);
+        if spilled {
+            late_in_any_order(&mut expected);
+        }
+        prop_assert_eq!(topped(&spec, how, &epochs).unwrap(), expected);
     }
 }

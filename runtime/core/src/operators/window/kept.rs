@@ -6,7 +6,7 @@ use super::sessions::{self, Sessions};
 use super::values::{Arrived, Shape};
 use super::windows::Windows;
 use crate::error::RunError;
-use crate::operators::stateful::{Before, Changes};
+use crate::operators::stateful::{Before, Changes, Extent};
 use crate::operators::{Fault, internal};
 use arrow::record_batch::RecordBatch;
 use flowc_ir::graph::Window;
@@ -90,8 +90,8 @@ impl Kept {
 
     /// What the last epoch left.
     pub(super) fn restore(shape: &Shape, kind: &Kind, before: Before) -> Result<Kept, RunError> {
-        Ok(match (before, kind) {
-            (Before::Nothing, _) => Kept::new(shape, kind)?,
+        Ok(match (before.read()?, kind) {
+            (Before::Nothing | Before::Unread(_), _) => Kept::new(shape, kind)?,
             (Before::Memory(memory), _) => {
                 *memory.downcast::<Kept>().map_err(|_| internal("windows got what another step remembers"))?
             }
@@ -174,10 +174,10 @@ impl Kept {
     }
 
     /// See [`crate::operators::stateful::Stateful::changes`].
-    pub(super) fn changes(&mut self, shape: &Shape, whole: bool) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, shape: &Shape, extent: Extent) -> Result<Changes, RunError> {
         match self {
-            Kept::Windows(open) => open.changes(shape, whole),
-            Kept::Sessions(sessions) => sessions.changes(shape, whole),
+            Kept::Windows(open) => open.changes(shape, extent),
+            Kept::Sessions(sessions) => sessions.changes(shape, extent),
         }
     }
 

@@ -13,7 +13,9 @@ mod stored;
 mod values;
 mod windows;
 
-use super::stateful::{Before, Changes, Emissions, Emitted, Memory, Remembered, Stateful, Surroundings};
+pub(super) use stored::stored_keys;
+
+use super::stateful::{Before, Changes, Emissions, Emitted, Extent, Memory, Remembered, Stateful, Surroundings};
 use super::{Fault, internal};
 use crate::batch::Batch;
 use crate::error::RunError;
@@ -64,6 +66,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn too_large(name: &str, budget: &Budget) -> RunError {
+    budget.overflow(name);
     let mib = budget.total >> 20;
     RunError::data("R0116", format!("what `{name}` remembers of open windows does not fit the {mib} MiB of --memory"))
         .help("nothing was committed; raise --memory, let an epoch take less, group by fewer keys, or make windows shorter")
@@ -226,15 +229,15 @@ impl Stateful for WindowAggregate {
         Ok(Box::new(late.chain(rows)))
     }
 
-    fn changes(&self, whole: bool) -> Result<Changes, RunError> {
-        lock(&self.kept).kept.changes(&self.shape, whole)
+    fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
+        lock(&self.kept).kept.changes(&self.shape, extent)
     }
 
     fn remembered(&self) -> Remembered {
         let kept = &mut lock(&self.kept).kept;
         let (windows, first_end, last_end) = kept.open(&self.kind);
         let (entries, bytes) = (kept.live() as u64, kept.bytes() as u64);
-        Remembered { unit: "groups".into(), entries, bytes, windows, first_end, last_end }
+        Remembered { unit: "groups".into(), entries, bytes, on_disk: 0, windows, first_end, last_end }
     }
 
     fn take_memory(&self) -> Memory {

@@ -9,7 +9,7 @@ use crate::error::RunError;
 use crate::operators::Fault;
 use crate::operators::aggregate::accumulator::{Pair, grow, room, saved};
 use crate::operators::aggregate::index::KeyIndex;
-use crate::operators::stateful::{Changes, Stored};
+use crate::operators::stateful::{Changes, Extent, Stored};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeMap;
@@ -235,13 +235,13 @@ impl Open {
 }
 
 /// The columns that say which group a row is of, where groups are stored: the start of its slice.
-const OF: usize = 1;
+pub(super) const OF: usize = 1;
 
 impl Open {
     /// What is stored: all, or else the groups that have changed.
-    pub(super) fn changes(&mut self, shape: &Shape, whole: bool) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, shape: &Shape, extent: Extent) -> Result<Changes, RunError> {
         let changed = self.take_changed();
-        let whole = whole || changed.len() >= self.live;
+        let whole = extent.whole(changed.len(), self.live);
         let groups = if whole { self.all() } else { changed };
         let index = &self.table.index;
         let of = |groups: &[u32]| {
@@ -249,7 +249,7 @@ impl Open {
             Ok((vec![slices], index.columns(groups)?))
         };
         let segments = stored::segments(&self.table.values, &groups, of)?;
-        Ok(Changes { whole, notes: notes(shape, self.closed), segments })
+        Ok(Changes { whole, notes: notes(shape, self.closed), segments, more: None })
     }
 
     /// What was stored.

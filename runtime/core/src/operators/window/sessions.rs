@@ -11,7 +11,7 @@ use crate::error::RunError;
 use crate::operators::Fault;
 use crate::operators::aggregate::accumulator::{Pair, damaged, grow, room, saved};
 use crate::operators::aggregate::index::{Encoded, KeyIndex};
-use crate::operators::stateful::{Changes, Stored};
+use crate::operators::stateful::{Changes, Extent, Stored};
 use arrow::array::UInt64Array;
 use arrow::datatypes::{DataType as A, Field, TimestampMicrosecondType, UInt64Type};
 use arrow::record_batch::RecordBatch;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// The name of the note that tells what the next session is called in the store.
 const NEXT: &str = "next";
 /// The name of the only column of a batch that says which sessions others have taken in.
-const GONE: &str = "gone";
+pub(super) const GONE: &str = "gone";
 
 /// Sessions that are no longer needed are cleared away when they are so many, and more than the others.
 const DEAD: usize = 1024;
@@ -356,13 +356,13 @@ impl Closing {
 }
 
 /// The columns that say which session a row is of, where sessions are stored: its name, and its first and last time.
-const OF: usize = 3;
+pub(super) const OF: usize = 3;
 
 impl Sessions {
     /// What is stored: all, or else the sessions that have changed, and the names of those that others have taken in.
-    pub(super) fn changes(&mut self, shape: &Shape, whole: bool) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, shape: &Shape, extent: Extent) -> Result<Changes, RunError> {
         let (mut sessions, gone) = self.take_changed();
-        let whole = whole || sessions.len() >= self.live;
+        let whole = extent.whole(sessions.len(), self.live);
         let mut segments = vec![];
         if whole {
             sessions = self.all();
@@ -379,7 +379,7 @@ impl Sessions {
         segments.extend(stored::segments(&self.values, &sessions, of)?);
         let mut notes = notes(shape, self.closed);
         notes.insert(NEXT.into(), self.next_id.to_string());
-        Ok(Changes { whole, notes, segments })
+        Ok(Changes { whole, notes, segments, more: None })
     }
 
     /// What was stored.

@@ -2,14 +2,17 @@
 //! the forms that the accumulators' `save` tells; nothing is in a form of its own. What a later batch says of a group holds. Knows nothing of files.
 
 use super::values::{Shape, Values};
+use super::{open, sessions};
 use crate::error::RunError;
 use crate::operators::aggregate::accumulator::damaged;
 use crate::operators::internal;
+use crate::operators::spilled::StoredKeys;
 use crate::operators::stateful::Stored;
 use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType as A, Field, Schema as ArrowSchema, TimeUnit};
 use arrow::record_batch::RecordBatch;
+use flowc_ir::graph;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -99,5 +102,17 @@ impl<'a> Segment<'a> {
         let rows = UInt32Array::from(rows.to_vec());
         let columns = self.values.iter().map(|column| take(column, &rows, None).map_err(internal));
         values.load(&columns.collect::<Result<Vec<_>, _>>()?, groups, count)
+    }
+}
+
+/// Where a stored batch has its keys.
+pub(in crate::operators) fn stored_keys(spec: &graph::WindowAggregate, batch: &RecordBatch) -> StoredKeys {
+    let width = spec.aggregate.keys.len();
+    let keys =
+        |first: usize, numbered: bool| StoredKeys::Columns { columns: (first..first + width).collect(), numbered };
+    match (&spec.window, batch.schema_ref().fields().first()) {
+        (graph::Window::Session { .. }, Some(first)) if first.name() == sessions::GONE => StoredKeys::Numbers,
+        (graph::Window::Session { .. }, _) => keys(sessions::OF, true),
+        _ => keys(open::OF, false),
     }
 }

@@ -1,14 +1,16 @@
 //! Windowed aggregates beside a definition row by row, however rows are cut into batches, splits and epochs, and whoever gets them.
 
-use super::super::stateful::Stored;
+use super::super::stateful::{Extent, Stored};
 use super::model::expected;
 use super::*;
 use crate::batch::Order;
+use crate::operators::kept::harness::Step;
+use crate::operators::spilled::Make;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
 use flowc_ir::aggregates::AggregateFunction as F;
 use flowc_ir::arrow_types::to_arrow_schema;
-use flowc_ir::graph::{AggregateCall, Alignment, Window};
+use flowc_ir::graph::{AggregateCall, Alignment, Operator, Window};
 use flowc_ir::{DataType, Field, Origin, Type, Value};
 use proptest::prelude::*;
 
@@ -110,6 +112,8 @@ pub(super) struct Run {
     pub(super) rows: Vec<String>,
     pub(super) late: Vec<String>,
     pub(super) remembered: Remembered,
+    /// Whether it is kept on disk, by key.
+    pub(super) spilled: bool,
 }
 
 impl Run {
@@ -128,19 +132,29 @@ impl Run {
             rows: vec![],
             late: vec![],
             remembered: Remembered::default(),
+            spilled: false,
         }
     }
 
-    fn operator(&mut self) -> Result<WindowAggregate, RunError> {
+    fn operator(&mut self) -> Result<Box<dyn Stateful>, RunError> {
         let surroundings = Surroundings {
             epoch: self.epoch,
             watermark: self.watermark,
             workers: self.workers,
             batch_rows: self.batch_rows,
             budget: Budget::new(self.memory, self.directory.path()),
+            carried: 0,
         };
         let before = std::mem::replace(&mut self.before, Before::Nothing);
-        WindowAggregate::new(&self.spec, (&input(), &output(&self.spec)), surroundings, before)
+        let (spec, result) = (self.spec.clone(), output(&self.spec));
+        let (operator, inputs, output) = (Operator::WindowAggregate(spec.clone()), vec![input()], result.clone());
+        let make: Make = Arc::new(move |before, around| {
+            Ok(Box::new(WindowAggregate::new(&spec, (&input(), &result), around, before)?))
+        });
+        if self.spilled {
+            return Step { operator, inputs, output, make }.spilled(surroundings, before);
+        }
+        make(before, surroundings)
     }
 
     /// An epoch of splits of rows, after which the watermark is here; none: as it was.
@@ -157,7 +171,9 @@ impl Run {
         self.epoch += 1;
         let operator = self.operator()?;
         let open = |r: &Remembered| (r.entries, r.windows, r.first_end, r.last_end);
-        assert_eq!(open(&operator.remembered()), open(&self.remembered), "what the last epoch left");
+        if !self.spilled {
+            assert_eq!(open(&operator.remembered()), open(&self.remembered), "what the last epoch left");
+        }
         for (split, rows) in splits.iter().enumerate().rev() {
             for (sequence, part) in rows.chunks(self.batch_rows).enumerate() {
                 let order = Order { path: 0, split: split as u32, sequence: sequence as u32 };
@@ -189,20 +205,32 @@ impl Run {
         }
         let changes = match between {
             Between::Memory => None,
-            _ => Some(operator.changes(between == Between::Whole)?),
+            _ => Some(operator.changes(if between == Between::Whole { Extent::Whole } else { Extent::Less })?),
         };
         self.remembered = operator.remembered();
+        if between == Between::Memory && self.spilled {
+            // What is kept on disk tells of each epoch once.
+            self.store(operator.changes(Extent::Less)?)?;
+        }
         self.before = match changes {
             None => Before::Memory(operator.take_memory()),
             Some(changes) => {
-                if changes.whole {
-                    self.stored.segments.clear();
-                }
-                self.stored.notes = changes.notes;
-                self.stored.segments.extend(changes.segments);
-                Before::Stored(self.stored.clone())
+                self.store(changes)?;
+                if self.stored.notes.is_empty() { Before::Nothing } else { Before::Stored(self.stored.clone()) }
             }
         };
+        Ok(())
+    }
+
+    fn store(&mut self, changes: Changes) -> Result<(), RunError> {
+        if changes.whole {
+            self.stored.segments.clear();
+        }
+        self.stored.notes = changes.notes;
+        self.stored.segments.extend(changes.segments);
+        for batch in changes.more.into_iter().flatten() {
+            self.stored.segments.push(batch?);
+        }
         Ok(())
     }
 }
@@ -260,10 +288,10 @@ proptest! {
         splits in 1usize..4,
         workers in 1usize..3,
         batch_rows in 1usize..8,
-        between in between(),
+        (between, spilled) in (between(), prop::bool::weighted(0.2)),
     ) {
         let mut run = Run::new(spec(window.clone(), if keyed { &[0] } else { &[] }, calls()));
-        (run.workers, run.batch_rows) = (workers, batch_rows);
+        (run.workers, run.batch_rows, run.spilled) = (workers, batch_rows, spilled);
         cut(&mut run, &rows, epochs, splits, &between);
         prop_assert_eq!(&run.rows, &expected(&window, keyed, &rows));
         prop_assert_eq!(run.late.len(), rows.iter().filter(|r| r.1.is_none()).count());
