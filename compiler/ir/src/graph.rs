@@ -197,9 +197,9 @@ pub struct Alignment {
     pub zone: Option<String>,
 }
 
-/// A windowed aggregation. What comes out: the keys, `window_start`, `window_end`, then the aggregates; each window once, when the watermark reaches its end, by end,
-/// start and key. The event time of what comes out is the window's last instant, one microsecond before its end. A row is late when every window that it
-/// belongs to has closed; so is one without an event time.
+/// A windowed aggregation. What comes out: the keys, `window_start`, `window_end`, then the aggregates; each window once, when the watermark reaches its end (a session
+/// when the watermark is past its end, as a row there belongs to it), by end, start and key. The event time of what comes out is the window's last instant, one
+/// microsecond before its end. A row is late when every window that it belongs to has closed; so is one without an event time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WindowAggregate {
     /// Names what is remembered: unique in the program, whatever its layout.
