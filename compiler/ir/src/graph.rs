@@ -513,6 +513,20 @@ pub struct SortColumn {
     pub nulls_first: bool,
 }
 
+impl Operator {
+    /// How far behind the watermark of what goes in, at most, what comes out may lie: in microseconds. The watermark of what comes out is held back by so much.
+    pub fn holds_back(&self) -> i64 {
+        match self {
+            // A row in order may match one that lies `within` behind it, and a row without a match waits until none can come: what comes out lies at most so far
+            // behind. (Matches of rows that are themselves behind the watermark may lie further: the next step judges whether they are late.)
+            Operator::Join(join) => join.within.map_or(0, |within| within.duration),
+            // A session is open until the watermark is past its end, and its row has the time of its last instant, one microsecond before that.
+            Operator::WindowAggregate(spec) if matches!(spec.window, Window::Session { .. }) => 1,
+            _ => 0,
+        }
+    }
+}
+
 impl Graph {
     /// The node of this id.
     pub fn node(&self, id: NodeId) -> &Node {

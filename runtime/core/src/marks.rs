@@ -4,7 +4,7 @@
 use crate::epoch::Remembering;
 use crate::flow::{Flow, Station, operator_name};
 use crate::state::{EpochRecord, OperatorState};
-use flowc_ir::graph::{Graph, Operator, Window};
+use flowc_ir::graph::{Graph, Operator};
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
 
@@ -115,14 +115,7 @@ impl<'a> Marks<'a> {
     /// What is known of the rows that come out of a node.
     fn behind(&self, node: usize) -> Mark {
         let mark = self.known(node, self.at(node));
-        let held = match &self.graph.nodes[node].operator {
-            // A row in order may match one that lies `within` behind it, and a row without a match waits until none can come: what comes out lies at most so far
-            // behind. (Matches of rows that are themselves behind the watermark may lie further: the next step judges whether they are late.)
-            Operator::Join(join) => join.within.map_or(0, |within| within.duration),
-            // A session is open until the watermark is past its end, and its row has the time of its last instant, one microsecond before that.
-            Operator::WindowAggregate(spec) if matches!(spec.window, Window::Session { .. }) => 1,
-            _ => 0,
-        };
+        let held = self.graph.nodes[node].operator.holds_back();
         mark.map(|time| time.map(|time| time.saturating_sub(held)))
     }
 
