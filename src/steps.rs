@@ -50,6 +50,9 @@ fn open(step: &StepReport) -> String {
     if remembered.entries > 0 && step.kind != "unique" {
         let at =
             step.watermark.map_or("no time is known yet".to_string(), |at| format!("the watermark is {}", time(at)));
+        // Only a session waits then: a row at its end still belongs to it.
+        let must_pass = step.kind == "window" && step.watermark.is_some() && step.watermark == remembered.first_end;
+        let at = at + if must_pass { " and must pass the first end" } else { "" };
         let held = step.held_by.as_ref().map_or(String::new(), |source| format!(", held by `{source}`"));
         parts.push(at + &held);
     }
@@ -90,6 +93,13 @@ mod tests {
             ..StepReport::default()
         };
         let source = StepReport { name: "sensor".into(), kind: "watermark".into(), ..StepReport::default() };
+        let at_end = StepReport { watermark: window.remembered.first_end, late: 0, ..window.clone() };
+        assert!(
+            lines(&[at_end]).ends_with(
+                "ending 1970-01-01T00:05:00Z; the watermark is 1970-01-01T00:05:00Z and must pass the first end, held by `sensor`\n"
+            ),
+            "a session is open when the watermark is at its end"
+        );
         let text = lines(&[source, window]);
         assert_eq!(
             text,

@@ -200,7 +200,7 @@ fn area_title(area: &str) -> &'static str {
         "E02" => "names",
         "E03" => "types",
         "E04" => "tables",
-        "E05" => "sinks and kinds",
+        "E05" | "W05" => "sinks and kinds",
         "E06" => "connectors and options",
         "E07" => "not supported yet",
         "E08" | "W08" => "quality",

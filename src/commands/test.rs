@@ -8,6 +8,7 @@ use crate::lock;
 use crate::payload::write_atomically;
 use crate::report;
 use crate::suite::coverage::{self, Coverage};
+use crate::suite::filter;
 use crate::suite::junit::{self, Suite};
 use crate::suite::record::{self, Request};
 use crate::suite::{self, Outcome, show};
@@ -44,6 +45,9 @@ pub fn test(words: &Test, console: &Console) -> Result<Exit, Failure> {
     for program in &programs {
         all.push(one(program, words, &threads, console)?);
     }
+    if let Some(filter) = &words.filter {
+        takes_something(filter, &all)?;
+    }
     let exit = all.iter().fold(Exit::Fine, |exit, tested| {
         let failed = tested.results.iter().any(|r| !r.passed());
         exit.worst(tested.exit).worst(if failed { Exit::Wrong } else { Exit::Fine })
@@ -57,6 +61,15 @@ pub fn test(words: &Test, console: &Console) -> Result<Exit, Failure> {
         save(path, &junit::document(&suites(&all)))?;
     }
     Ok(exit)
+}
+
+/// A filter that takes no test is a mistake of the command line: what it was to run did not run. Of programs that are wrong the tests are not known.
+fn takes_something(filter: &str, all: &[Tested]) -> Result<(), Failure> {
+    if all.iter().any(|tested| tested.exit != Exit::Fine || !tested.results.is_empty()) {
+        return Ok(());
+    }
+    let tests = all.iter().filter_map(|tested| tested.outcome.checked.as_ref()).flat_map(|checked| &checked.tests);
+    Err(filter::none_taken(filter, &tests.map(|test| test.name.as_str()).collect::<Vec<_>>()))
 }
 
 /// Writes a test from real rows.
@@ -118,12 +131,13 @@ fn one(
     }
     let Some(checked) = &tested.outcome.checked else { return Ok(tested) };
     let text = words.format == TestFormat::Text;
-    if text && words.files.len() > 1 && !checked.tests.is_empty() {
+    let taken = |name: &str| filter::takes(words.filter.as_deref(), name);
+    if text && words.files.len() > 1 && checked.tests.iter().any(|test| taken(&test.name)) {
         console.out_line(&program.path);
     }
     let mut coverage = words.coverage.then(Coverage::default);
     for test in &checked.tests {
-        if words.filter.as_ref().is_some_and(|filter| !test.name.contains(filter.as_str())) {
+        if !taken(&test.name) {
             tested.left_out += 1;
             continue;
         }

@@ -4,6 +4,7 @@
 pub mod compare;
 pub mod coverage;
 pub mod execution;
+pub mod filter;
 pub mod junit;
 pub mod literal;
 pub mod record;

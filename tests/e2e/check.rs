@@ -212,3 +212,29 @@ fn a_proof_does_not_outlive_what_it_rests_on() {
     assert!(ran.stderr.contains("R0105"), "{}", ran.stderr);
     assert_eq!(project.rows("out").len(), 2);
 }
+
+/// What the warning says, and that both of its remedies help.
+#[test]
+fn a_whole_result_that_is_appended_again_is_a_warning() {
+    let program = |watermark: &str, mode: &str| {
+        format!(
+            "source s = json(\"in/*.json\") {{\n    schema {{ id: long, at: timestamp }}\n    event_time at {watermark}\n}}\n\
+             flow days = s |> aggregate n = count() by window tumble(1d)\n\
+             sink out = days -> delta(\"out\") {{ {mode} }}\n"
+        )
+    };
+    let mut days = vec![];
+    for (watermark, mode, warned) in [("", "", true), ("", "mode overwrite", false), ("watermark 1h", "", false)] {
+        let project = Project::new();
+        project.write("p.flow", &program(watermark, mode));
+        project.write("in/1.json", "{\"id\": 1, \"at\": \"2026-01-01T10:00:00Z\"}\n");
+        let ran = project.flowc(&["check", "p.flow"]).expect(0);
+        assert_eq!(ran.stdout.contains("W0501"), warned, "{}", ran.stdout);
+        project.run("p.flow");
+        project.write("in/2.json", "{\"id\": 2, \"at\": \"2026-01-02T10:00:00Z\"}\n");
+        project.run("p.flow");
+        project.flowc(&["run", "p.flow", "--drain"]).expect(0);
+        days.push(project.rows("out").len());
+    }
+    assert_eq!(days, [3, 2, 2], "the first day is there twice");
+}

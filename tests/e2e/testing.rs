@@ -78,7 +78,23 @@ fn tests_pass_and_touch_nothing() {
     assert_eq!(project.files(), before, "a test leaves nothing behind");
     let one = project.flowc(&["test", "p.flow", "--filter", "constraint"]).expect(0);
     assert_eq!(one.stdout, "ok      a constraint stops the run\n\n1 passed, 0 failed, 4 left out\n");
-    project.flowc(&["test", "p.flow", "--filter", "nothing like it"]).expect(0);
+    let none = project.flowc(&["test", "p.flow", "--filter", "constrain stops"]).expect(2);
+    assert_eq!(none.stdout, "");
+    for part in [
+        "no test has `constrain stops` in its name",
+        "did you mean `constraint stops`?",
+        "\n  a constraint stops the run\n",
+    ] {
+        assert!(none.stderr.contains(part), "no {part} in\n{}", none.stderr);
+    }
+    // With several programs one of them is enough; a program that is wrong is told first.
+    project.write("q.flow", "source s = generate(rows: 1)\nsink out = s -> console()\n");
+    let both = project.flowc(&["test", "q.flow", "p.flow", "--filter", "constraint"]).expect(0);
+    assert!(both.stdout.ends_with("1 passed, 0 failed, 4 left out\n"), "{}", both.stdout);
+    let no_tests = project.flowc(&["test", "q.flow", "--filter", "constraint", "--format", "json"]).expect(2);
+    assert!(no_tests.stdout.is_empty() && no_tests.stderr.contains("there are no tests at all"), "{}", no_tests.stderr);
+    project.write("wrong.flow", "sink out = s -> console()\n");
+    project.flowc(&["test", "wrong.flow", "--filter", "nothing like it"]).expect(1);
 }
 
 #[test]

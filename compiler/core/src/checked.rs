@@ -707,6 +707,17 @@ impl Operation {
         }
     }
 
+    /// Whether it looks at windows, or at what lies near in event time, so that with a watermark it need not look at all of its input.
+    pub fn is_bound_in_time(&self) -> bool {
+        match self {
+            Operation::Aggregate { window, .. } => window.is_some(),
+            Operation::Dedup { within, .. } => within.is_some(),
+            Operation::Top { window, .. } => window.is_some(),
+            Operation::Join(join) => join.within.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether what it gives out and forgets is a matter of the watermark. Rows can be late for it.
     pub fn waits_for_watermark(&self) -> bool {
         let stateful = matches!(

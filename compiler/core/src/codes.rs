@@ -268,6 +268,8 @@ pub const UNREACHABLE_ARM: &str = "W0302";
 pub const NEEDLESS_DEFAULT: &str = "W0303";
 /// A comparison with null.
 pub const NULL_COMPARED: &str = "W0304";
+/// What is computed from all rows is appended again with each run.
+pub const APPENDED_AGAIN: &str = "W0501";
 /// A column changed since `flow.lock` was written.
 pub const COLUMN_DRIFT: &str = "W0831";
 /// A constraint or generated column changed since `flow.lock` was written.
@@ -428,6 +430,7 @@ pub const ALL: &[(&str, &str)] = &[
     (UNREACHABLE_ARM, "an arm of a `match` is never reached"),
     (NEEDLESS_DEFAULT, "a default that is never used"),
     (NULL_COMPARED, "a comparison with null"),
+    (APPENDED_AGAIN, "the whole result is appended again by each run"),
     (COLUMN_DRIFT, "a column changed since flow.lock was written"),
     (RULE_DRIFT, "a constraint or generated column changed since flow.lock was written"),
     (STORAGE_DRIFT, "how a table is kept changed since flow.lock was written"),

@@ -197,9 +197,9 @@ pub struct Alignment {
     pub zone: Option<String>,
 }
 
-/// A windowed aggregation. What comes out: the keys, `window_start`, `window_end`, then the aggregates; each window once, when the watermark reaches its end, by end,
-/// start and key. The event time of what comes out is the window's last instant, one microsecond before its end. A row is late when every window that it
-/// belongs to has closed; so is one without an event time.
+/// A windowed aggregation. What comes out: the keys, `window_start`, `window_end`, then the aggregates; each window once, when the watermark reaches its end (a session
+/// when the watermark is past its end, as a row there belongs to it), by end, start and key. The event time of what comes out is the window's last instant, one
+/// microsecond before its end. A row is late when every window that it belongs to has closed; so is one without an event time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WindowAggregate {
     /// Names what is remembered: unique in the program, whatever its layout.
@@ -511,6 +511,20 @@ pub struct SortColumn {
     pub descending: bool,
     /// Whether nulls come first.
     pub nulls_first: bool,
+}
+
+impl Operator {
+    /// How far behind the watermark of what goes in, at most, what comes out may lie: in microseconds. The watermark of what comes out is held back by so much.
+    pub fn holds_back(&self) -> i64 {
+        match self {
+            // A row in order may match one that lies `within` behind it, and a row without a match waits until none can come: what comes out lies at most so far
+            // behind. (Matches of rows that are themselves behind the watermark may lie further: the next step judges whether they are late.)
+            Operator::Join(join) => join.within.map_or(0, |within| within.duration),
+            // A session is open until the watermark is past its end, and its row has the time of its last instant, one microsecond before that.
+            Operator::WindowAggregate(spec) if matches!(spec.window, Window::Session { .. }) => 1,
+            _ => 0,
+        }
+    }
 }
 
 impl Graph {

@@ -1,5 +1,5 @@
 //! How far event time has come at each node of a flow, once all rows before it are through: the watermark of a source is that of its rows, that of any other
-//! node the least of those of its inputs. It never goes back. Knows nothing of windows.
+//! node the least of those of its inputs, less what a step may hold rows back. It never goes back. Knows nothing of what steps do.
 
 use crate::epoch::Remembering;
 use crate::flow::{Flow, Station, operator_name};
@@ -115,15 +115,8 @@ impl<'a> Marks<'a> {
     /// What is known of the rows that come out of a node.
     fn behind(&self, node: usize) -> Mark {
         let mark = self.known(node, self.at(node));
-        match &self.graph.nodes[node].operator {
-            // A row in order may match one that lies `within` behind it, and a row without a match waits until none can come: what comes out lies at most so far
-            // behind. (Matches of rows that are themselves behind the watermark may lie further: the next step judges whether they are late.)
-            Operator::Join(join) => {
-                let held = join.within.map_or(0, |within| within.duration);
-                mark.map(|time| time.map(|time| time.saturating_sub(held)))
-            }
-            _ => mark,
-        }
+        let held = self.graph.nodes[node].operator.holds_back();
+        mark.map(|time| time.map(|time| time.saturating_sub(held)))
     }
 
     /// It does not go back behind what an earlier epoch has reached.

@@ -2,6 +2,7 @@
 
 use crate::check::declarations::Relation;
 use crate::check::scope::{Column, Obstacle, Remedy, Rows};
+use crate::check::time::watermark_needed;
 use crate::check::{Checker, Used, article, list, origin};
 use crate::checked::{CheckedFlow, CheckedRejects, CheckedStep, Input, Operation};
 use crate::codes;
@@ -89,7 +90,11 @@ impl FlowBuilder {
             rows.time.lost = Some((step.keyword, keyword));
         }
         if operation.is_whole() {
-            rows.gathered.get_or_insert(Obstacle { span: step.keyword, step: keyword, remedy: Remedy::End });
+            let remedy = match operation.is_bound_in_time() {
+                true => watermark_needed(&rows.time.unmarked),
+                false => Remedy::End,
+            };
+            rows.gathered.get_or_insert(Obstacle { span: step.keyword, step: keyword, remedy });
         }
         let checked = CheckedStep { operation, rows: rows.checked(), keyword, origin: origin(step.span) };
         self.steps.push(checked);

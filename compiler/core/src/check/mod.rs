@@ -3,6 +3,7 @@
 //! A mistake is reported once, where it is made. What depends on it becomes *unknown* (`None`, or [`scope::Rows::open`]) and is silent.
 //! Must not know of the graph, of files or of Delta: tables come in through the catalog.
 
+mod again;
 mod aggregate;
 mod as_of;
 mod call;
@@ -170,6 +171,7 @@ fn check_as(
         checker.warn_quarantine();
         checker.warn_unused();
         checker.warn_malformed_unread();
+        checker.warn_appended_again();
     }
     let complete = checker.checked.borrow().sinks.len() == checker.declarations.sinks.len();
     debug_assert!(

@@ -203,7 +203,7 @@ impl Rows {
             self.kind = other.kind.clone();
         }
         if !self.bounded && self.blocked.is_none() {
-            self.blocked = self.gathered.clone();
+            self.blocked = self.gathered.clone().map(|gathered| Obstacle { remedy: Remedy::End, ..gathered });
         }
     }
 

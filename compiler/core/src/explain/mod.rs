@@ -5,8 +5,10 @@ pub(crate) mod expression;
 mod guarantees;
 mod streaming;
 mod text;
+mod waiting;
 
 pub use guarantees::{Guarantee, guarantees, tally};
+pub use waiting::Holder;
 
 use flowc_ir::eval::KernelReport;
 use flowc_ir::graph::{
@@ -96,6 +98,9 @@ pub struct StepPart {
     pub runs: Vec<(String, String)>,
     /// What it keeps in memory, and what bounds it; none: nothing but the batches in flight.
     pub state: Option<String>,
+    /// The sources whose watermarks are merged before it: it waits for the least of them. None: it waits for no watermark.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<Holder>,
 }
 
 /// A sink.
@@ -149,11 +154,12 @@ pub fn explain(
             read,
         ));
     }
-    let names = names(plan);
+    let (names, waiting) = (names(plan), waiting::Waiting::of(&plan.graph));
     let mut steps = vec![];
     for (id, node) in plan.graph.iter() {
         if !is_end(&node.operator) {
-            steps.push(step(plan, id, node, &names, steps.len() + 1, reports));
+            let waits_for = if waiting::waits(&node.operator) { waiting.before(id) } else { vec![] };
+            steps.push(StepPart { waits_for, ..step(plan, id, node, &names, steps.len() + 1, reports) });
         }
     }
     let sinks = plan.sinks.iter().map(|spec| sink(spec, names[spec.input.0 as usize].clone()));
@@ -357,6 +363,7 @@ fn step(
         changing_by,
         runs: runs(id, reports),
         state,
+        waits_for: vec![],
     }
 }
 

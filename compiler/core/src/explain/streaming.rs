@@ -80,9 +80,12 @@ fn window_state(windowed: &WindowAggregate, released: bool) -> String {
     }
     let group = if windowed.aggregate.keys.is_empty() { "a group" } else { "a group for each key" };
     match &windowed.window {
-        Window::Tumble { .. } => format!("{group} and window that is open: released when the watermark passes its end"),
+        Window::Tumble { .. } => {
+            format!("{group} and window that is open: released when the watermark reaches its end")
+        }
+        // A row at its end still belongs to it.
         Window::Session { .. } => {
-            format!("{group} and session that is open: released when the watermark passes its end")
+            format!("{group} and session that is open: released when the watermark is past its end")
         }
         Window::Hop { .. } | Window::Cumulate { .. } => {
             format!(

@@ -89,7 +89,8 @@ impl fmt::Display for StepPart {
             };
             line(f, if i == 0 { "runs" } else { "" }, &format!("{meaning}: {}", parts.collect::<Vec<_>>().join(", ")))?;
         }
-        line(f, "state", self.state.as_deref().unwrap_or("none"))
+        line(f, "state", self.state.as_deref().unwrap_or("none"))?;
+        if self.waits_for.is_empty() { Ok(()) } else { line(f, "watermark", &super::waiting::text(&self.waits_for)) }
     }
 }
 

@@ -96,7 +96,11 @@ fn named(name: &str) -> Result<TableInfo, CatalogError> {
         "readings.csv" | "readings.jsonl" => {
             return Err(CatalogError::Inferred(table(&["id: long?", "taken at: timestamp?", "value: double?"]).schema));
         }
-        "readings.parquet" => table(&["id: long?", "value: double?"]),
+        "orders/*.csv" | "orders/1.csv" | "moments" => {
+            let columns = ["id: long?", "customer: string?", "at: timestamp?"];
+            return Err(CatalogError::Inferred(table(&columns).schema));
+        }
+        "readings.parquet" | "readings/*.parquet" => table(&["id: long?", "value: double?"]),
         _ => return Err(CatalogError::NotFound),
     })
 }

@@ -47,6 +47,8 @@ struct Kept {
     held: Held,
     /// The memory for `--memory`'s message.
     total: usize,
+    /// What was stored of it as it is now: the next epoch takes this over.
+    snapshot: Option<RecordBatch>,
 }
 
 impl Unique {
@@ -67,6 +69,7 @@ impl Unique {
             latest: None,
             held: Held::new(budget.clone()),
             total: budget.total,
+            snapshot: None,
         };
         let snapshot = match before.read()? {
             Before::Nothing | Before::Unread(_) => None,
@@ -90,9 +93,16 @@ impl Unique {
         self
     }
 
-    /// What the next epoch has to know.
+    /// What the next epoch has to know; computed once, be it stored or taken over or both.
     pub(crate) fn snapshot(&self) -> Result<RecordBatch, RunError> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).snapshot(&self.spec)
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &kept.snapshot {
+            Some(snapshot) => Ok(snapshot.clone()),
+            None => {
+                let snapshot = kept.snapshot(&self.spec)?;
+                Ok(kept.snapshot.insert(snapshot).clone())
+            }
+        }
     }
 }
 
@@ -117,6 +127,7 @@ impl Kept {
     }
 
     fn advance(&mut self, to: i64, within: i64, delay: i64) {
+        self.snapshot = None;
         self.latest = self.latest.max(Some(to.saturating_add(delay)));
         let past = to.saturating_sub(within);
         self.times.iter_mut().for_each(|times| times.retain(|time| *time >= past));
@@ -197,6 +208,7 @@ fn judged(
     batch: &RecordBatch,
 ) -> Result<RecordBatch, RunError> {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.snapshot = None;
     let columns: Vec<ArrayRef> = spec.keys.iter().map(|c| Arc::clone(batch.column(*c))).collect();
     let rows = kept.keys.encode(&columns)?;
     let time = spec.time.map(|c| batch.column(c).as_primitive::<TimestampMicrosecondType>());

@@ -163,3 +163,20 @@ proptest! {
         prop_assert_eq!(run(within, &parts, batch_rows), wanted);
     }
 }
+
+/// What is stored and what the next epoch takes over are one and the same, until more rows come.
+#[test]
+fn what_is_remembered_is_computed_once_an_epoch() {
+    let directory = tempfile::tempdir().unwrap();
+    let unique =
+        Unique::new(&spec(Some(7)), schema(), Budget::new(1 << 20, directory.path()), Before::Nothing).unwrap();
+    let push = |row: Row| {
+        unique.push(0, 0, Batch { data: batch(&[row]), order: Order { path: 0, split: 0, sequence: 0 } }).unwrap();
+        unique.finish(None).unwrap().for_each(|out| drop(out.unwrap()));
+        unique.changes(false).unwrap().segments.remove(0)
+    };
+    let (first, second) = (push((Some(1), Some(10))), push((Some(2), Some(11))));
+    assert_eq!((first.num_rows(), second.num_rows()), (1, 2));
+    let taken = unique.take_memory().downcast::<RecordBatch>().unwrap();
+    assert!(Arc::ptr_eq(second.column(0), taken.column(0)), "the keys were written out a second time");
+}

@@ -28,6 +28,17 @@ impl Kind {
             window => Kind::Windows(Windows::new(window)?),
         })
     }
+
+    /// What ends by the moment that comes back is over when the watermark gets here. A window does not contain its end, but a row at the end of a session belongs to
+    /// it: that row is on time until the watermark is past it, so the session is open until then. Otherwise it would depend on where an epoch ends whether the row
+    /// prolongs the session.
+    pub(super) fn over(&self, watermark: i64) -> i64 {
+        match self {
+            Kind::Sessions(_) if watermark < i64::MAX => watermark.saturating_sub(1),
+            // At the end of all time everything is over.
+            _ => watermark,
+        }
+    }
 }
 
 /// What a worker has.
@@ -136,12 +147,13 @@ impl Kept {
 
     /// What closes when the watermark gets here; it counts as given out.
     pub(super) fn close(&mut self, kind: &Kind, watermark: i64) -> Result<Closing, RunError> {
+        let until = kind.over(watermark);
         match (self, kind) {
             (Kept::Windows(open), Kind::Windows(windows)) => {
-                Ok(Closing::Windows(Box::new(open::Closing::new(open.close(windows, watermark)))))
+                Ok(Closing::Windows(Box::new(open::Closing::new(open.close(windows, until)))))
             }
             (Kept::Sessions(sessions), Kind::Sessions(gap)) => {
-                Ok(Closing::Sessions(sessions::Closing::new(sessions.close(*gap, watermark))))
+                Ok(Closing::Sessions(sessions::Closing::new(sessions.close(*gap, until))))
             }
             _ => Err(mixed()),
         }

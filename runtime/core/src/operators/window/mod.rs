@@ -1,5 +1,5 @@
 //! Groups and aggregates by windows of event time: each worker aggregates what it gets, at an epoch's end what they have is merged into what is remembered, and
-//! the windows that the watermark has passed come out. No result depends on who got what, or on how rows were cut into batches and epochs. Knows nothing of
+//! the windows that the watermark has reached, and the sessions that it has passed, come out. No result depends on who got what, or on how rows were cut into batches and epochs. Knows nothing of
 //! sources, of how watermarks come about, or of where anything is stored.
 
 mod cells;
@@ -98,7 +98,7 @@ impl WindowAggregate {
         let shape = Arc::new(Shape::new(spec, schemas));
         let kind = Kind::new(&spec.window)?;
         let kept = Kept::restore(&shape, &kind, before)?;
-        let bound = surroundings.watermark.max(kept.closed());
+        let bound = surroundings.watermark.map(|watermark| kind.over(watermark)).max(kept.closed());
         let worker = || Worker { gathered: None, held: Held::new(surroundings.budget.clone()), late: Late::new() };
         let workers = (0..surroundings.workers.max(1)).map(|_| Mutex::new(worker())).collect();
         let mut held = Held::new(surroundings.budget.clone());

@@ -186,11 +186,11 @@ impl Open {
         windows.ending(slice, self.after(), until)
     }
 
-    /// The windows that close when the watermark gets here, in their order; they count as given out.
-    pub(super) fn close(&mut self, windows: &Windows, watermark: i64) -> Vec<Bounds> {
-        let closing = self.windows_until(windows, watermark);
-        let until = if watermark < i64::MAX { Some(watermark) } else { closing.last().map(|window| window.end) };
-        self.closed = self.closed.max(until);
+    /// The windows that end by then, in their order; they count as given out.
+    pub(super) fn close(&mut self, windows: &Windows, until: i64) -> Vec<Bounds> {
+        let closing = self.windows_until(windows, until);
+        let closed = if until < i64::MAX { Some(until) } else { closing.last().map(|window| window.end) };
+        self.closed = self.closed.max(closed);
         closing
     }
 

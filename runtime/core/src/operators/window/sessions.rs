@@ -247,16 +247,16 @@ impl Sessions {
         (sessions, std::mem::take(&mut self.gone))
     }
 
-    /// The sessions that end when the watermark gets here, in the order of their ends and starts; they count as given out.
-    pub(super) fn close(&mut self, gap: i64, watermark: i64) -> Vec<(Bounds, u32)> {
+    /// The sessions that end by then, in the order of their ends and starts; they count as given out.
+    pub(super) fn close(&mut self, gap: i64, until: i64) -> Vec<(Bounds, u32)> {
         let (parts, kept) = (&self.parts, &self.kept);
         let end = |session: u32| kept[session as usize].open.then(|| parts[session as usize].last.saturating_add(gap));
-        let taken = self.ends.take(watermark, end).into_iter();
+        let taken = self.ends.take(until, end).into_iter();
         let bounds = |(end, session): (i64, u32)| (Bounds { end, start: parts[session as usize].first }, session);
         let mut closing: Vec<(Bounds, u32)> = taken.map(bounds).collect();
         closing.sort_unstable();
         let last = closing.last().map(|(bounds, _)| bounds.end);
-        self.closed = self.closed.max(if watermark < i64::MAX { Some(watermark) } else { last });
+        self.closed = self.closed.max(if until < i64::MAX { Some(until) } else { last });
         self.closing = closing.iter().map(|(_, session)| *session).collect();
         closing
     }

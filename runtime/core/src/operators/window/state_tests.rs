@@ -37,14 +37,52 @@ fn sessions_grow_and_merge_across_epochs() {
     }
 }
 
+/// A row exactly a gap behind the last one belongs to the session, be it there at once, or in the next epoch, when the watermark has come exactly so far.
+#[test]
+fn a_row_at_the_end_of_a_session_belongs_to_it_however_rows_are_cut() {
+    let (first, at_end, after) = (row("a", 10, 1), row("a", 15, 2), row("a", 21, 3));
+    for between in [Between::Memory, Between::Stored, Between::Whole] {
+        let mut once = counting(session(5));
+        once.epoch(&[&[first.clone(), at_end.clone(), after.clone()]], Some(i64::MAX), between).unwrap();
+        assert_eq!(once.rows, ["a 10 20 2 1", "a 21 26 1 3"]);
+        let mut cut = counting(session(5));
+        cut.epoch(&[std::slice::from_ref(&first)], Some(15), between).unwrap();
+        assert_eq!((cut.remembered.windows, cut.remembered.first_end), (1, Some(15)), "the watermark is at its end");
+        cut.epoch(&[std::slice::from_ref(&at_end)], Some(20), between).unwrap();
+        assert_eq!((cut.remembered.windows, cut.remembered.first_end), (1, Some(20)));
+        cut.epoch(&[std::slice::from_ref(&after)], Some(21), between).unwrap();
+        assert_eq!((&cut.rows[..], cut.remembered.windows), (&["a 10 20 2 1".to_string()][..], 1));
+        cut.epoch(&[], Some(i64::MAX), between).unwrap();
+        assert_eq!((cut.rows, cut.late), (once.rows, vec![]), "{between:?}");
+    }
+}
+
+/// One microsecond decides: what is on time, what is late, and that a row which lies a microsecond too far is a session of its own.
+#[test]
+fn a_session_closes_when_the_watermark_is_past_its_end() {
+    for between in [Between::Memory, Between::Stored, Between::Whole] {
+        let mut run = counting(session(5));
+        run.epoch(&[&[row("a", 10, 1), row("b", 9, 2)]], Some(15), between).unwrap();
+        assert_eq!(run.rows, ["b 9 14 1 2"]);
+        // c's session would end at the watermark, and is open; d's would end before it. a at 16 is a microsecond too far from 10.
+        run.epoch(&[&[row("c", 10, 3), row("d", 9, 4), row("a", 16, 5)]], Some(16), between).unwrap();
+        assert_eq!(run.rows[1..], ["a 10 15 1 1", "c 10 15 1 3"], "{between:?}");
+        assert_eq!(run.late, ["d 9 4 4.0 true"]);
+        run.epoch(&[], Some(21), between).unwrap();
+        assert_eq!((run.rows.len(), run.remembered.windows), (3, 1));
+        run.epoch(&[], Some(22), between).unwrap();
+        assert_eq!(run.rows[3..], ["a 16 21 1 5"]);
+    }
+}
+
 #[test]
 fn a_late_row_that_an_open_session_takes_in_counts() {
     let mut run = counting(session(5));
     run.epoch(&[&[row("a", 10, 1)]], Some(13), Between::Stored).unwrap();
-    // At 8 the session would have ended with the watermark; the one at 10 is open. 5 belongs to what 8 is, but not to what was open; b has nothing open.
-    run.epoch(&[&[row("a", 8, 2), row("b", 8, 3), row("a", 4, 4)]], Some(16), Between::Stored).unwrap();
-    assert_eq!(run.rows, ["a 8 15 2 1"]);
-    assert_eq!(run.late, ["b 8 3 3.0 true", "a 4 4 4.0 true"]);
+    // A session of 7 alone would be over; the one at 10 is open. 4 belongs to what 7 is, but not to what was open; b has nothing open.
+    run.epoch(&[&[row("a", 7, 2), row("b", 7, 3), row("a", 4, 4)]], Some(16), Between::Stored).unwrap();
+    assert_eq!(run.rows, ["a 7 15 2 1"]);
+    assert_eq!(run.late, ["b 7 3 3.0 true", "a 4 4 4.0 true"]);
 }
 
 #[test]

@@ -78,7 +78,8 @@ impl Topology {
             Topology::Chain => {
                 let rows = plan.timed("in", DELAY);
                 let sessions = plan.window("sessions", rows, Window::Session { gap: 3 }, (2, &[]));
-                vec![plan.window("w", sessions, tumble(20), (1, &[])), sessions]
+                let ended = plan.last_instant(sessions, 1);
+                vec![plan.window("w", ended, tumble(20), (4, &[])), sessions]
             }
             Topology::InnerJoin => join(&mut plan, JoinKind::Inner),
             Topology::LeftJoin => join(&mut plan, JoinKind::Left),
@@ -230,8 +231,8 @@ fn modelled_chain(rows: &[Row]) -> BTreeMap<&'static str, Vec<String>> {
         let (start, end) = (session[0].0, session[session.len() - 1].0 + 3);
         let last = session.iter().map(|(_, i)| *i).max().and_then(|i| rows[i].1);
         lines.push(format!("{start} {end} {} {}", session.len(), shown(last)));
-        // Sessions come in the order of their ends.
-        let window = windows.entry(end.div_euclid(20) * 20).or_default();
+        // Sessions come in the order of their ends; their time is their last instant.
+        let window = windows.entry((end - 1).div_euclid(20) * 20).or_default();
         *window = (window.0 + 1, end);
     }
     let windows = windows.iter().map(|(start, (n, last))| format!("{start} {} {n} {last}", start + 20));

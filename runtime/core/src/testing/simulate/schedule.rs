@@ -58,7 +58,7 @@ impl Schedule {
         let mut random = Random::new(seed);
         let topology = TOPOLOGIES[seed as usize % TOPOLOGIES.len()];
         let late = topology != Topology::Stateless && random.one_in(4);
-        let mut parts: VecDeque<Part> = parts(&mut random, topology, late).into();
+        let mut parts: VecDeque<Part> = parts(&mut random, late).into();
         let all = topology.sinks().len();
         // A sink that is added later gets all rows.
         let mut fewer = if !late && random.one_in(4) { random.within(1..4) } else { 0 };
@@ -139,17 +139,15 @@ impl Process {
     }
 }
 
-/// Rows of both sources, in parts; event time goes on, and rows are out of order by no more than the delay, or (`late`) some of them by more.
-fn parts(random: &mut Random, topology: Topology, late: bool) -> Vec<Part> {
-    // A session closes when the watermark reaches its end, and a row there would still belong to it: so none lies there.
-    let most_back = if topology == Topology::Chain { DELAY } else { DELAY + 1 };
+/// Rows of both sources, in parts; event time goes on, and rows are out of order by no more than the delay (so some lie at the watermark), or (`late`) some of them by more.
+fn parts(random: &mut Random, late: bool) -> Vec<Part> {
     let mut bases = [random.within(-30..60), random.within(-30..60)];
     let mut count = [0.0, 1000.0];
     let mut draw = |random: &mut Random, source: usize, most: i64| -> Vec<Row> {
         let rows = random.within(0..most);
         let draw = |_| {
             bases[source] += if random.one_in(12) { random.within(5..30) } else { random.within(0..4) };
-            let back = if late && random.one_in(6) { random.within(0..50) } else { random.within(0..most_back) };
+            let back = if late && random.one_in(6) { random.within(0..50) } else { random.within(0..DELAY + 1) };
             count[source] += 1.0;
             (bases[source] - back, Some(count[source]))
         };
