@@ -2,6 +2,7 @@
 
 use crate::progress::group;
 use flowc_runtime::StepReport;
+use indicatif::BinaryBytes;
 
 /// A time as people read it, to the millisecond where there is a part of a second.
 pub fn time(microseconds: i64) -> String {
@@ -34,13 +35,18 @@ fn source(step: &StepReport) -> String {
 fn open(step: &StepReport) -> String {
     let remembered = &step.remembered;
     let mut parts = vec![];
+    // Of what is on disk, parts are counted when they are looked at.
+    let about = if remembered.on_disk > 0 { "about " } else { "" };
     match (remembered.windows, remembered.entries) {
         (_, 0) => parts.push("nothing open".to_string()),
-        (0, entries) => parts.push(format!("{} {}", group(entries), singular(&remembered.unit, entries))),
+        (0, entries) => parts.push(format!("{about}{} {}", group(entries), singular(&remembered.unit, entries))),
         (windows, entries) => {
             let windows = format!("{} {} open", group(windows), singular("windows", windows));
-            parts.push(format!("{windows}, {} {}", group(entries), singular(&remembered.unit, entries)));
+            parts.push(format!("{windows}, {about}{} {}", group(entries), singular(&remembered.unit, entries)));
         }
+    }
+    if remembered.on_disk > 0 {
+        parts.push(format!("{} on disk", BinaryBytes(remembered.on_disk)));
     }
     match (remembered.first_end, remembered.last_end) {
         (Some(first), Some(last)) if first != last => parts.push(format!("ending {} to {}", time(first), time(last))),

@@ -70,7 +70,12 @@ fn text(name: &str, plan: &Plan, checkpoint: Option<&Checkpoint>, fates: &[StepF
     for fate in fates {
         let remembered = &fate.remembered;
         let what = match fate.fate {
-            Fate::Kept => format!("{} {}", group(remembered.entries), remembered.unit),
+            Fate::Kept => format!(
+                "{}{} {}",
+                if remembered.on_disk > 0 { "about " } else { "" },
+                group(remembered.entries),
+                remembered.unit
+            ),
             Fate::New => format!("begins with what is read from epoch {} on", checkpoint.done + 1),
             Fate::Changed if !fate.loses() => "another form of it begins; nothing was open".to_string(),
             Fate::Dropped if !fate.loses() => "nothing was open".to_string(),

@@ -34,6 +34,8 @@ pub struct RunOptions {
     pub batch_rows: usize,
     /// Bytes that rows waiting in memory (to be sorted, or brought into order) may take before they go to temporary files.
     pub memory: usize,
+    /// Whether steps keep what they remember on disk from the beginning, where it falls apart by key; otherwise when it does not fit the memory.
+    pub on_disk: bool,
     /// The most that one epoch takes of each source.
     pub limits: EpochLimits,
     /// Whether everything starts again: targets are replaced.
@@ -75,6 +77,7 @@ impl RunOptions {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             batch_rows: 65_536,
             memory: 512 << 20,
+            on_disk: false,
             limits: EpochLimits::NONE,
             full_refresh: false,
             rebuild: vec![],
@@ -175,7 +178,7 @@ impl Session {
         let budget = Budget::new(options.memory, &state.scratch());
         let now = options.clock.now();
         let world = Arc::new(open(plan, &*connectors).await?);
-        Ok(Session {
+        let mut session = Session {
             executable: Arc::new(executable.clone()),
             summary: RunSummary::new(
                 plan.sources.iter().map(|s| s.name.as_str()),
@@ -192,7 +195,12 @@ impl Session {
             budget,
             spilled: BTreeMap::new(),
             lively: plan.sources.iter().map(|s| (s.name.clone(), now)).collect(),
-        })
+        };
+        if session.options.on_disk {
+            let steps = plan.graph.nodes.iter().filter_map(|node| operator_name(&node.operator));
+            session.spilled = steps.filter(|step| session.can_spill(step)).map(|step| (step, 1)).collect();
+        }
+        Ok(session)
     }
 
     fn end(mut self, ended: Result<(), Halt>) -> Result<RunSummary, RunError> {

@@ -173,7 +173,7 @@ fn what_is_remembered_is_computed_once_an_epoch() {
     let push = |row: Row| {
         unique.push(0, 0, Batch { data: batch(&[row]), order: Order { path: 0, split: 0, sequence: 0 } }).unwrap();
         unique.finish(None).unwrap().for_each(|out| drop(out.unwrap()));
-        unique.changes(false).unwrap().segments.remove(0)
+        unique.changes(Extent::Less).unwrap().segments.remove(0)
     };
     let (first, second) = (push((Some(1), Some(10))), push((Some(2), Some(11))));
     assert_eq!((first.num_rows(), second.num_rows()), (1, 2));

@@ -25,7 +25,7 @@ pub const HEADER: &[u8] = b"flowc operators 2\n";
 const LEAST_REWRITE: u64 = 64 << 10;
 
 /// A file of segments does not grow further from so many bytes on.
-const FILE_BYTES: usize = 64 << 20;
+const FILE_BYTES: usize = 32 << 20;
 
 /// A chain longer than this is written anew, however short its segments are: each costs a read when a run starts.
 const MOST_SEGMENTS: usize = 64;

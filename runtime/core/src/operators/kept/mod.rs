@@ -208,6 +208,6 @@ pub(super) fn account(held: &mut Held, budget: &Budget, bytes: usize, name: &str
     budget.overflow(name);
     let text = format!("what `{name}` has to remember does not fit the {} MiB of --memory", budget.total >> 20);
     Err(RunError::data("R0117", text).help(
-        "nothing was committed; raise --memory, shorten `within` or the windows, or let epochs take less at a time",
+        "nothing was committed; on disk it could not be divided by key any further: raise --memory, shorten `within` or the windows, or let epochs take less at a time",
     ))
 }

@@ -49,6 +49,9 @@ pub(super) struct Told {
 /// Batches of levels, oldest first, each with the bucket of each row.
 pub(super) type Loaded = Vec<(RecordBatch, Vec<u16>)>;
 
+/// So many rows are brought into their form on disk at a time.
+const ADDED_ROWS: usize = 1 << 18;
+
 /// Rows as they are on disk, each with its bucket.
 type Rows<'a> = Vec<(&'a [u8], u16)>;
 
@@ -107,10 +110,14 @@ impl Buckets {
         &self.known
     }
 
-    /// Notes what there is to tell of these buckets together.
+    /// Notes what there is to tell of these buckets together. Of empty ones there is nothing to tell.
     pub(super) fn tell(&mut self, buckets: &[u16], remembered: Remembered) {
-        let told = Arc::new(Told { remembered, buckets: buckets.len() });
-        buckets.iter().for_each(|bucket| self.known[usize::from(*bucket)].told = Some(Arc::clone(&told)));
+        let full = buckets.iter().filter(|bucket| self.known[usize::from(**bucket)].bytes > 0).count();
+        let told = Arc::new(Told { remembered, buckets: full });
+        for bucket in buckets {
+            let known = &mut self.known[usize::from(*bucket)];
+            known.told = (known.bytes > 0).then(|| Arc::clone(&told));
+        }
     }
 
     /// How many levels these buckets have, on the average.
@@ -133,17 +140,20 @@ impl Buckets {
         let mut values: BTreeMap<u16, Vec<u8>> = BTreeMap::new();
         for (batch, buckets) in batches {
             let part = self.part(batch.schema_ref())?;
-            let rows = self.parts[part].rows.exact(batch.columns())?;
-            let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
-            order.sort_by_key(|row| buckets[*row as usize]);
-            for same in order.chunk_by(|a, b| buckets[*a as usize] == buckets[*b as usize]) {
-                let value = values.entry(buckets[same[0] as usize]).or_default();
-                value.extend((part as u32).to_le_bytes());
-                value.extend((same.len() as u32).to_le_bytes());
-                for row in same {
-                    let row = rows.row(*row as usize);
-                    value.extend((row.data().len() as u32).to_le_bytes());
-                    value.extend(row.data());
+            for (start, buckets) in (0..).step_by(ADDED_ROWS).zip(buckets.chunks(ADDED_ROWS)) {
+                let rows = batch.slice(start, buckets.len());
+                let rows = self.parts[part].rows.exact(rows.columns())?;
+                let mut order: Vec<u32> = (0..buckets.len() as u32).collect();
+                order.sort_by_key(|row| buckets[*row as usize]);
+                for same in order.chunk_by(|a, b| buckets[*a as usize] == buckets[*b as usize]) {
+                    let value = values.entry(buckets[same[0] as usize]).or_default();
+                    value.extend((part as u32).to_le_bytes());
+                    value.extend((same.len() as u32).to_le_bytes());
+                    for row in same {
+                        let row = rows.row(*row as usize);
+                        value.extend((row.data().len() as u32).to_le_bytes());
+                        value.extend(row.data());
+                    }
                 }
             }
         }

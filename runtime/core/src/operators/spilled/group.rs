@@ -164,7 +164,11 @@ impl Group {
         } else {
             put(shape, work, &*operator, &self.buckets)?;
         }
-        work.buckets.tell(&self.buckets, operator.remembered());
+        let remembered = operator.remembered();
+        if remembered.entries == 0 && remembered.first_end.is_none() {
+            work.buckets.clear(&self.buckets)?;
+        }
+        work.buckets.tell(&self.buckets, remembered);
         Ok(came)
     }
 }

@@ -70,8 +70,8 @@ impl fmt::Debug for Spilled {
     }
 }
 
-/// In memory a row takes about so many times the bytes that it has on disk.
-const IN_MEMORY: u64 = 3;
+/// In memory a row takes about so many times the bytes that it has on disk: as they are read, as columns, and in the operator.
+const IN_MEMORY: u64 = 6;
 
 /// Whether what an operator remembers falls apart by key.
 pub(crate) fn can_spill(operator: &Operator, inputs: &[&Schema], output: &Schema) -> bool {

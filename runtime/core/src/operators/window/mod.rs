@@ -69,7 +69,7 @@ fn too_large(name: &str, budget: &Budget) -> RunError {
     budget.overflow(name);
     let mib = budget.total >> 20;
     RunError::data("R0116", format!("what `{name}` remembers of open windows does not fit the {mib} MiB of --memory"))
-        .help("nothing was committed; raise --memory, let an epoch take less, group by fewer keys, or make windows shorter")
+        .help("nothing was committed; on disk it could not be divided by key any further: raise --memory, let an epoch take less, or make windows shorter")
 }
 
 /// The rows of a buffer.

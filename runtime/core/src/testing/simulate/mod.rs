@@ -53,6 +53,8 @@ struct Simulation {
     /// How many sinks the program had last.
     sinks: usize,
     runs: u64,
+    /// Whether some runs keep on disk what steps remember.
+    on_disk: bool,
 }
 
 /// What a run came to: its summary, or its error.
@@ -73,6 +75,7 @@ impl Simulation {
             drained: false,
             sinks: 1,
             runs: 0,
+            on_disk: seed % 4 == 3,
             schedule,
         }
     }
@@ -134,6 +137,9 @@ impl Simulation {
             workers: process.workers,
             batch_rows: process.batch_rows,
             limits: EpochLimits { rows: process.limit, ..EpochLimits::NONE },
+            // Those in between find it in the state directory.
+            on_disk: self.on_disk && self.runs % 3 != 0,
+            memory: if self.on_disk { 64 << 10 } else { 512 << 20 },
             drain: process.drain,
             full_refresh: process.refresh,
             follow: process.follow.is_some().then_some(Follow { poll: INTERVAL, interval: INTERVAL }),
