@@ -18,4 +18,5 @@ mod show;
 mod sinks;
 mod status;
 mod testing;
+mod upgrade;
 mod words;

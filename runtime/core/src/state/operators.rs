@@ -8,6 +8,7 @@ use super::{Checkpoint, StateDir, damaged, disk, storage};
 use crate::error::RunError;
 use crate::operators::internal;
 use crate::operators::stateful::{Changes, Remembered, Stored};
+use crate::upgrade::LeftForm;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 
 /// What a file of segments begins with; the number is the version of the format.
 pub const HEADER: &[u8] = b"flowc operators 2\n";
@@ -60,7 +62,7 @@ pub struct OperatorState {
     /// What there is to tell of it.
     pub remembered: Remembered,
     /// The form of the step that left it, see [`crate::upgrade::form`].
-    pub form: Option<String>,
+    pub form: Option<LeftForm>,
 }
 
 /// As it was written: the first version of the format had one file that held everything.
@@ -81,7 +83,7 @@ struct Written {
     late: u64,
     #[serde(default)]
     remembered: Remembered,
-    form: Option<String>,
+    form: Option<LeftForm>,
 }
 
 impl From<Written> for OperatorState {
@@ -124,7 +126,7 @@ pub(crate) struct Saving {
     /// See [`OperatorState::remembered`].
     pub(crate) remembered: Remembered,
     /// See [`OperatorState::form`].
-    pub(crate) form: Option<String>,
+    pub(crate) form: Option<LeftForm>,
 }
 
 /// The bytes of a file of segments, as they are put together.
@@ -193,25 +195,9 @@ impl StateDir {
         Err(internal("an epoch was attempted too often"))
     }
 
-    /// Reads what an operator remembers.
-    pub(crate) fn stored(&self, state: &OperatorState) -> Result<Stored, RunError> {
-        let segments = state.segments.iter().map(|segment| self.segment(segment));
-        Ok(Stored { notes: state.notes.clone(), segments: segments.collect::<Result<_, _>>()? })
-    }
-
-    fn segment(&self, segment: &SegmentRef) -> Result<RecordBatch, RunError> {
-        let path = self.root.join("operators").join(&segment.file);
-        let bytes = disk::read_part(&path, segment.offset, segment.length).map_err(|e| storage("read", &path, &e))?;
-        if segment.length.is_some_and(|length| (bytes.len() as u64) < length) {
-            return Err(damaged(&path, "it is shorter than it was written".into()));
-        }
-        if crc32fast::hash(&bytes) != segment.crc32 {
-            return Err(damaged(&path, "its checksum is another one".into()));
-        }
-        let unusable = |e: arrow::error::ArrowError| damaged(&path, e.to_string());
-        let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(unusable)?;
-        let batch = reader.next().transpose().map_err(unusable)?;
-        batch.ok_or_else(|| damaged(&path, "it is empty".into()))
+    /// What operators remember.
+    pub(crate) fn segments(&self) -> Segments<'_> {
+        Segments { root: &self.root }
     }
 
     /// Removes files that the checkpoint does not name.
@@ -231,6 +217,40 @@ impl StateDir {
             }
         }
         Ok(())
+    }
+}
+
+/// What operators remember, in a state directory, to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Segments<'a> {
+    root: &'a Path,
+}
+
+impl<'a> Segments<'a> {
+    /// Of this state directory.
+    pub fn of(root: &'a Path) -> Segments<'a> {
+        Segments { root }
+    }
+
+    /// Reads what an operator remembers.
+    pub(crate) fn stored(&self, state: &OperatorState) -> Result<Stored, RunError> {
+        let segments = state.segments.iter().map(|segment| self.segment(segment));
+        Ok(Stored { notes: state.notes.clone(), segments: segments.collect::<Result<_, _>>()? })
+    }
+
+    fn segment(&self, segment: &SegmentRef) -> Result<RecordBatch, RunError> {
+        let path = self.root.join("operators").join(&segment.file);
+        let bytes = disk::read_part(&path, segment.offset, segment.length).map_err(|e| storage("read", &path, &e))?;
+        if segment.length.is_some_and(|length| (bytes.len() as u64) < length) {
+            return Err(damaged(&path, "it is shorter than it was written".into()));
+        }
+        if crc32fast::hash(&bytes) != segment.crc32 {
+            return Err(damaged(&path, "its checksum is another one".into()));
+        }
+        let unusable = |e: arrow::error::ArrowError| damaged(&path, e.to_string());
+        let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(unusable)?;
+        let batch = reader.next().transpose().map_err(unusable)?;
+        batch.ok_or_else(|| damaged(&path, "it is empty".into()))
     }
 }
 
@@ -257,18 +277,18 @@ mod tests {
         let state = StateDir::open(dir.path()).unwrap();
         let first = state.save_operators(1, vec![saving(&OperatorState::default(), true, &[1, 2])]).unwrap();
         let second = state.save_operators(2, vec![saving(&first["a"], false, &[3])]).unwrap();
-        assert_eq!(state.stored(&second["a"]).unwrap().segments, [batch(&[1, 2]), batch(&[3])]);
+        assert_eq!(state.segments().stored(&second["a"]).unwrap().segments, [batch(&[1, 2]), batch(&[3])]);
         assert_eq!((second["a"].late, second["a"].watermark), (4, Some(5)));
         // Another attempt at the epoch leaves what the first one wrote as it was.
         let again = state.save_operators(2, vec![saving(&first["a"], false, &[4])]).unwrap();
-        assert_eq!(state.stored(&second["a"]).unwrap().segments[1], batch(&[3]));
-        assert_eq!(state.stored(&again["a"]).unwrap().segments[1], batch(&[4]));
+        assert_eq!(state.segments().stored(&second["a"]).unwrap().segments[1], batch(&[3]));
+        assert_eq!(state.segments().stored(&again["a"]).unwrap().segments[1], batch(&[4]));
         let third = state.save_operators(3, vec![saving(&second["a"], true, &[1, 2, 3])]).unwrap();
         let mut checkpoint = state.checkpoint("p").unwrap();
         checkpoint.sinks.entry("s".into()).or_default().operators = third.clone();
         state.remove_unnamed(&checkpoint).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("operators")).unwrap().count(), 1);
-        assert_eq!(state.stored(&third["a"]).unwrap().segments, [batch(&[1, 2, 3])]);
+        assert_eq!(state.segments().stored(&third["a"]).unwrap().segments, [batch(&[1, 2, 3])]);
     }
 
     #[test]
@@ -300,9 +320,9 @@ mod tests {
                 _ => damaged.truncate(bytes.len() - 1),
             }
             fs::write(&path, damaged).unwrap();
-            assert_eq!(state.stored(&states["a"]).unwrap_err().code, "R0405");
+            assert_eq!(state.segments().stored(&states["a"]).unwrap_err().code, "R0405");
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(state.stored(&states["a"]).unwrap_err().code, "R0501");
+        assert_eq!(state.segments().stored(&states["a"]).unwrap_err().code, "R0501");
     }
 }

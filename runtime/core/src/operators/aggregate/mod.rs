@@ -62,8 +62,13 @@ impl Aggregate {
 }
 
 /// Whether the result of a function depends on the order of the rows.
-pub(super) fn reads_places(function: F) -> bool {
+pub(crate) fn depends_on_order(function: F) -> bool {
     matches!(function, F::First | F::Last | F::MinBy | F::MaxBy | F::CollectList | F::CollectSet)
+}
+
+/// The types of the columns in which what a call has is stored.
+pub(crate) fn saved_types(call: &AggregateCall, input: &Schema) -> Result<Vec<A>, RunError> {
+    Ok(accumulator(call, input)?.save(&[])?.iter().map(|column| column.data_type().clone()).collect())
 }
 
 /// The accumulator for a call over rows of `input`.

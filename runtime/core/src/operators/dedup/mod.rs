@@ -44,8 +44,6 @@ struct Shape {
     schema: SchemaRef,
     /// The position of the event time, and the duration.
     bound: Option<(usize, i64)>,
-    /// What is remembered depends on it.
-    text: String,
 }
 
 /// What is at work in an epoch.
@@ -58,8 +56,6 @@ struct Work {
 /// What is kept from epoch to epoch.
 #[derive(Debug)]
 struct Kept {
-    /// What it belongs to.
-    text: String,
     firsts: Firsts,
     /// Rows that the watermark has not passed.
     waiting: KeptRows,
@@ -84,7 +80,6 @@ impl Shape {
     fn empty(&self) -> Result<Kept, RunError> {
         let types: Vec<DataType> = self.spec.keys.iter().map(|c| self.schema.field(*c).data_type().clone()).collect();
         Ok(Kept {
-            text: self.text.clone(),
             firsts: Firsts::new(types)?,
             waiting: KeptRows::new(Arc::clone(&self.schema), false),
             closed: None,
@@ -112,16 +107,8 @@ impl Dedup {
             (Some(within), Some(time)) => Some((time, within)),
             (Some(_), None) => return Err(internal("`dedup` has a duration, but no event time")),
         };
-        let (keys, by_time) = (&spec.keys, spec.by_time);
-        let text = format!("dedup of {input} by {keys:?} within {bound:?}{}", if by_time { " by time" } else { "" });
-        let shape = Shape { spec: spec.clone(), input: input.clone(), schema: to_arrow_schema(input), bound, text };
-        let mut memory = recalled(
-            before,
-            (&spec.name, &shape.text),
-            || shape.empty(),
-            |stored| stored::restore(&shape, stored),
-            |memory: &Kept| &memory.text,
-        )?;
+        let shape = Shape { spec: spec.clone(), input: input.clone(), schema: to_arrow_schema(input), bound };
+        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
         memory.waiting.begin();
         memory.firsts.begin(shape.forgotten(memory.closed.max(surroundings.watermark)));
         let budget = &surroundings.budget;
@@ -157,7 +144,7 @@ impl Stateful for Dedup {
     }
 
     fn changes(&self, whole: bool) -> Result<Changes, RunError> {
-        stored::changes(&self.shape, &self.work().memory, whole)
+        stored::changes(&self.work().memory, whole)
     }
 
     fn remembered(&self) -> Remembered {

@@ -174,10 +174,10 @@ impl Kept {
     }
 
     /// See [`crate::operators::stateful::Stateful::changes`].
-    pub(super) fn changes(&mut self, shape: &Shape, whole: bool) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, whole: bool) -> Result<Changes, RunError> {
         match self {
-            Kept::Windows(open) => open.changes(shape, whole),
-            Kept::Sessions(sessions) => sessions.changes(shape, whole),
+            Kept::Windows(open) => open.changes(whole),
+            Kept::Sessions(sessions) => sessions.changes(whole),
         }
     }
 

@@ -227,7 +227,7 @@ impl Stateful for WindowAggregate {
     }
 
     fn changes(&self, whole: bool) -> Result<Changes, RunError> {
-        lock(&self.kept).kept.changes(&self.shape, whole)
+        lock(&self.kept).kept.changes(whole)
     }
 
     fn remembered(&self) -> Remembered {
