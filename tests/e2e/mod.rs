@@ -16,6 +16,7 @@ mod replay;
 mod rows;
 mod show;
 mod sinks;
+mod state;
 mod status;
 mod testing;
 mod upgrade;
