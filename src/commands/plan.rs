@@ -124,7 +124,10 @@ fn text(
 
 /// A step's lines.
 fn step(fate: &StepFate, checkpoint: &Checkpoint, width: usize) -> String {
-    let count = format!("{} {}", group(fate.remembered.entries), fate.remembered.unit);
+    let count = match fate.remembered.entries {
+        0 => fate.held(),
+        entries => format!("{} {}", group(entries), fate.remembered.unit),
+    };
     let (word, what) = match fate.fate {
         Fate::Kept => ("kept", count),
         Fate::Migrated => ("migrated", format!("{count}: {}", fate.changes.join(", "))),

@@ -275,6 +275,27 @@ fn a_column_that_was_never_null_may_be_now() {
 }
 
 #[test]
+fn a_result_that_was_never_null_may_be_now() {
+    let flow = |k: &str, of: &str| {
+        format!(
+            "flow result = readings |> extend k = {k} |> aggregate n = count(), best = {of} by id, window session(3s)
+    |> select id, n, best = if n < 0 then null else best"
+        )
+    };
+    let (sometimes, never) = ("if v < 99 then v else null", "v");
+    goes_on(&flow(never, "max(k)"), &flow(sometimes, "max(k)"), "kept", &[]);
+    // And the other way, as long as no group that is open has none.
+    goes_on(&flow(sometimes, "max(k)"), &flow(never, "max(k)"), "kept", &[]);
+    goes_on(&flow(sometimes, "sum(k)"), &flow(never, "sum(k)"), "kept", &[]);
+    let none = "if v > 99 then v else null";
+    stops(
+        &flow(none, "max(k)"),
+        &flow(never, "max(k)"),
+        "`max(k)` cannot be null any more, but is in what is remembered",
+    );
+}
+
+#[test]
 fn the_rows_of_the_best_get_wider_and_lose_columns() {
     let flow = |columns: &str, more: &str| {
         format!(

@@ -66,6 +66,11 @@ pub struct StepFate {
 }
 
 impl StepFate {
+    /// What is open of it, in words: `12 groups`.
+    pub fn held(&self) -> String {
+        held(&self.remembered)
+    }
+
     /// Whether a run would lose something.
     pub fn loses(&self) -> bool {
         match self.fate {
@@ -73,6 +78,16 @@ impl StepFate {
             Fate::Changed => holds(&self.remembered),
             Fate::Dropped => self.before.is_some() && !self.rule && holds(&self.remembered),
         }
+    }
+}
+
+/// What is open, in words.
+fn held(remembered: &Remembered) -> String {
+    match remembered.entries {
+        0 if holds(remembered) => "rows that wait".to_string(),
+        // Version 1 of the format did not say.
+        0 if remembered.unit.is_empty() => "what it remembers".to_string(),
+        entries => format!("{entries} {}", remembered.unit),
     }
 }
 
@@ -230,13 +245,13 @@ fn loss(lost: &StepFate) -> RunError {
     let (step, sinks) = (&lost.step, lost.sinks.join("`, `"));
     let several = lost.sinks.len() > 1;
     let (word, its) = if several { ("sinks", "their tables are") } else { ("sink", "its table is") };
-    let (entries, unit) = (lost.remembered.entries, &lost.remembered.unit);
+    let held = held(&lost.remembered);
     let (text, help) = match (lost.fate, &lost.before, &lost.now) {
         (Fate::Changed, before, Some(now)) => {
             let why = lost.why.as_ref().map_or(String::new(), |why| format!("\n{why}"));
             let was = before.as_ref().map_or(String::new(), |before| format!("\nit was {before}\nit is  {now}"));
             let text = format!(
-                "the step `{step}` is not the one that left its state ({entries} {unit}): the run would lose it{why}{was}"
+                "the step `{step}` is not the one that left its state ({held}): the run would lose it{why}{was}"
             );
             let again =
                 format!("compute the {word} `{sinks}` again from the beginning: --rebuild \"{step}\" ({its} replaced)");
@@ -250,7 +265,7 @@ fn loss(lost: &StepFate) -> RunError {
         }
         _ => (
             format!(
-                "the program no longer has the step `{step}` before the {word} `{sinks}`, and {entries} {unit} of it are open: the run would lose them"
+                "the program no longer has the step `{step}` before the {word} `{sinks}`, and {held} of it are open: the run would lose them"
             ),
             format!(
                 "run the program as it was once more, with --drain, so that they come out; or compute the {word} again from the beginning: --rebuild \"{step}\" ({its} replaced)"

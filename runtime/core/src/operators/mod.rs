@@ -16,7 +16,7 @@ pub mod unique;
 pub mod watermark;
 pub mod window;
 
-pub(crate) use aggregate::{depends_on_order, saved_types};
+pub(crate) use aggregate::{depends_on_order, saved_types, yields_null};
 pub(crate) use kept::part_of;
 pub(crate) use unique::{fits, rekeyed};
 

@@ -6,7 +6,7 @@ use super::settle::Move;
 use crate::error::RunError;
 use crate::operators::internal;
 use crate::operators::stateful::Stored;
-use crate::operators::{part_of, rekeyed, saved_types};
+use crate::operators::{part_of, rekeyed, saved_types, yields_null};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatchOptions, StructArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType as A, Field, FieldRef, Schema as ArrowSchema, TimestampMicrosecondType};
@@ -42,6 +42,10 @@ pub(super) struct Migration<'a> {
     pub(super) old: &'a Form,
     pub(super) new: &'a Form,
     pub(super) moved: &'a Move,
+}
+
+fn never_null(what: &str) -> Unmoved {
+    Unmoved::Unfit(format!("`{what}` cannot be null any more, but is in what is remembered"))
 }
 
 fn lacking(column: &str) -> RunError {
@@ -137,19 +141,23 @@ impl Migration<'_> {
         for (place, (key, from)) in self.new.keys.iter().zip(&self.moved.keys).enumerate() {
             let column = widened(named(batch, &format!("key_{from}"))?, &to_arrow(&key.ty.data))?;
             if !key.ty.nullable && column.null_count() > 0 {
-                return Err(Unmoved::Unfit(format!(
-                    "`{}` cannot be null any more, but is in what is remembered",
-                    key.name
-                )));
+                return Err(never_null(&key.name));
             }
             columns.push((Arc::new(Field::new(format!("key_{place}"), column.data_type().clone(), true)), column));
         }
         let Operator::WindowAggregate(spec) = &self.node.operator else { return Err(internal("no windows").into()) };
         for (place, (call, from)) in spec.aggregate.aggregates.iter().zip(&self.moved.calls).enumerate() {
-            for (part, data) in saved_types(call, self.input(0))?.iter().enumerate() {
-                let column = widened(named(batch, &format!("value_{from}_{part}"))?, data)?;
-                columns.push((Arc::new(Field::new(format!("value_{place}_{part}"), data.clone(), true)), column));
+            let types = saved_types(call, self.input(0))?;
+            let part = |(part, data): (usize, &A)| widened(named(batch, &format!("value_{from}_{part}"))?, data);
+            let parts = types.iter().enumerate().map(part).collect::<Result<Vec<_>, _>>()?;
+            let (old, new) = (&self.old.calls[*from], &self.new.calls[place]);
+            if old.nullable && !new.nullable && yields_null(call, self.input(0), &parts, batch.num_rows())? {
+                return Err(never_null(&new.computes));
             }
+            let named = |(part, column): (usize, ArrayRef)| {
+                (Arc::new(Field::new(format!("value_{place}_{part}"), column.data_type().clone(), true)), column)
+            };
+            columns.extend(parts.into_iter().enumerate().map(named));
         }
         Ok(relaid(batch, columns)?)
     }
@@ -182,8 +190,7 @@ impl Migration<'_> {
                 }
             };
             if !field.ty.nullable && column.null_count() > 0 {
-                let name = super::form::words(&field.name);
-                return Err(Unmoved::Unfit(format!("`{name}` cannot be null any more, but is in what is remembered")));
+                return Err(never_null(&super::form::words(&field.name)));
             }
             columns.push((Arc::new(to_arrow_field(field)), column));
         }

@@ -133,9 +133,7 @@ fn compare_calls(old: &Form, new: &Form, moved: &mut Move) -> Result<(), String>
 }
 
 fn compare_call(old: &Call, new: &Call, moved: &mut Move) -> Result<(), String> {
-    if old.nullable && !new.nullable {
-        return Err(format!("`{}` cannot be null any more, but what is remembered of it may be", new.computes));
-    }
+    moved.loses_null |= old.nullable && !new.nullable;
     let before = moved.changes.len();
     for (old, new_type) in old.operands.iter().zip(&new.operands) {
         let nullable = Type { nullable: old.nullable || new_type.nullable, ..new_type.clone() };
