@@ -143,8 +143,8 @@ fn keys_in_another_order_are_the_same_keys() {
     let new = "flow result = readings |> aggregate n = count() by is_even = v % 2, site, id, window session(3s)
     |> select id, site, even = is_even, n";
     goes_on(old, new, "kept", &[]);
-    let old = "flow result = readings |> dedup by id, site within 9s |> select id, site, t";
-    let new = "flow result = readings |> dedup by site, id within 9s |> select id, site, t";
+    let old = "flow result = readings |> dedup by id, site within 1h |> select id, site, t";
+    let new = "flow result = readings |> dedup by site, id within 1h |> select id, site, t";
     goes_on(old, new, "kept", &[]);
 }
 
@@ -194,9 +194,9 @@ fn the_keys_of_every_step_widen() {
     let word = "from integer to long";
     let steps = [
         "aggregate n = count() by k, window session(5s) |> select k = k as long, n, t = 0 as long",
-        "dedup by k within 9s |> select k = k as long, n = 0 as long, t",
+        "dedup by k within 1h |> select k = k as long, n = 0 as long, t",
         "join others on others.id == k within 4s |> select k = k as long, n = others.w as long, t",
-        "expect { once: unique (k) within 9s else drop } |> select k = k as long, n = 0 as long, t",
+        "expect { once: unique (k) within 1h else drop } |> select k = k as long, n = 0 as long, t",
     ];
     for step in steps {
         let flow = |k: &str| format!("flow result = readings |> extend k = {k} |> {step}");
