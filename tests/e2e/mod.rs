@@ -16,6 +16,8 @@ mod replay;
 mod rows;
 mod show;
 mod sinks;
+mod state;
 mod status;
 mod testing;
+mod upgrade;
 mod words;

@@ -29,6 +29,7 @@ use crate::run::{RunOptions, application};
 use crate::spill::Budget;
 use crate::state::operators::Saving;
 use crate::state::{EpochRecord, OperatorState};
+use crate::upgrade::LeftForm;
 use arrow::array::Int64Array;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
@@ -170,11 +171,12 @@ impl EpochRun {
             let Some(name) = operator_name(&node.operator) else { continue };
             let before = self.remembered.get(&name).cloned().unwrap_or_default();
             let (watermark, late) = (marks.reached(index), flow.late(index));
-            let form = crate::upgrade::form(&flow.graph, node);
+            let form = crate::upgrade::form(&flow.graph, node).map(LeftForm::Parts);
+            // What another form has left is written anew at once: until then it stays as it was.
+            let whole = before.wants_rewrite() || before.form != form;
             saving.push(match station {
                 Station::Stateful(operator) => {
-                    let extent = if before.wants_rewrite() { Extent::Whole } else { Extent::Less };
-                    let changes = operator.changes(extent)?;
+                    let changes = operator.changes(if whole { Extent::Whole } else { Extent::Less })?;
                     Saving { name, before, changes, watermark, late, remembered: operator.remembered(), form }
                 }
                 Station::Watermark(seen) => {

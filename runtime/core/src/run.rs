@@ -220,14 +220,14 @@ impl Session {
             Action::Refresh { after } => self.refresh(after, record.as_ref())?,
             Action::Resume { write, skip, .. } => {
                 check_locations(&self.checkpoint, &self.executable.plan)?;
-                if let Some(record) = record {
+                if let Some(record) = self.resumable(record, &skip)? {
                     self.epoch(record, &write, &skip, true).await?;
                 }
             }
             Action::Next { .. } => check_locations(&self.checkpoint, &self.executable.plan)?,
         }
         self.rebuild()?;
-        upgrade::refuse_losses(&self.executable.plan, &self.checkpoint)?;
+        self.refuse_losses()?;
         let executable = Arc::clone(&self.executable);
         let world = Arc::clone(&self.world);
         let inputs = self.inputs.clone();
@@ -260,6 +260,29 @@ impl Session {
             self.ticks(&planner, (Some(i64::MAX), &[])).await?;
         }
         Ok(())
+    }
+
+    /// The epoch that is to be finished. None where a step has lost its state, its sinks are computed again anyway, and no target has the epoch.
+    fn resumable(&self, record: Option<EpochRecord>, skip: &[String]) -> Result<Option<EpochRecord>, RunError> {
+        let (plan, segments) = (&self.executable.plan, self.state.segments());
+        let Err(lost) = upgrade::refuse_losses(plan, &self.checkpoint, &segments, &[]) else { return Ok(record) };
+        self.refuse_losses()?;
+        let Some(record) = record else { return Ok(None) };
+        if !skip.is_empty() {
+            let (epoch, sinks) = (record.epoch, skip.join("`, `"));
+            let text = format!(
+                "epoch {epoch} is not finished, and the targets of `{sinks}` have it: the program as it was finishes it"
+            );
+            return Err(RunError { help: Some(text), ..lost });
+        }
+        self.state.forget(record.epoch)?;
+        Ok(None)
+    }
+
+    /// Stops before what steps remember is lost, unless it is to be.
+    fn refuse_losses(&self) -> Result<(), RunError> {
+        let (plan, rebuilt) = (&self.executable.plan, &self.options.rebuild);
+        upgrade::refuse_losses(plan, &self.checkpoint, &self.state.segments(), rebuilt)
     }
 
     /// The next epoch that reads something.
@@ -395,7 +418,7 @@ impl Session {
         for step in &self.options.rebuild {
             let sinks = upgrade::sinks_of(&self.executable.plan, &self.checkpoint, step);
             if sinks.is_empty() {
-                let known = upgrade::compare(&self.executable.plan, &self.checkpoint);
+                let known = upgrade::compare(&self.executable.plan, &self.checkpoint, &self.state.segments())?;
                 let known: Vec<String> = known.iter().map(|fate| format!("`{}`", fate.step)).collect();
                 let help = match known.as_slice() {
                     [] => "no step of the program remembers anything".to_string(),
@@ -415,7 +438,6 @@ impl Session {
     /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing.
     fn remembered(&mut self, record: &EpochRecord) -> Result<(Remembering, BTreeMap<String, Before>), RunError> {
         let (mut found, mut befores, mut spilled) = (Remembering::new(), BTreeMap::new(), BTreeSet::new());
-        let others = upgrade::other_forms(&self.executable.plan, &self.checkpoint);
         for spec in self.executable.plan.sinks.iter().filter(|s| !s.whole && record.sinks.contains(&s.name)) {
             let Some(sink) = self.checkpoint.sinks.get(&spec.name) else { continue };
             for (name, stored) in &sink.operators {
@@ -424,20 +446,21 @@ impl Session {
                 }
                 let kept = self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
                 let kept = kept.filter(|(of, _)| of == stored);
-                if others.contains(name) {
-                    // Another form of the step left it, and nothing of it is open: only how far time has come still holds.
-                    let blank = OperatorState { watermark: stored.watermark, late: stored.late, ..Default::default() };
-                    found.insert(name.clone(), blank);
-                    continue;
-                }
+                let spills = self.spills(name, stored);
+                spilled.extend(spills.then(|| name.clone()));
+                let segments = self.state.segments();
                 let before = match kept {
                     Some((_, memory)) => Before::Memory(memory),
                     None if stored.segments.is_empty() && stored.notes.is_empty() => Before::Nothing,
-                    None if self.spills(name, stored) => {
-                        spilled.insert(name.clone());
-                        Before::Unread(self.state.unread(stored))
-                    }
-                    None => Before::Stored(self.state.stored(stored)?),
+                    None => match upgrade::taken_over(&self.executable.plan, name, stored, &segments, spills)? {
+                        Some(before) => before,
+                        None => {
+                            // Another form of the step left it, and nothing of it is open: only how far time has come still holds.
+                            let (watermark, late) = (stored.watermark, stored.late);
+                            found.insert(name.clone(), OperatorState { watermark, late, ..Default::default() });
+                            continue;
+                        }
+                    },
                 };
                 found.insert(name.clone(), stored.clone());
                 befores.insert(name.clone(), before);

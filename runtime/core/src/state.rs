@@ -9,7 +9,7 @@
 pub(crate) mod disk;
 pub mod operators;
 
-pub use operators::{OperatorState, SegmentRef};
+pub use operators::{OperatorState, SegmentRef, Segments};
 
 use crate::connector::{Position, SourceRange};
 use crate::error::RunError;
@@ -23,9 +23,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The version of the files' format that this runtime writes; it reads this one and those from [`OLDEST`] on.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
-/// The oldest version of the format that is read: it differs in how it stores what operators remember.
+/// The oldest version of the format that is read. It had one file for each operator that remembers something; version 2 has the segments of today, but says of
+/// the form of a step only words (see [`crate::upgrade::LeftForm`]), and keeps it once more among the notes.
 pub const OLDEST: u32 = 1;
 
 /// How many records of finished epochs are kept.
@@ -414,7 +415,7 @@ mod tests {
         state.save_checkpoint(&checkpoint).unwrap();
         assert_eq!(state.checkpoint("p").unwrap(), checkpoint);
         assert_eq!(state.checkpoint("q").unwrap_err().code, "R0403");
-        fs::write(dir.path().join("checkpoint.json"), r#"{"format": 3}"#).unwrap();
+        fs::write(dir.path().join("checkpoint.json"), r#"{"format": 4}"#).unwrap();
         assert_eq!(state.checkpoint("p").unwrap_err().code, "R0405");
         fs::write(dir.path().join("checkpoint.json"), "{").unwrap();
         assert_eq!(state.checkpoint("p").unwrap_err().code, "R0405");

@@ -77,7 +77,7 @@ fn interpolated(parts: &[Expr], names: &[String]) -> String {
     out + "\""
 }
 
-/// The expression as it would be written.
+/// The expression as it would be written. What steps remember is found by such texts (see `lower::temporary`): another text for the same makes it useless.
 pub(crate) fn show(expr: &Expr, names: &[String]) -> String {
     let part = |e: &Expr, least: u8| {
         let text = show(e, names);

@@ -130,7 +130,8 @@ fn join_text(join: &StreamJoin, left: &Schema, right: &Schema) -> String {
         conditions.push(format!("{l} and {r} at most {} apart", duration(within.duration)));
     }
     if let Some(residual) = &join.residual {
-        conditions.extend(super::transform(residual));
+        // Its name says what it is.
+        conditions.extend(residual.outputs.iter().map(|o| o.field.name.trim_start_matches('#').to_string()));
     }
     format!("{kind}: {}", conditions.join(", "))
 }

@@ -4,9 +4,10 @@
 //! itself it cannot fail, or it is the first (which is evaluated for every pair anyway); and none before it that stays behind can fail. So a row fails
 //! where it would have failed, with one difference: the first conjunct is evaluated even if the other side has no rows at all.
 
-use super::temporary::{WithTemporaries, choose};
+use super::temporary::{WithTemporaries, choose, hidden, text};
 use super::{Lowering, node};
 use crate::checked::{CheckedStep, Operation};
+use crate::explain::expression::name;
 use crate::optimize::analysis::{can_fail, columns_of, conjuncts, map_columns};
 use flowc_ir::graph::{Lookup, LookupKind, NodeId, Operator};
 use flowc_ir::{CastFailure, Expr, ExprKind, Field, Output, Program, Schema, Type};
@@ -186,7 +187,8 @@ pub(super) fn mark(
     l.transform(found, choose(&schema, &positions, &step.rows.schema), label, step.origin)
 }
 
-/// The program for what is left of the condition, over the stream's columns (temporary ones too) and the table's.
+/// The program for what is left of the condition, over the stream's columns (temporary ones too) and the table's. What comes out is named by the condition:
+/// what a join of streams remembers depends on it.
 pub(super) fn residual(conjuncts: Vec<Expr>, stream: &Schema, widened: &Schema, table: &Schema) -> Option<Program> {
     let first = conjuncts.first()?.clone();
     let shift = widened.len() - stream.len();
@@ -198,13 +200,25 @@ pub(super) fn residual(conjuncts: Vec<Expr>, stream: &Schema, widened: &Schema, 
         1 => moved.swap_remove(0),
         _ => Expr::new(ExprKind::And(moved), ty.clone(), first.origin),
     };
+    let words = words(&conjuncts, stream, table);
     let mut input = widened.clone();
     for field in &table.fields {
         let name = match input.field(&field.name) {
-            Some(_) => super::temporary::fresh(|n| input.field(n).is_some() || table.field(n).is_some()),
+            Some(_) => {
+                let right = format!("right.{}", field.name);
+                hidden(&right, |n| input.field(n).is_some() || table.field(n).is_some())
+            }
             None => field.name.clone(),
         };
         input.fields.push(Field { name, ..field.clone() });
     }
-    Some(Program { input, steps: vec![], outputs: vec![Output { field: Field::new("matches", ty), value }] })
+    Some(Program { input, steps: vec![], outputs: vec![Output { field: Field::new(words, ty), value }] })
+}
+
+/// A condition in words; the columns of the right side say that they are.
+fn words(conjuncts: &[Expr], stream: &Schema, table: &Schema) -> String {
+    let left = stream.fields.iter().map(|field| name(&field.name));
+    let slots: Vec<String> = left.chain(table.fields.iter().map(|f| format!("right.{}", name(&f.name)))).collect();
+    let parts: Vec<String> = conjuncts.iter().map(|conjunct| text(conjunct, &slots)).collect();
+    hidden(&parts.join(" and "), |_| false)
 }

@@ -1,6 +1,6 @@
 //! Steps to nodes. An expression that an operator needs as a column is computed in a `Transform` before it, and dropped behind it.
 
-use super::temporary::{WithTemporaries, choose, fresh};
+use super::temporary::{WithTemporaries, choose, hidden};
 use super::{Lowering, lookup, node, stateful, stream_join};
 use crate::checked::{CheckedAggregate, CheckedSortKey, CheckedStep, Input, Operation, Windowing};
 use flowc_ir::graph::{Aggregate, AggregateCall, NodeId, Operator, SortColumn, Unique, WindowAggregate};
@@ -83,7 +83,8 @@ fn aggregate(
     // Late rows have all columns.
     let all = direct || l.at.late;
     let mut columns = if all { WithTemporaries::new(&input) } else { WithTemporaries::empty(&input) };
-    let positions = keys.iter().map(|(field, key)| columns.named(key.clone(), Some(field))).collect();
+    // By what they are, not by what they are called: the results have the keys' own names.
+    let positions = keys.iter().map(|(_, key)| columns.column(key.clone())).collect();
     let calls = aggregates.iter().map(|a| AggregateCall {
         function: a.function,
         args: a.args.iter().map(|arg| columns.column(arg.clone())).collect(),
@@ -186,7 +187,7 @@ fn explode(
     let widened = l.schema(reads).clone();
     let replaced = input.index_of(&element.name);
     let name = match widened.field(&element.name) {
-        Some(_) => fresh(|n| widened.field(n).is_some()),
+        Some(_) => hidden(&element.name, |n| widened.field(n).is_some()),
         None => element.name.clone(),
     };
     let element = Field { name, ..element.clone() };

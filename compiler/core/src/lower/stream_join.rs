@@ -2,7 +2,7 @@
 
 use super::lookup::{Side, key, residual, side};
 use super::step::existing_or_new;
-use super::temporary::{WithTemporaries, choose, fresh};
+use super::temporary::{WithTemporaries, choose, hidden};
 use super::{Lowering, node};
 use crate::checked::{CheckedJoin, CheckedStep};
 use crate::optimize::analysis::{can_fail, conjuncts, map_columns};
@@ -118,7 +118,8 @@ fn joined(out: &Schema, left: (&Schema, &Schema), right: (&Schema, &Schema), kin
         fields.extend(out.fields[left.0.len()..].iter().cloned());
         for field in &right.1.fields[right.0.len()..] {
             let taken = |name: &str| fields.iter().any(|f| f.name == name);
-            let name = fresh(taken);
+            let name =
+                if taken(&field.name) { hidden(&format!("right.{}", field.name), taken) } else { field.name.clone() };
             fields.push(Field { name, ..widened(field, kind.widens_right()) });
         }
     }

@@ -287,7 +287,7 @@ fn computed_keys_are_temporary() {
     let key = call("equal", vec![call("add", vec![column(0, id()), long(1)]), column(3, id())]);
     let plan = join(LookupKind::Inner, key);
     assert_eq!(shape(&plan), ["source", "transform 0", "lookup 1", "transform 2", "transform 3", "sink 4"]);
-    assert_eq!(plan.graph.nodes[1].schema.fields[3].name, "#0");
+    assert_eq!(plan.graph.nodes[1].schema.fields[3].name, "#id + 1");
     let names: Vec<_> = plan.graph.nodes[3].schema.fields.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(names, ["id", "value", "xs", "device.id", "device.site"]);
 }
@@ -343,7 +343,7 @@ fn aggregates_and_sorts_compute_what_they_need_first() {
     // The key, the filter and the operand of avg: `next` is computed once.
     assert_eq!(
         plan.graph.nodes[1].schema.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(),
-        ["next", "#0", "value"]
+        ["#id + 1", "#id > 0", "value"]
     );
 }
 

@@ -17,6 +17,10 @@ pub mod unique;
 pub mod watermark;
 pub mod window;
 
+pub(crate) use aggregate::{depends_on_order, saved_types, yields_null};
+pub(crate) use kept::part_of;
+pub(crate) use unique::{fits, rekeyed};
+
 use crate::batch::Batch;
 use crate::error::RunError;
 use arrow::record_batch::RecordBatch;

@@ -2,7 +2,7 @@
 //! order of the input, whoever pushes rows, so they wait until all of an epoch are there; what was kept is remembered for the next epoch. Knows nothing of
 //! where that is stored.
 
-use super::stateful::{Before, Changes, Emissions, Emitted, Extent, Memory, Remembered, Stateful};
+use super::stateful::{Before, Changes, Emissions, Emitted, Extent, Memory, Remembered, Stateful, Stored};
 use super::{Fault, internal};
 use crate::batch::Batch;
 use crate::error::RunError;
@@ -62,7 +62,7 @@ impl Unique {
         let types: Vec<DataType> = spec.keys.iter().map(|c| schema.field(*c).data_type().clone()).collect();
         let mut kept = Kept {
             keys: Keys::new(types.iter())?,
-            types: format!("{types:?}"),
+            types: named(&types),
             index: HashTable::new(),
             bytes: Bytes::default(),
             times: vec![],
@@ -198,6 +198,42 @@ impl Kept {
         }
         self.account(&spec.rule)
     }
+}
+
+fn named(types: &[DataType]) -> String {
+    format!("{types:?}")
+}
+
+/// Whether what was stored is of keys of the types that the rule compares now.
+pub(crate) fn fits(spec: &graph::Unique, input: &flowc_ir::Schema, stored: &Stored) -> bool {
+    let types: Vec<DataType> =
+        spec.keys.iter().map(|c| flowc_ir::arrow_types::to_arrow(&input.fields[*c].ty.data)).collect();
+    let of = |segment: &RecordBatch| segment.schema().metadata().get(KEY_TYPES) == Some(&named(&types));
+    stored.segments.last().is_none_or(of)
+}
+
+/// What was stored with keys of some types, with keys of others: `from` says for each new one the old one, which is the same or widens to it.
+pub(crate) fn rekeyed(
+    stored: &RecordBatch,
+    old: &[DataType],
+    new: &[DataType],
+    from: &[usize],
+) -> Result<RecordBatch, RunError> {
+    let Some(keys) = stored.columns().first().and_then(|keys| keys.as_binary_opt::<i32>()) else {
+        return Err(internal("a snapshot of `unique` has other columns"));
+    };
+    let columns = Keys::new(old.iter())?.decode(keys.iter().flatten())?;
+    let widened = |(from, to): (&usize, &DataType)| crate::upgrade::widened(&columns[*from], to);
+    let columns = from.iter().zip(new).map(widened).collect::<Result<Vec<_>, _>>()?;
+    let encoded = Keys::new(new.iter())?.encode(&columns)?;
+    let keys = BinaryArray::from_iter_values(encoded.iter().map(|row| row.data().to_vec()));
+    let schema = stored.schema();
+    let mut metadata = schema.metadata().clone();
+    metadata.insert(KEY_TYPES.to_string(), named(new));
+    let schema = Arc::new(ArrowSchema::new_with_metadata(schema.fields().clone(), metadata));
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(keys)];
+    columns.extend_from_slice(&stored.columns()[1..]);
+    RecordBatch::try_new(schema, columns).map_err(internal)
 }
 
 /// The rows again, each with whether it is the first.

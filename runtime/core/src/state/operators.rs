@@ -7,7 +7,8 @@
 use super::{Checkpoint, StateDir, damaged, disk, storage};
 use crate::error::RunError;
 use crate::operators::internal;
-use crate::operators::stateful::{Changes, Remembered, Segments, Stored, Unread};
+use crate::operators::stateful::{self, Changes, Remembered, Stored, Unread};
+use crate::upgrade::LeftForm;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
@@ -64,7 +65,7 @@ pub struct OperatorState {
     /// What there is to tell of it.
     pub remembered: Remembered,
     /// The form of the step that left it, see [`crate::upgrade::form`].
-    pub form: Option<String>,
+    pub form: Option<LeftForm>,
 }
 
 /// As it was written: the first version of the format had one file that held everything.
@@ -85,7 +86,7 @@ struct Written {
     late: u64,
     #[serde(default)]
     remembered: Remembered,
-    form: Option<String>,
+    form: Option<LeftForm>,
 }
 
 impl From<Written> for OperatorState {
@@ -128,7 +129,7 @@ pub(crate) struct Saving {
     /// See [`OperatorState::remembered`].
     pub(crate) remembered: Remembered,
     /// See [`OperatorState::form`].
-    pub(crate) form: Option<String>,
+    pub(crate) form: Option<LeftForm>,
 }
 
 /// The files of segments of an epoch, as they are put together: one, unless they are large.
@@ -217,17 +218,9 @@ impl StateDir {
         Err(internal("an epoch was attempted too often"))
     }
 
-    /// Reads what an operator remembers.
-    pub(crate) fn stored(&self, state: &OperatorState) -> Result<Stored, RunError> {
-        let segments = state.segments.iter().map(|segment| read(&self.root, segment));
-        Ok(Stored { notes: state.notes.clone(), segments: segments.collect::<Result<_, _>>()? })
-    }
-
-    /// The same, to be read a segment at a time.
-    pub(crate) fn unread(&self, state: &OperatorState) -> Unread {
-        let (root, segments) = (self.root.clone(), state.segments.clone());
-        let segments: Segments = Box::new(segments.into_iter().map(move |segment| read(&root, &segment)));
-        Unread { notes: state.notes.clone(), segments, remembered: state.remembered.clone() }
+    /// What operators remember.
+    pub(crate) fn segments(&self) -> Segments<'_> {
+        Segments { root: &self.root }
     }
 
     /// Removes files that the checkpoint does not name.
@@ -247,6 +240,32 @@ impl StateDir {
             }
         }
         Ok(())
+    }
+}
+
+/// What operators remember, in a state directory, to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Segments<'a> {
+    root: &'a Path,
+}
+
+impl<'a> Segments<'a> {
+    /// Of this state directory.
+    pub fn of(root: &'a Path) -> Segments<'a> {
+        Segments { root }
+    }
+
+    /// Reads what an operator remembers.
+    pub(crate) fn stored(&self, state: &OperatorState) -> Result<Stored, RunError> {
+        let segments = state.segments.iter().map(|segment| read(self.root, segment));
+        Ok(Stored { notes: state.notes.clone(), segments: segments.collect::<Result<_, _>>()? })
+    }
+
+    /// The same, to be read a segment at a time.
+    pub(crate) fn unread(&self, state: &OperatorState) -> Unread {
+        let (root, segments) = (self.root.to_path_buf(), state.segments.clone());
+        let segments: stateful::Segments = Box::new(segments.into_iter().map(move |segment| read(&root, &segment)));
+        Unread { notes: state.notes.clone(), segments, remembered: state.remembered.clone() }
     }
 }
 
@@ -289,18 +308,18 @@ mod tests {
         let state = StateDir::open(dir.path()).unwrap();
         let first = state.save_operators(1, vec![saving(&OperatorState::default(), true, &[1, 2])]).unwrap();
         let second = state.save_operators(2, vec![saving(&first["a"], false, &[3])]).unwrap();
-        assert_eq!(state.stored(&second["a"]).unwrap().segments, [batch(&[1, 2]), batch(&[3])]);
+        assert_eq!(state.segments().stored(&second["a"]).unwrap().segments, [batch(&[1, 2]), batch(&[3])]);
         assert_eq!((second["a"].late, second["a"].watermark), (4, Some(5)));
         // Another attempt at the epoch leaves what the first one wrote as it was.
         let again = state.save_operators(2, vec![saving(&first["a"], false, &[4])]).unwrap();
-        assert_eq!(state.stored(&second["a"]).unwrap().segments[1], batch(&[3]));
-        assert_eq!(state.stored(&again["a"]).unwrap().segments[1], batch(&[4]));
+        assert_eq!(state.segments().stored(&second["a"]).unwrap().segments[1], batch(&[3]));
+        assert_eq!(state.segments().stored(&again["a"]).unwrap().segments[1], batch(&[4]));
         let third = state.save_operators(3, vec![saving(&second["a"], true, &[1, 2, 3])]).unwrap();
         let mut checkpoint = state.checkpoint("p").unwrap();
         checkpoint.sinks.entry("s".into()).or_default().operators = third.clone();
         state.remove_unnamed(&checkpoint).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("operators")).unwrap().count(), 1);
-        assert_eq!(state.stored(&third["a"]).unwrap().segments, [batch(&[1, 2, 3])]);
+        assert_eq!(state.segments().stored(&third["a"]).unwrap().segments, [batch(&[1, 2, 3])]);
     }
 
     #[test]
@@ -332,9 +351,9 @@ mod tests {
                 _ => damaged.truncate(bytes.len() - 1),
             }
             fs::write(&path, damaged).unwrap();
-            assert_eq!(state.stored(&states["a"]).unwrap_err().code, "R0405");
+            assert_eq!(state.segments().stored(&states["a"]).unwrap_err().code, "R0405");
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(state.stored(&states["a"]).unwrap_err().code, "R0501");
+        assert_eq!(state.segments().stored(&states["a"]).unwrap_err().code, "R0501");
     }
 }

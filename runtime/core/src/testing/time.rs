@@ -1,6 +1,8 @@
 //! Steps that know event time, through a whole run: whatever is killed, cut, restarted or drained, each window, match and first row comes out once, as in one run
 //! that nothing interrupts.
 
+mod upgrades;
+
 use super::*;
 use crate::run::Follow;
 use flowc_ir::graph::*;

@@ -17,6 +17,7 @@ use crate::batch::Batch;
 use crate::error::RunError;
 use crate::spill::{Budget, Held};
 use accumulator::{Accumulator, Places};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType as A, SchemaRef};
 use flowc_ir::aggregates::AggregateFunction as F;
 use flowc_ir::arrow_types::{to_arrow, to_arrow_schema};
@@ -62,8 +63,26 @@ impl Aggregate {
 }
 
 /// Whether the result of a function depends on the order of the rows.
-pub(super) fn reads_places(function: F) -> bool {
+pub(crate) fn depends_on_order(function: F) -> bool {
     matches!(function, F::First | F::Last | F::MinBy | F::MaxBy | F::CollectList | F::CollectSet)
+}
+
+/// The types of the columns in which what a call has is stored.
+pub(crate) fn saved_types(call: &AggregateCall, input: &Schema) -> Result<Vec<A>, RunError> {
+    Ok(accumulator(call, input)?.save(&[])?.iter().map(|column| column.data_type().clone()).collect())
+}
+
+/// Whether a result is null of what a call has stored, a group a row, or cannot be told.
+pub(crate) fn yields_null(
+    call: &AggregateCall,
+    input: &Schema,
+    stored: &[ArrayRef],
+    rows: usize,
+) -> Result<bool, RunError> {
+    let groups: Vec<u32> = (0..rows as u32).collect();
+    let mut accumulator = accumulator(call, input)?;
+    accumulator.load(stored, &groups, rows)?;
+    Ok(accumulator.finish(&groups).map_or(true, |results| results.null_count() > 0))
 }
 
 /// The accumulator for a call over rows of `input`.

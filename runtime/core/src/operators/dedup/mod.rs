@@ -49,8 +49,6 @@ struct Shape {
     schema: SchemaRef,
     /// The position of the event time, and the duration.
     bound: Option<(usize, i64)>,
-    /// What is remembered depends on it.
-    text: String,
 }
 
 /// What is at work in an epoch.
@@ -63,8 +61,6 @@ struct Work {
 /// What is kept from epoch to epoch.
 #[derive(Debug)]
 struct Kept {
-    /// What it belongs to.
-    text: String,
     firsts: Firsts,
     /// Rows that the watermark has not passed.
     waiting: KeptRows,
@@ -89,7 +85,6 @@ impl Shape {
     fn empty(&self) -> Result<Kept, RunError> {
         let types: Vec<DataType> = self.spec.keys.iter().map(|c| self.schema.field(*c).data_type().clone()).collect();
         Ok(Kept {
-            text: self.text.clone(),
             firsts: Firsts::new(types)?,
             waiting: KeptRows::new(Arc::clone(&self.schema), false),
             closed: None,
@@ -117,17 +112,9 @@ impl Dedup {
             (Some(within), Some(time)) => Some((time, within)),
             (Some(_), None) => return Err(internal("`dedup` has a duration, but no event time")),
         };
-        let (keys, by_time) = (&spec.keys, spec.by_time);
-        let text = format!("dedup of {input} by {keys:?} within {bound:?}{}", if by_time { " by time" } else { "" });
         let input = carrying(input, surroundings.carried);
-        let shape = Shape { spec: spec.clone(), schema: to_arrow_schema(&input), input, bound, text };
-        let mut memory = recalled(
-            before,
-            (&spec.name, &shape.text),
-            || shape.empty(),
-            |stored| stored::restore(&shape, stored),
-            |memory: &Kept| &memory.text,
-        )?;
+        let shape = Shape { spec: spec.clone(), schema: to_arrow_schema(&input), input, bound };
+        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
         memory.waiting.begin();
         memory.firsts.begin(shape.forgotten(memory.closed.max(surroundings.watermark)));
         let budget = &surroundings.budget;
@@ -163,7 +150,7 @@ impl Stateful for Dedup {
     }
 
     fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
-        stored::changes(&self.shape, &self.work().memory, extent)
+        stored::changes(&self.work().memory, extent)
     }
 
     fn remembered(&self) -> Remembered {

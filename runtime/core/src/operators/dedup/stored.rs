@@ -3,7 +3,7 @@
 
 use super::super::kept::{Horizon, damaged, kept_keys, mark, part_of, times};
 use super::super::spilled::StoredKeys;
-use super::super::stateful::{Changes, Extent, Stored, other_shape};
+use super::super::stateful::{Changes, Extent, Stored};
 use super::{Kept, Shape};
 use crate::error::RunError;
 use crate::operators::internal;
@@ -12,7 +12,6 @@ use flowc_ir::graph;
 use std::collections::BTreeMap;
 
 /// Names of notes.
-const SHAPE: &str = "shape";
 const CLOSED: &str = "closed";
 const LATEST: &str = "latest";
 const NEXT: &str = "next";
@@ -21,8 +20,8 @@ const NEXT: &str = "next";
 const KEPT: &str = "kept";
 const WAITING: &str = "waiting";
 
-pub(super) fn changes(shape: &Shape, memory: &Kept, extent: Extent) -> Result<Changes, RunError> {
-    let mut notes = BTreeMap::from([(SHAPE.to_string(), shape.text.clone())]);
+pub(super) fn changes(memory: &Kept, extent: Extent) -> Result<Changes, RunError> {
+    let mut notes = BTreeMap::new();
     notes.extend(memory.closed.map(|closed| (CLOSED.to_string(), closed.to_string())));
     notes.extend(memory.latest.map(|latest| (LATEST.to_string(), latest.to_string())));
     notes.insert(NEXT.to_string(), memory.waiting.next_id().to_string());
@@ -39,9 +38,6 @@ pub(super) fn changes(shape: &Shape, memory: &Kept, extent: Extent) -> Result<Ch
 
 pub(super) fn restore(shape: &Shape, stored: &Stored) -> Result<Kept, RunError> {
     let name = &shape.spec.name;
-    if stored.notes.get(SHAPE) != Some(&shape.text) {
-        return Err(other_shape(name));
-    }
     let number = |note: &str| stored.notes.get(note).and_then(|text| text.parse::<i64>().ok());
     let mut memory = shape.empty()?;
     (memory.closed, memory.latest) = (number(CLOSED), number(LATEST));

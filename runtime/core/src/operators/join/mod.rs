@@ -29,7 +29,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use flowc_ir::Schema;
-use flowc_ir::arrow_types::{to_arrow, to_arrow_schema};
+use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::{EvalContext, Kernel};
 use flowc_ir::graph::{self, JoinKind, NodeId};
 use std::collections::BTreeMap;
@@ -61,8 +61,6 @@ struct Shape {
     pair: SchemaRef,
     residual: Option<Arc<dyn Kernel>>,
     context: EvalContext,
-    /// What is remembered depends on it.
-    text: String,
 }
 
 /// The right rows of an epoch.
@@ -83,8 +81,6 @@ struct Work {
 /// What is kept from epoch to epoch.
 #[derive(Debug)]
 struct Kept {
-    /// What it belongs to.
-    text: String,
     sides: [KeptRows; 2],
     index: KeyIndex<2>,
     /// The watermark by which rows were let go.
@@ -150,13 +146,7 @@ impl Shape {
         let types: Vec<DataType> =
             self.spec.left_keys.iter().map(|c| self.inputs[LEFT].field(*c).data_type().clone()).collect();
         let side = |side: usize| KeptRows::new(Arc::clone(&self.inputs[side]), side == LEFT && self.once());
-        Ok(Kept {
-            text: self.text.clone(),
-            sides: [side(LEFT), side(RIGHT)],
-            index: KeyIndex::new(&types)?,
-            closed: None,
-            latest: None,
-        })
+        Ok(Kept { sides: [side(LEFT), side(RIGHT)], index: KeyIndex::new(&types)?, closed: None, latest: None })
     }
 }
 
@@ -181,18 +171,11 @@ impl Join {
         surroundings: Surroundings,
         before: Before,
     ) -> Result<Join, RunError> {
-        let text = shape_text(spec, left, right);
         let inputs = [to_arrow_schema(left), to_arrow_schema(right)];
         let pair = to_arrow_schema(&Schema::new(left.fields.iter().chain(&right.fields).cloned().collect()));
         let output = to_arrow_schema(output);
-        let shape = Shape { node: id, spec: spec.clone(), inputs, output, pair, residual, context, text };
-        let mut memory = recalled(
-            before,
-            (&spec.name, &shape.text),
-            || shape.empty(),
-            |stored| stored::restore(&shape, stored),
-            |memory: &Kept| &memory.text,
-        )?;
+        let shape = Shape { node: id, spec: spec.clone(), inputs, output, pair, residual, context };
+        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
         memory.sides.iter_mut().for_each(KeptRows::begin);
         let budget = &surroundings.budget;
         let mut held = Held::new(budget.clone());
@@ -211,15 +194,6 @@ impl Join {
         let bound = memory.closed.max(self.surroundings.watermark)?;
         Some(before(bound, self.shape.duration().into()))
     }
-}
-
-/// What the memory depends on: another text, another memory.
-fn shape_text(spec: &graph::StreamJoin, left: &Schema, right: &Schema) -> String {
-    let types = |keys: &[usize], schema: &Schema| -> Vec<String> {
-        keys.iter().map(|c| format!("{} {}", c, to_arrow(&schema.fields[*c].ty.data))).collect()
-    };
-    let keys = (types(&spec.left_keys, left), types(&spec.right_keys, right));
-    format!("{:?} join of {left} with {right} on {keys:?} within {:?}", spec.kind, spec.within)
 }
 
 impl Stateful for Join {

@@ -3,7 +3,7 @@
 
 use super::super::kept::{Horizon, KeptRows, damaged, kept_keys, no_nulls, part_of};
 use super::super::spilled::StoredKeys;
-use super::super::stateful::{Changes, Extent, Stored, other_shape};
+use super::super::stateful::{Changes, Extent, Stored};
 use super::{Kept, LEFT, Posting, RIGHT, Shape};
 use crate::error::RunError;
 use arrow::array::ArrayRef;
@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Names of notes.
-const SHAPE: &str = "shape";
 const CLOSED: &str = "closed";
 const LATEST: &str = "latest";
 const NEXT: [&str; 2] = ["next left", "next right"];
@@ -23,7 +22,7 @@ const PARTS: [&str; 2] = ["left", "right"];
 const FLAGGED: [&str; 2] = ["left flagged", "right flagged"];
 
 pub(super) fn changes(shape: &Shape, memory: &Kept, extent: Extent) -> Result<Changes, RunError> {
-    let mut notes = BTreeMap::from([(SHAPE.to_string(), shape.text.clone())]);
+    let mut notes = BTreeMap::new();
     notes.extend(memory.closed.map(|closed| (CLOSED.to_string(), closed.to_string())));
     notes.extend(memory.latest.map(|latest| (LATEST.to_string(), latest.to_string())));
     for (side, name) in memory.sides.iter().zip(NEXT) {
@@ -44,9 +43,6 @@ pub(super) fn changes(shape: &Shape, memory: &Kept, extent: Extent) -> Result<Ch
 
 pub(super) fn restore(shape: &Shape, stored: &Stored) -> Result<Kept, RunError> {
     let name = &shape.spec.name;
-    if stored.notes.get(SHAPE) != Some(&shape.text) {
-        return Err(other_shape(name));
-    }
     let number = |note: &str| stored.notes.get(note).and_then(|text| text.parse::<i64>().ok());
     let mut memory = shape.empty()?;
     (memory.closed, memory.latest) = (number(CLOSED), number(LATEST));

@@ -197,7 +197,11 @@ pub(in crate::operators) fn run(step: &Step, how: How, epochs: &[Epoch]) -> Resu
                 for batch in changes.more.into_iter().flatten() {
                     store.segments.push(batch?);
                 }
-                if store.notes.is_empty() { Before::Nothing } else { Before::Stored(store.clone()) }
+                if store.notes.is_empty() && store.segments.is_empty() {
+                    Before::Nothing
+                } else {
+                    Before::Stored(store.clone())
+                }
             }
         };
         drop(operator);

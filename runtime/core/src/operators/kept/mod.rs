@@ -10,7 +10,7 @@ pub(super) use index::{KeyIndex, NO_KEY, Posting};
 pub(super) use rows::{KeptRows, Place, taken};
 
 use super::spilled::StoredKeys;
-use super::stateful::{Before, Emitted, Stored, other_shape};
+use super::stateful::{Before, Emitted, Stored};
 use super::{Fault, internal};
 use crate::error::RunError;
 use crate::spill::{Budget, Held, SpillBuffer};
@@ -113,21 +113,18 @@ pub(super) trait Stepwise {
     }
 }
 
-/// What an operator takes over from the last epoch. `restore` reads it from what was stored, `text` says of it what it depends on: another text than `wanted` is that
-/// of another form of the step, which `name` names.
+/// What an operator takes over from the last epoch, in the layout of its form. `restore` reads it from what was stored; `name` names the step.
 pub(super) fn recalled<K: Any>(
     before: Before,
-    (name, wanted): (&str, &str),
+    name: &str,
     empty: impl FnOnce() -> Result<K, RunError>,
     restore: impl FnOnce(&Stored) -> Result<K, RunError>,
-    text: impl FnOnce(&K) -> &str,
 ) -> Result<K, RunError> {
     match before.read()? {
         Before::Nothing | Before::Unread(_) => empty(),
         Before::Stored(stored) => restore(&in_order(stored)?),
         Before::Memory(memory) => {
-            let memory: K = *memory.downcast().map_err(|_| internal(format!("`{name}` got another step's memory")))?;
-            if text(&memory) == wanted { Ok(memory) } else { Err(other_shape(name)) }
+            Ok(*memory.downcast().map_err(|_| internal(format!("`{name}` got another step's memory")))?)
         }
     }
 }
@@ -157,7 +154,7 @@ pub(super) fn mark(schema: &ArrowSchema, part: &str) -> SchemaRef {
 }
 
 /// Which part of the memory a stored batch is.
-pub(super) fn part_of(batch: &RecordBatch) -> String {
+pub(crate) fn part_of(batch: &RecordBatch) -> String {
     batch.schema().metadata().get(PART).cloned().unwrap_or_default()
 }
 

@@ -98,7 +98,8 @@ fn operator(
         notes.remove(note);
         notes.extend(began.get(note).map(|at| (note.to_string(), at.clone())));
     }
-    let before = if notes.is_empty() { Before::Nothing } else { Before::Stored(Stored { notes, segments }) };
+    let nothing = notes.is_empty() && segments.is_empty();
+    let before = if nothing { Before::Nothing } else { Before::Stored(Stored { notes, segments }) };
     let surroundings = Surroundings { workers: 1, carried, ..shape.surroundings.clone() };
     Ok(((shape.make)(before, surroundings)?, numbered))
 }

@@ -46,8 +46,6 @@ struct Shape {
     spec: graph::Top,
     schema: SchemaRef,
     ranking: Ranking,
-    /// What is remembered depends on it.
-    text: String,
 }
 
 /// The rows of a worker.
@@ -71,8 +69,6 @@ struct Work {
 /// What is kept from epoch to epoch.
 #[derive(Debug)]
 struct Kept {
-    /// What it belongs to.
-    text: String,
     /// Rows with the ends of their windows; those that are not among the first any more are flagged.
     rows: KeptRows,
     /// By window and key.
@@ -110,7 +106,6 @@ impl Shape {
         let group = Shape::group(&self.spec);
         let types: Vec<DataType> = group.iter().map(|c| self.schema.field(*c).data_type().clone()).collect();
         Ok(Kept {
-            text: self.text.clone(),
             rows: KeptRows::new(Arc::clone(&self.schema), true),
             index: KeyIndex::new(&types)?,
             closed: None,
@@ -135,16 +130,8 @@ impl Top {
     ) -> Result<Top, RunError> {
         let schema = to_arrow_schema(input);
         let ranking = Ranking::new(spec, &schema)?;
-        let (count, order, keys, window) = (spec.count, &spec.order, &spec.keys, spec.window);
-        let text = format!("top {count} of {input} by {order:?} per {keys:?} in {window:?}");
-        let shape = Shape { spec: spec.clone(), schema, ranking, text };
-        let mut memory = recalled(
-            before,
-            (&spec.name, &shape.text),
-            || shape.empty(),
-            |stored| stored::restore(&shape, stored),
-            |memory: &Kept| &memory.text,
-        )?;
+        let shape = Shape { spec: spec.clone(), schema, ranking };
+        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
         memory.rows.begin();
         let budget = &surroundings.budget;
         let mut held = Held::new(budget.clone());

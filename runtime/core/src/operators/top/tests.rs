@@ -165,16 +165,8 @@ fn workers_leave_out_what_is_not_among_the_first() {
 }
 
 #[test]
-fn other_programs_and_too_little_memory_are_said() {
+fn too_little_memory_is_said() {
     let plain = spec(2000, true, true, true);
-    let stored = || {
-        let changes = at_work(&plain, 1 << 20, None, Before::Nothing).unwrap().changes(Extent::Whole).unwrap();
-        Before::Stored(crate::operators::stateful::Stored { notes: changes.notes, segments: changes.segments })
-    };
-    assert!(at_work(&plain, 1 << 20, None, stored()).is_ok());
-    for other in [spec(2, true, true, true), spec(2000, false, true, true), spec(2000, true, false, true)] {
-        assert_eq!(at_work(&other, 1 << 20, None, stored()).unwrap_err().code, "R0408");
-    }
     let many: Vec<Row> = (0..2000).map(|i| row(5, i, i, 100)).collect();
     let how = How { memory: 20_000, ..How::PLAIN };
     assert_eq!(error(topped(&plain, how, &[epoch(&many, None)]).unwrap_err()).code, "R0117");

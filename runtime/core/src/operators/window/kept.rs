@@ -186,10 +186,10 @@ impl Kept {
     }
 
     /// See [`crate::operators::stateful::Stateful::changes`].
-    pub(super) fn changes(&mut self, shape: &Shape, extent: Extent) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, extent: Extent) -> Result<Changes, RunError> {
         match self {
-            Kept::Windows(open) => open.changes(shape, extent),
-            Kept::Sessions(sessions) => sessions.changes(shape, extent),
+            Kept::Windows(open) => open.changes(extent),
+            Kept::Sessions(sessions) => sessions.changes(extent),
         }
     }
 

@@ -230,7 +230,7 @@ impl Stateful for WindowAggregate {
     }
 
     fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
-        lock(&self.kept).kept.changes(&self.shape, extent)
+        lock(&self.kept).kept.changes(extent)
     }
 
     fn remembered(&self) -> Remembered {

@@ -239,7 +239,7 @@ pub(super) const OF: usize = 1;
 
 impl Open {
     /// What is stored: all, or else the groups that have changed.
-    pub(super) fn changes(&mut self, shape: &Shape, extent: Extent) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, extent: Extent) -> Result<Changes, RunError> {
         let changed = self.take_changed();
         let whole = extent.whole(changed.len(), self.live);
         let groups = if whole { self.all() } else { changed };
@@ -249,12 +249,12 @@ impl Open {
             Ok((vec![slices], index.columns(groups)?))
         };
         let segments = stored::segments(&self.table.values, &groups, of)?;
-        Ok(Changes { whole, notes: notes(shape, self.closed), segments, more: None })
+        Ok(Changes { whole, notes: notes(self.closed), segments, more: None })
     }
 
     /// What was stored.
     pub(super) fn restore(shape: &Shape, windows: &Windows, stored: &Stored) -> Result<Open, RunError> {
-        let mut open = Open { closed: read_notes(shape, stored)?, ..Open::new(shape)? };
+        let mut open = Open { closed: read_notes(stored)?, ..Open::new(shape)? };
         let needed = |slice: Slice| slice.last_end.is_some_and(|end| open.closed.is_none_or(|closed| end > closed));
         // What a later batch says of a group holds.
         for batch in stored.segments.iter().rev() {

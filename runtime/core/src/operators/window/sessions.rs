@@ -360,7 +360,7 @@ pub(super) const OF: usize = 3;
 
 impl Sessions {
     /// What is stored: all, or else the sessions that have changed, and the names of those that others have taken in.
-    pub(super) fn changes(&mut self, shape: &Shape, extent: Extent) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, extent: Extent) -> Result<Changes, RunError> {
         let (mut sessions, gone) = self.take_changed();
         let whole = extent.whole(sessions.len(), self.live);
         let mut segments = vec![];
@@ -377,14 +377,14 @@ impl Sessions {
             Ok((vec![id, first, last], self.keys(sessions)?))
         };
         segments.extend(stored::segments(&self.values, &sessions, of)?);
-        let mut notes = notes(shape, self.closed);
+        let mut notes = notes(self.closed);
         notes.insert(NEXT.into(), self.next_id.to_string());
         Ok(Changes { whole, notes, segments, more: None })
     }
 
     /// What was stored.
     pub(super) fn restore(shape: &Shape, gap: i64, stored: &Stored) -> Result<Sessions, RunError> {
-        let closed = read_notes(shape, stored)?;
+        let closed = read_notes(stored)?;
         let mut sessions = Sessions { closed, ..Sessions::new(shape, gap)? };
         sessions.next_id = stored.notes.get(NEXT).and_then(|next| next.parse().ok()).ok_or_else(damaged)?;
         // What a later batch says of a session holds.

@@ -16,8 +16,6 @@ use flowc_ir::graph;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The name of the note that tells the form of what is stored: see [`Shape::text`].
-const SHAPE: &str = "shape";
 /// The name of the note that tells by when the windows end that have been given out.
 const CLOSED: &str = "closed";
 
@@ -35,16 +33,12 @@ pub(super) fn moments(name: &str, moments: impl Iterator<Item = i64>) -> Named {
 }
 
 /// The notes.
-pub(super) fn notes(shape: &Shape, closed: Option<i64>) -> BTreeMap<String, String> {
-    let closed = closed.map(|closed| (CLOSED.to_string(), closed.to_string()));
-    closed.into_iter().chain([(SHAPE.to_string(), shape.text())]).collect()
+pub(super) fn notes(closed: Option<i64>) -> BTreeMap<String, String> {
+    closed.map(|closed| (CLOSED.to_string(), closed.to_string())).into_iter().collect()
 }
 
-/// By when the windows end that have been given out, once it is known that what is stored is of use.
-pub(super) fn read_notes(shape: &Shape, stored: &Stored) -> Result<Option<i64>, RunError> {
-    if stored.notes.get(SHAPE) != Some(&shape.text()) {
-        return Err(shape.other());
-    }
+/// By when the windows end that have been given out.
+pub(super) fn read_notes(stored: &Stored) -> Result<Option<i64>, RunError> {
     stored.notes.get(CLOSED).map(|closed| closed.parse().map_err(|_| damaged())).transpose()
 }
 

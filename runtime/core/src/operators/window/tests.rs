@@ -216,7 +216,11 @@ impl Run {
             None => Before::Memory(operator.take_memory()),
             Some(changes) => {
                 self.store(changes)?;
-                if self.stored.notes.is_empty() { Before::Nothing } else { Before::Stored(self.stored.clone()) }
+                if self.stored.notes.is_empty() && self.stored.segments.is_empty() {
+                    Before::Nothing
+                } else {
+                    Before::Stored(self.stored.clone())
+                }
             }
         };
         Ok(())

@@ -4,7 +4,7 @@ use crate::batch::RowOrder;
 use crate::error::RunError;
 use crate::keys::Keys;
 use crate::operators::aggregate::accumulator::{Accumulator, Failed, Pair, Places, Rows, damaged};
-use crate::operators::aggregate::{accumulator, reads_places};
+use crate::operators::aggregate::{accumulator, depends_on_order};
 use crate::operators::internal;
 use crate::operators::stateful::other_shape;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -13,7 +13,6 @@ use arrow::record_batch::RecordBatch;
 use flowc_ir::Schema;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::graph;
-use std::fmt::Write;
 use std::sync::Arc;
 use xxhash_rust::xxh64::xxh64;
 
@@ -34,25 +33,8 @@ impl Shape {
     pub(super) fn new(spec: &graph::WindowAggregate, (input, output): (&Schema, &Schema)) -> Shape {
         let arrow = to_arrow_schema(input);
         let keys = spec.aggregate.keys.iter().map(|key| arrow.field(*key).data_type().clone()).collect();
-        let ordered = spec.aggregate.aggregates.iter().any(|call| reads_places(call.function));
+        let ordered = spec.aggregate.aggregates.iter().any(|call| depends_on_order(call.function));
         Shape { spec: spec.clone(), schema: input.clone(), output: to_arrow_schema(output), keys, ordered }
-    }
-
-    /// What has to be the same for what is remembered to be of use: as text.
-    pub(super) fn text(&self) -> String {
-        let mut text = format!("{:?} by", self.spec.window);
-        let data = |column: &usize| self.schema.fields.get(*column).map(|field| field.ty.data.to_string());
-        for key in &self.spec.aggregate.keys {
-            let _ = write!(text, " {}", data(key).unwrap_or_default());
-        }
-        for call in &self.spec.aggregate.aggregates {
-            let args: Vec<String> = call.args.iter().filter_map(data).collect();
-            let _ = write!(text, "; {}({}): {}", call.function.info().name, args.join(", "), call.ty.data);
-        }
-        if self.spec.by_time && self.ordered {
-            text.push_str("; by time");
-        }
-        text
     }
 
     /// The key columns of rows.
