@@ -446,7 +446,7 @@ impl Session {
                 }
                 let kept = self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
                 let kept = kept.filter(|(of, _)| of == stored);
-                let spills = self.spills(name, stored);
+                let spills = self.spilled.contains_key(name) || kept.is_none() && self.is_large(name, stored);
                 spilled.extend(spills.then(|| name.clone()));
                 let segments = self.state.segments();
                 let before = match kept {
@@ -472,10 +472,9 @@ impl Session {
         Ok((found, befores))
     }
 
-    /// Whether a step remembers more than the memory holds; of what was stored it is known before it is read.
-    fn spills(&self, name: &str, stored: &OperatorState) -> bool {
-        let large = stored.bytes() > self.budget.total as u64 / 2;
-        self.spilled.contains_key(name) || large && self.can_spill(name)
+    /// Whether what was stored of a step will not fit the memory, as far as that is known before it is read.
+    fn is_large(&self, name: &str, stored: &OperatorState) -> bool {
+        stored.bytes() > self.budget.total as u64 / 2 && self.can_spill(name)
     }
 
     fn can_spill(&self, name: &str) -> bool {
@@ -493,6 +492,8 @@ impl Session {
         for name in self.budget.take_overflowed() {
             let share = self.spilled.get(&name).map_or(1, |share| share * 4);
             if share <= LEAST_SHARE && self.can_spill(&name) {
+                // What it has left in memory is of the other kind.
+                self.memories.get_mut().unwrap_or_else(PoisonError::into_inner).remove(&name);
                 self.spilled.insert(name, share);
                 again = true;
             }
