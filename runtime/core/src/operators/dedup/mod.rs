@@ -119,7 +119,7 @@ impl Dedup {
         };
         let (keys, by_time) = (&spec.keys, spec.by_time);
         let text = format!("dedup of {input} by {keys:?} within {bound:?}{}", if by_time { " by time" } else { "" });
-        let input = carrying(input, surroundings.carried);
+        let input = carrying(input, input.fields.len(), surroundings.carried);
         let shape = Shape { spec: spec.clone(), schema: to_arrow_schema(&input), input, bound, text };
         let mut memory = recalled(
             before,

@@ -112,6 +112,7 @@ pub(in crate::operators) fn rows(batch: &RecordBatch) -> Vec<Row> {
     let value = |column: &ArrayRef, row: usize| {
         column.is_valid(row).then(|| match column.data_type() {
             A::Float64 => number(column.as_primitive::<Float64Type>().value(row)),
+            A::Boolean => i64::from(column.as_boolean().value(row)),
             A::Timestamp(..) => column.as_primitive::<TimestampMicrosecondType>().value(row),
             _ => column.as_primitive::<Int64Type>().value(row),
         })
@@ -197,7 +198,11 @@ pub(in crate::operators) fn run(step: &Step, how: How, epochs: &[Epoch]) -> Resu
                 for batch in changes.more.into_iter().flatten() {
                     store.segments.push(batch?);
                 }
-                if store.notes.is_empty() { Before::Nothing } else { Before::Stored(store.clone()) }
+                if store.notes.is_empty() && store.segments.is_empty() {
+                    Before::Nothing
+                } else {
+                    Before::Stored(store.clone())
+                }
             }
         };
         drop(operator);

@@ -21,7 +21,7 @@ const SEGMENT_ROWS: usize = 1 << 18;
 const SEGMENT_BYTES: usize = 1 << 25;
 
 /// Notes that say how far time has come. Each group begins where the epoch began.
-const OF_TIME: [&str; 2] = ["closed", "latest"];
+pub(super) const OF_TIME: [&str; 2] = ["closed", "latest"];
 
 /// See the module.
 pub(super) struct Group {
@@ -98,13 +98,14 @@ fn operator(
         notes.remove(note);
         notes.extend(began.get(note).map(|at| (note.to_string(), at.clone())));
     }
-    let before = if notes.is_empty() { Before::Nothing } else { Before::Stored(Stored { notes, segments }) };
+    let nothing = notes.is_empty() && segments.is_empty();
+    let before = if nothing { Before::Nothing } else { Before::Stored(Stored { notes, segments }) };
     let surroundings = Surroundings { workers: 1, carried, ..shape.surroundings.clone() };
     Ok(((shape.make)(before, surroundings)?, numbered))
 }
 
 /// Takes what an operator has noted. Of two times the later holds.
-fn note(work: &mut Work, noted: BTreeMap<String, String>) {
+pub(super) fn note(work: &mut Work, noted: BTreeMap<String, String>) {
     for (note, text) in noted {
         let time = |text: &String| text.parse::<i64>().ok();
         let earlier =
@@ -133,8 +134,9 @@ impl Group {
         shape: &Shape,
         work: &mut Work,
         began: &BTreeMap<String, String>,
-        (carry, places): (bool, usize),
+        carry: bool,
     ) -> Result<Came, Fault> {
+        let places = if shape.layout.arrangement.places().is_some() { PLACE } else { 0 };
         let keep = if carry { PLACE } else { 0 };
         let (operator, mut numbered) = operator(shape, work, began, &self.buckets, keep)?;
         for stage in self.rows {
