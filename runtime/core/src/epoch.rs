@@ -310,9 +310,8 @@ impl EpochRun {
         Ok(match node.operator.clone() {
             Operator::Unique(spec) => {
                 let watermark = self.options.watermark;
-                Arc::new(move |before, around: Surroundings| {
-                    let unique = Unique::new(&spec, to_arrow_schema(&output), around.budget, before)?;
-                    Ok(Box::new(unique.advanced(watermark)))
+                Arc::new(move |before, around| {
+                    Ok(Box::new(Unique::new(&spec, &output, around, before)?.advanced(watermark)))
                 })
             }
             Operator::WindowAggregate(spec) => Arc::new(move |before, around| {

@@ -99,7 +99,7 @@ pub(crate) struct Flow {
 /// The name of what an operator remembers across epochs; none: nothing.
 pub(crate) fn operator_name(operator: &Operator) -> Option<String> {
     match operator {
-        Operator::Unique(unique) => Some(format!("{}/{}", unique.flow, unique.rule)),
+        Operator::Unique(unique) => Some(crate::operators::unique::name(unique)),
         Operator::Watermark(watermark) => Some(format!("{} watermark", watermark.source)),
         Operator::WindowAggregate(windowed) => Some(windowed.name.clone()),
         Operator::Dedup(dedup) => Some(dedup.name.clone()),

@@ -23,7 +23,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The version of the files' format that this runtime writes; it reads this one and those from [`OLDEST`] on.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The oldest version of the format that is read. It had one file for each operator that remembers something; version 2 has the segments of today, but says of
 /// the form of a step only words (see [`crate::upgrade::LeftForm`]), and keeps it once more among the notes.

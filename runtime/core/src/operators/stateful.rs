@@ -37,8 +37,8 @@ pub(crate) struct Surroundings {
     pub(crate) batch_rows: usize,
     /// The memory.
     pub(crate) budget: Budget,
-    /// Columns that the rows of the first input have behind those of its schema: they are carried along, and mean nothing to the step. Only `dedup` knows of
-    /// them; the others have none.
+    /// Columns that the rows of the first input have behind those of its schema: they are carried along, and mean nothing to the step. Only `dedup` and
+    /// `unique` know of them; the others have none.
     pub(crate) carried: usize,
 }
 

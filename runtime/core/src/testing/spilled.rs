@@ -12,15 +12,17 @@ enum Keyed {
     Dedup,
     Join(JoinKind),
     Top,
+    Unique,
 }
 
-const STEPS: [Keyed; 6] = [
+const STEPS: [Keyed; 7] = [
     Keyed::Windows,
     Keyed::Sessions,
     Keyed::Dedup,
     Keyed::Join(JoinKind::Full),
     Keyed::Join(JoinKind::Semi),
     Keyed::Top,
+    Keyed::Unique,
 ];
 
 fn plan_of(keyed: Keyed) -> Planned {
@@ -34,6 +36,13 @@ fn plan_of(keyed: Keyed) -> Planned {
         Keyed::Dedup => {
             let spec = Dedup { name: "d".into(), keys: vec![0], time: Some(2), within: Some(12_000), by_time: false };
             plan.node(Operator::Dedup(spec), &[rows], timed_schema())
+        }
+        Keyed::Unique => {
+            let mut schema = timed_schema();
+            schema.fields.push(Field::new("#once", Type::boolean()));
+            let (flow, rule, keys) = ("f".into(), "once".into(), vec![0]);
+            let spec = Unique { flow, rule, keys, time: Some(2), within: Some(12_000), delay: Some(500) };
+            plan.node(Operator::Unique(spec), &[rows], schema)
         }
         Keyed::Join(kind) => {
             let other = plan.timed("other", 500);

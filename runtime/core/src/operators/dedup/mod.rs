@@ -112,7 +112,7 @@ impl Dedup {
             (Some(within), Some(time)) => Some((time, within)),
             (Some(_), None) => return Err(internal("`dedup` has a duration, but no event time")),
         };
-        let input = carrying(input, surroundings.carried);
+        let input = carrying(input, input.fields.len(), surroundings.carried);
         let shape = Shape { spec: spec.clone(), schema: to_arrow_schema(&input), input, bound };
         let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
         memory.waiting.begin();

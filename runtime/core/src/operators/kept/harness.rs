@@ -112,6 +112,7 @@ pub(in crate::operators) fn rows(batch: &RecordBatch) -> Vec<Row> {
     let value = |column: &ArrayRef, row: usize| {
         column.is_valid(row).then(|| match column.data_type() {
             A::Float64 => number(column.as_primitive::<Float64Type>().value(row)),
+            A::Boolean => i64::from(column.as_boolean().value(row)),
             A::Timestamp(..) => column.as_primitive::<TimestampMicrosecondType>().value(row),
             _ => column.as_primitive::<Int64Type>().value(row),
         })

@@ -4,9 +4,11 @@
 #[cfg(test)]
 pub(in crate::operators) mod harness;
 mod index;
+mod key_times;
 mod rows;
 
 pub(super) use index::{KeyIndex, NO_KEY, Posting};
+pub(super) use key_times::{KeyTimes, TooMany};
 pub(super) use rows::{KeptRows, Place, taken};
 
 use super::spilled::StoredKeys;

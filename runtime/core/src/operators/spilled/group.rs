@@ -21,7 +21,7 @@ const SEGMENT_ROWS: usize = 1 << 18;
 const SEGMENT_BYTES: usize = 1 << 25;
 
 /// Notes that say how far time has come. Each group begins where the epoch began.
-const OF_TIME: [&str; 2] = ["closed", "latest"];
+pub(super) const OF_TIME: [&str; 2] = ["closed", "latest"];
 
 /// See the module.
 pub(super) struct Group {
@@ -105,7 +105,7 @@ fn operator(
 }
 
 /// Takes what an operator has noted. Of two times the later holds.
-fn note(work: &mut Work, noted: BTreeMap<String, String>) {
+pub(super) fn note(work: &mut Work, noted: BTreeMap<String, String>) {
     for (note, text) in noted {
         let time = |text: &String| text.parse::<i64>().ok();
         let earlier =
@@ -134,8 +134,9 @@ impl Group {
         shape: &Shape,
         work: &mut Work,
         began: &BTreeMap<String, String>,
-        (carry, places): (bool, usize),
+        carry: bool,
     ) -> Result<Came, Fault> {
+        let places = if shape.layout.arrangement.places().is_some() { PLACE } else { 0 };
         let keep = if carry { PLACE } else { 0 };
         let (operator, mut numbered) = operator(shape, work, began, &self.buckets, keep)?;
         for stage in self.rows {

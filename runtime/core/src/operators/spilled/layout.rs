@@ -3,7 +3,7 @@
 
 use crate::error::RunError;
 use crate::keys::{Keys, hash_bytes};
-use crate::operators::{dedup, internal, join, top, window};
+use crate::operators::{dedup, internal, join, top, unique, window};
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
@@ -22,6 +22,8 @@ pub(in crate::operators) enum StoredKeys {
         /// Whether other batches name its rows by number.
         numbered: bool,
     },
+    /// Its first column is the key, as bytes: see [`Keys::encode`].
+    Encoded,
     /// Its first column names rows of other batches by their numbers.
     Numbers,
 }
@@ -35,8 +37,18 @@ pub(super) enum Arrangement {
     By(Vec<SortColumn>, Schema),
     /// By the event time at this position, and where times are equal by a hash of the row.
     ByTime(usize, Schema),
-    /// As rows went in; these are they.
-    Input(Schema),
+    /// As rows went in. These are the rows that come out; the columns of their places, while they are carried, stand at this position.
+    Input(Schema, usize),
+}
+
+impl Arrangement {
+    /// Where the columns of rows' places stand in what comes out; none: they are not needed.
+    pub(super) fn places(&self) -> Option<usize> {
+        match self {
+            Arrangement::Input(_, at) => Some(*at),
+            _ => None,
+        }
+    }
 }
 
 type Find = Box<dyn Fn(&RecordBatch) -> StoredKeys + Send + Sync>;
@@ -75,9 +87,14 @@ impl Layout {
             Operator::Dedup(spec) => {
                 let arrangement = match spec.time.filter(|_| spec.by_time && spec.within.is_some()) {
                     Some(time) => Arrangement::ByTime(time, inputs[0].clone()),
-                    None => Arrangement::Input(inputs[0].clone()),
+                    None => Arrangement::Input(output.clone(), output.fields.len()),
                 };
                 (vec![spec.keys.clone()], Box::new(move |batch| dedup::stored_keys(&spec, batch)), arrangement)
+            }
+            Operator::Unique(spec) => {
+                // The answer stands behind them.
+                let arrangement = Arrangement::Input(output.clone(), inputs[0].fields.len());
+                (vec![spec.keys], Box::new(|_| unique::stored_keys()), arrangement)
             }
             Operator::Top(spec) => {
                 let group = spec.window.into_iter().flat_map(|(start, end)| [end, start]);
@@ -103,10 +120,7 @@ impl Layout {
 
     fn buckets(&self, rows: &RecordBatch, columns: &[usize], count: usize) -> Result<Vec<u16>, RunError> {
         let columns: Vec<ArrayRef> = columns.iter().map(|c| Arc::clone(rows.column(*c))).collect();
-        let keys = self.keys.encode(&columns)?;
-        // The tables in memory go by the hash's last bits: within a bucket they must not all be the same.
-        let bucket = |hash: u64| (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize & (count - 1);
-        Ok(keys.iter().map(|key| bucket(hash_bytes(key.data())) as u16).collect())
+        Ok(self.keys.encode(&columns)?.iter().map(|key| bucket(key.data(), count)).collect())
     }
 
     /// Which bucket each row of a stored batch belongs to. `numbered` knows the rows that have numbers, and gets to know those of this batch.
@@ -118,6 +132,11 @@ impl Layout {
     ) -> Result<Vec<u16>, RunError> {
         match (self.find)(batch) {
             StoredKeys::Numbers => numbered.find(batch),
+            StoredKeys::Encoded => {
+                let keys = batch.columns().first().and_then(|keys| keys.as_binary_opt::<i32>());
+                let keys = keys.ok_or_else(|| internal("a stored batch has no keys"))?;
+                Ok(keys.iter().map(|key| bucket(key.unwrap_or_default(), count)).collect())
+            }
             StoredKeys::Columns { columns, numbered: has_numbers } => {
                 let buckets = self.buckets(batch, &columns, count)?;
                 if has_numbers {
@@ -127,6 +146,12 @@ impl Layout {
             }
         }
     }
+}
+
+/// The bucket of a key, of so many.
+fn bucket(key: &[u8], count: usize) -> u16 {
+    // The tables in memory go by the hash's last bits: within a bucket they must not all be the same.
+    ((hash_bytes(key).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize & (count - 1)) as u16
 }
 
 /// Which buckets rows with numbers are in, by the parts of the memory that they are of.
@@ -177,8 +202,10 @@ impl Numbered {
     }
 }
 
-/// The schema with the columns of a row's place behind it.
-pub(in crate::operators) fn carrying(schema: &Schema, columns: usize) -> Schema {
+/// The schema with so many columns of a row's place at this position.
+pub(in crate::operators) fn carrying(schema: &Schema, at: usize, columns: usize) -> Schema {
     let place = |n: usize| Field::new(format!("#place {n}"), Type::new(flowc_ir::DataType::Long));
-    Schema::new(schema.fields.iter().cloned().chain((0..columns).map(place)).collect())
+    let mut fields = schema.fields.clone();
+    fields.splice(at..at, (0..columns).map(place));
+    Schema::new(fields)
 }

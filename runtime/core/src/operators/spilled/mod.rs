@@ -112,7 +112,7 @@ impl Spilled {
             work.changed = Changed::new(surroundings.budget.clone());
             work.buckets.count()
         };
-        let carried = if matches!(layout.arrangement, Arrangement::Input(_)) { staged::PLACE } else { 0 };
+        let carried = if layout.arrangement.places().is_some() { staged::PLACE } else { 0 };
         let staged = Mutex::new(Staged::new(surroundings.budget.clone(), count, carried));
         let shape = Arc::new(Shape { name: name.to_string(), layout, make, surroundings, together });
         Ok(Spilled { shape, staged, work })
@@ -132,6 +132,9 @@ impl Work {
         let (count, mut numbered) = (work.buckets.count(), Numbered::default());
         for batch in segments {
             let batch = batch?;
+            // A segment of the first version of the format says in its schema what a note says today.
+            let said = |note: &str| Some((note.to_string(), batch.schema_ref().metadata().get(note)?.clone()));
+            group::note(&mut work, group::OF_TIME.into_iter().filter_map(said).collect());
             let buckets = layout.of_stored(&batch, count, &mut numbered)?;
             work.buckets.add(&vec![(batch, buckets)])?;
         }
@@ -201,7 +204,9 @@ impl Stateful for Spilled {
         let groups = {
             let work = lock(&self.work);
             let wanted = Shape::wanted(&work, watermark, &bytes);
-            self.shape.groups(&work, &wanted, &bytes)
+            let groups = self.shape.groups(&work, &wanted, &bytes);
+            // An epoch in which nothing is wanted takes time further, too: one group, of nothing, notes it.
+            if groups.is_empty() { vec![vec![]] } else { groups }
         };
         let staged = staged.divided(&groups)?;
         let notes = lock(&self.work).notes.clone();

@@ -56,12 +56,10 @@ fn sorter(shape: &Shape, held: &mut Held) -> Result<Option<Sorter>, Fault> {
         Arrangement::ByTime(time, schema) => {
             Sorter::Time(Box::new(Sorting::new(*time, schema, batch_rows, all, bytes)?))
         }
-        Arrangement::Input(schema) => {
-            let width = schema.fields.len();
-            let columns: Vec<SortColumn> = (width..width + PLACE)
-                .map(|column| SortColumn { column, descending: false, nulls_first: true })
-                .collect();
-            let schema = carrying(schema, PLACE);
+        Arrangement::Input(schema, at) => {
+            let columns: Vec<SortColumn> =
+                (*at..at + PLACE).map(|column| SortColumn { column, descending: false, nulls_first: true }).collect();
+            let schema = carrying(schema, *at, PLACE);
             Sorter::Columns(Box::new(Sort::new(&columns, &schema, 1, batch_rows, part(held))?), 0)
         }
     }))
@@ -96,17 +94,17 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// How many columns of rows' places come out, and are left out.
-    fn places(&self) -> (bool, usize) {
-        let places = if matches!(self.shape.layout.arrangement, Arrangement::Input(_)) { PLACE } else { 0 };
-        (places > 0 && self.sorter.is_some(), places)
+    /// Where the columns of rows' places are in what comes out, if they are there.
+    fn places(&self) -> Option<usize> {
+        self.sorter.as_ref().and(self.shape.layout.arrangement.places())
     }
 
     fn group(&mut self, group: Group) -> Result<(), Fault> {
-        let (carry, places) = self.places();
-        let Came { rows, late, others } = group.run(self.shape, &mut lock(&self.work), &self.began, (carry, places))?;
+        let places = self.places();
+        let carry = places.is_some();
+        let Came { rows, late, others } = group.run(self.shape, &mut lock(&self.work), &self.began, carry)?;
         self.others += others;
-        let late = drained([late].into_iter()).map(move |rows| Ok(Emitted::Late(without(rows?, carry)?)));
+        let late = drained([late].into_iter()).map(move |rows| Ok(Emitted::Late(without(rows?, places)?)));
         match &mut self.sorter {
             Some(sorter) => {
                 drained([rows].into_iter()).try_for_each(|rows| sorter.push(rows?))?;
@@ -135,10 +133,10 @@ impl Run<'_> {
             if self.others > 0 {
                 return Ok(Some(Emitted::LateOther(std::mem::take(&mut self.others))));
             }
-            let (carry, _) = self.places();
+            let places = self.places();
             if let Some(sorter) = self.sorter.take() {
                 let rows = sorter.finish()?;
-                self.sorted = Some(Box::new(rows.map(move |rows| without(rows?, carry))));
+                self.sorted = Some(Box::new(rows.map(move |rows| without(rows?, places))));
             }
             return self.sorted.as_mut().and_then(Iterator::next).transpose().map(|rows| rows.map(Emitted::Rows));
         }
@@ -146,9 +144,10 @@ impl Run<'_> {
 }
 
 /// Rows without the columns of their places, if they have them.
-fn without(rows: RecordBatch, carried: bool) -> Result<RecordBatch, Fault> {
-    let width = rows.num_columns() - if carried { PLACE } else { 0 };
-    Ok(rows.project(&(0..width).collect::<Vec<_>>())?)
+fn without(rows: RecordBatch, places: Option<usize>) -> Result<RecordBatch, Fault> {
+    let Some(at) = places else { return Ok(rows) };
+    let others: Vec<usize> = (0..at).chain(at + PLACE..rows.num_columns()).collect();
+    Ok(rows.project(&others)?)
 }
 
 impl Iterator for Run<'_> {

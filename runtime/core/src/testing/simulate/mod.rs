@@ -75,7 +75,7 @@ impl Simulation {
             drained: false,
             sinks: 1,
             runs: 0,
-            on_disk: seed % 4 == 3,
+            on_disk: seed.is_multiple_of(4),
             schedule,
         }
     }
@@ -138,7 +138,7 @@ impl Simulation {
             batch_rows: process.batch_rows,
             limits: EpochLimits { rows: process.limit, ..EpochLimits::NONE },
             // Those in between find it in the state directory.
-            on_disk: self.on_disk && self.runs % 3 != 0,
+            on_disk: self.on_disk && !self.runs.is_multiple_of(3),
             memory: if self.on_disk { 64 << 10 } else { 512 << 20 },
             drain: process.drain,
             full_refresh: process.refresh,
