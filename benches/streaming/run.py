@@ -129,25 +129,32 @@ def followed(flowc, warehouse, program, sink, rate, rows):
 
 
 def state(flowc, warehouse, keys=10_000_000):
-    """A state of many keys: bytes for all of them, for a hundredth of them changed, and the time to read it again."""
+    """A state of many keys, in memory and larger than it: bytes for all of them, for a hundredth of them changed, and the time to read it again."""
+    for memory in ("6GiB", "256MiB"):
+        state_of(flowc, warehouse, keys, memory)
+
+
+def state_of(flowc, warehouse, keys, memory):
     directory = fresh(warehouse, "keys", "out/day")
     at = lambda n: pa.array(np.full(n, 1_767_225_600_000_000), pa.timestamp("us", tz="UTC"))
     part = lambda ids: pa.table({"id": pa.array(ids, pa.int64()), "value": pa.array(np.random.rand(len(ids))), "at": at(len(ids))})
     for start in range(0, keys, 2_000_000):
         write_deltalake(warehouse / "keys", part(np.arange(start, min(keys, start + 2_000_000))), mode="append")
-    flags = ["--memory", "6GiB"]
+    flags = ["--memory", memory]
     wall, cpu, mb, lines = peak(flowc, HERE / "keys.flow", warehouse, directory, *flags)
     files = lambda: {f.name: f.stat().st_size for f in pathlib.Path(directory, "operators").iterdir()}
     before = files()
-    report(job="state", what="all keys", keys=keys, seconds=round(wall, 2), peak_mb=int(mb), stored_bytes=sum(before.values()))
+    report(job="state", memory=memory, what="all keys", keys=keys, seconds=round(wall, 2), peak_mb=int(mb), stored_bytes=sum(before.values()))
     # What was added to the first segment may have outgrown it: the first of these epochs then writes everything anew.
-    for _ in range(3):
-        write_deltalake(warehouse / "keys", part(np.random.choice(keys, keys // 100, replace=False)), mode="append")
+    for what, count in (("a hundredth changed", keys // 100), ("a hundredth changed", keys // 100), ("a thousand changed", 1000)):
+        write_deltalake(warehouse / "keys", part(np.random.choice(keys, count, replace=False)), mode="append")
         wall, cpu, mb, lines = peak(flowc, HERE / "keys.flow", warehouse, directory, *flags)
         after = files()
         written = sum(size for name, size in after.items() if name not in before)
-        report(job="state", what="a hundredth changed, after a restart", seconds=round(wall, 2), peak_mb=int(mb), written_bytes=written)
+        report(job="state", memory=memory, what=f"{what}, after a restart", seconds=round(wall, 2), peak_mb=int(mb), written_bytes=written)
         before = after
+    wall, cpu, mb, lines = peak(flowc, HERE / "keys.flow", warehouse, directory, *flags, "--drain")
+    report(job="state", memory=memory, what="all keys come out", seconds=round(wall, 2), peak_mb=int(mb))
     shutil.rmtree(directory)
 
 

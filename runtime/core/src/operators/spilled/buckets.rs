@@ -77,10 +77,10 @@ impl Buckets {
     /// Empty ones, in a temporary directory. As many as keep them small where the state is many times the memory.
     pub(super) fn new(budget: &Budget) -> Result<Buckets, RunError> {
         let count = (budget.total >> 12).next_power_of_two().clamp(64, 1 << 14);
-        // The store's own memory: what waits to be written, and blocks that were read.
+        // The store's own memory: blocks that were read.
         let part = (budget.total / 16).clamp(1 << 20, 64 << 20);
         let mut held = Held::new(budget.clone());
-        held.grow_to(2 * part);
+        held.grow_to(part);
         let directory =
             tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(&*budget.directory).map_err(spill_error)?;
         let database = Database::builder(directory.path())
@@ -88,8 +88,7 @@ impl Buckets {
             .worker_threads(1)
             .open()
             .map_err(spill_error)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(part as u64 / 2);
-        let keyspace = database.keyspace("state", options).map_err(spill_error)?;
+        let keyspace = database.keyspace("state", KeyspaceCreateOptions::default).map_err(spill_error)?;
         let known = vec![Bucket::default(); count];
         Ok(Buckets {
             keyspace,
@@ -137,6 +136,48 @@ impl Buckets {
 
     /// Adds a level to the buckets that have rows among these.
     pub(super) fn add(&mut self, batches: &Loaded) -> Result<(), RunError> {
+        self.replace(&[], batches)
+    }
+
+    /// Removes all levels of these buckets.
+    pub(super) fn clear(&mut self, buckets: &[u16]) -> Result<(), RunError> {
+        self.replace(buckets, &vec![])
+    }
+
+    /// Removes all levels of the buckets, then adds one to those that have rows among these.
+    pub(super) fn replace(&mut self, cleared: &[u16], batches: &Loaded) -> Result<(), RunError> {
+        let values = self.values(batches)?;
+        let mut entries: BTreeMap<[u8; 10], Option<Vec<u8>>> = BTreeMap::new();
+        for bucket in cleared {
+            let known = &mut self.known[usize::from(*bucket)];
+            known.bytes = 0;
+            entries.extend(std::mem::take(&mut known.levels).iter().map(|level| (key(*bucket, *level), None)));
+        }
+        let level = self.next_level;
+        self.next_level += 1;
+        for (bucket, value) in values {
+            let known = &mut self.known[usize::from(bucket)];
+            known.levels.push(level);
+            known.bytes += value.len() as u64;
+            entries.insert(key(bucket, level), Some(value));
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        // Sorted as they are they become a file at once: nothing is kept in memory, and no journal is written for what does not outlive the run.
+        let mut ingestion = self.keyspace.start_ingestion().map_err(spill_error)?;
+        for (key, value) in entries {
+            match value {
+                Some(value) => ingestion.write(key, value),
+                None => ingestion.write_tombstone(key),
+            }
+            .map_err(spill_error)?;
+        }
+        ingestion.finish().map_err(spill_error)
+    }
+
+    /// What is added to each bucket, as it is on disk.
+    fn values(&mut self, batches: &Loaded) -> Result<BTreeMap<u16, Vec<u8>>, RunError> {
         let mut values: BTreeMap<u16, Vec<u8>> = BTreeMap::new();
         for (batch, buckets) in batches {
             let part = self.part(batch.schema_ref())?;
@@ -157,27 +198,7 @@ impl Buckets {
                 }
             }
         }
-        let level = self.next_level;
-        self.next_level += 1;
-        for (bucket, value) in values {
-            let known = &mut self.known[usize::from(bucket)];
-            known.levels.push(level);
-            known.bytes += value.len() as u64;
-            self.keyspace.insert(key(bucket, level), value).map_err(spill_error)?;
-        }
-        Ok(())
-    }
-
-    /// Removes all levels of these buckets.
-    pub(super) fn clear(&mut self, buckets: &[u16]) -> Result<(), RunError> {
-        for bucket in buckets {
-            let known = &mut self.known[usize::from(*bucket)];
-            known.bytes = 0;
-            for level in std::mem::take(&mut known.levels) {
-                self.keyspace.remove(key(*bucket, level)).map_err(spill_error)?;
-            }
-        }
-        Ok(())
+        Ok(values)
     }
 
     /// All rows of these buckets.

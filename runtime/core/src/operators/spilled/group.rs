@@ -179,8 +179,7 @@ impl Group {
 fn put(shape: &Shape, work: &mut Work, operator: &dyn Stateful, buckets: &[u16]) -> Result<Vec<RecordBatch>, RunError> {
     let all = operator.changes(Extent::Whole)?.segments;
     let level = routed(&shape.layout, work, all.clone(), &mut Numbered::default())?;
-    work.buckets.clear(buckets)?;
-    work.buckets.add(&level)?;
+    work.buckets.replace(buckets, &level)?;
     Ok(all)
 }
 
