@@ -226,6 +226,10 @@ impl Windows {
                 found.push(bounds);
                 after = Some(bounds);
                 (cell, bounds) = self.next(cell);
+                // With a day that clocks skip no window ends.
+                while bounds.end < i64::MAX && after.is_some_and(|after| bounds <= after) {
+                    (cell, bounds) = self.next(cell);
+                }
                 // At the end of all time there is no further window.
                 if after.is_some_and(|after| bounds <= after) {
                     from = at.checked_add(1).and_then(&slice);
