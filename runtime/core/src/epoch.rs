@@ -3,6 +3,7 @@
 use crate::connector::{EpochId, Part, Written};
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
+use crate::handover::Handover;
 use crate::jobs::{Inputs, World, located};
 use crate::leaf::{Leaf, Reader};
 use crate::marks::Marks;
@@ -21,7 +22,7 @@ use crate::operators::transform::Transform;
 use crate::operators::unique::Unique;
 use crate::operators::watermark::Watermark;
 use crate::operators::window::WindowAggregate;
-use crate::operators::{Fault, RowFault, internal};
+use crate::operators::{Blocking, Fault, RowFault, internal};
 use crate::quality::Judgement;
 use crate::report::{Observer, Progress, SinkReport, SourceReport};
 use crate::resequence::Resequencer;
@@ -428,19 +429,7 @@ impl EpochRun {
                     let (reader, nodes) = (Reader::Table(Arc::clone(reader)), (vec![index], vec![]));
                     self.leaf(Leaf::new(nodes, reader, splits, spec.origin), flow, meter, context).await?;
                 }
-                (Station::Blocking(operator), _) => {
-                    let what = format!("`{}`", node.label);
-                    let cursor = Cursor::new(0, 0);
-                    for batch in operator.finish().map_err(|f| self.halt(f, &what, context))? {
-                        let batch = batch.map_err(|f| self.halt(f, &what, context))?;
-                        if batch.num_rows() > 0 {
-                            self.pass(flow, &cursor, index, batch, &what, context).await?;
-                        }
-                        self.interruptible(tokio::task::yield_now()).await?;
-                    }
-                    flow.split_done(index, 0).await?;
-                    flow.leaf_done(index).await?;
-                }
+                (Station::Blocking(operator), _) => self.drain(flow, index, &**operator, context).await?,
                 (Station::Stateful(operator), _) => {
                     let marks = Marks::new(flow, record, &self.remembered);
                     let watermark = if self.closes(record) { Some(i64::MAX) } else { marks.reached(index) };
@@ -458,31 +447,66 @@ impl EpochRun {
         whole || record.watermark == Some(i64::MAX)
     }
 
+    /// Sends on what comes out of a blocking operator.
+    async fn drain(
+        self: &Arc<Self>,
+        flow: &Arc<Flow>,
+        index: usize,
+        operator: &dyn Blocking,
+        context: EvalContext,
+    ) -> Result<(), Halt> {
+        let what = format!("`{}`", flow.graph.nodes[index].label);
+        let mut handover = Handover::new(self, flow, (index, &what), context);
+        let sent = async {
+            for batch in operator.finish().map_err(|f| self.halt(f, &what, context))? {
+                if !handover.push(batch.map_err(|f| self.halt(f, &what, context))?).await {
+                    break;
+                }
+                self.interruptible(tokio::task::yield_now()).await?;
+            }
+            Ok(())
+        };
+        let sent = sent.await;
+        handover.finish().await.and(sent)?;
+        flow.split_done(index, 0).await?;
+        flow.leaf_done(index).await?;
+        Ok(())
+    }
+
     /// Sends on what comes out of a stateful operator, and what came too late for it.
     async fn emit(
-        &self,
-        flow: &Flow,
+        self: &Arc<Self>,
+        flow: &Arc<Flow>,
         index: usize,
         operator: &dyn Stateful,
         watermark: Option<i64>,
         context: EvalContext,
     ) -> Result<(), Halt> {
         let what = format!("`{}`", flow.graph.nodes[index].label);
-        let (cursor, late_cursor) = (Cursor::new(0, 0), Cursor::new(0, 0));
+        let mut handover = Handover::new(self, flow, (index, &what), context);
+        let late_cursor = Cursor::new(0, 0);
         let late = flow.late_nodes(index);
-        for emitted in operator.finish(watermark).map_err(|f| self.halt(f, &what, context))? {
-            match emitted.map_err(|f| self.halt(f, &what, context))? {
-                Emitted::Rows(batch) => {
-                    self.pass_all(flow, &cursor, &[index], &batch, &what, context).await?;
+        let sent = async {
+            for emitted in operator.finish(watermark).map_err(|f| self.halt(f, &what, context))? {
+                match emitted.map_err(|f| self.halt(f, &what, context))? {
+                    Emitted::Rows(batch) => {
+                        if !handover.push(batch).await {
+                            break;
+                        }
+                    }
+                    Emitted::Late(batch) => {
+                        flow.count_late(index, batch.num_rows() as u64);
+                        self.pass_all(flow, &late_cursor, &late, &batch, &what, context).await?;
+                    }
+                    Emitted::LateOther(rows) => flow.count_late(index, rows),
                 }
-                Emitted::Late(batch) => {
-                    flow.count_late(index, batch.num_rows() as u64);
-                    self.pass_all(flow, &late_cursor, &late, &batch, &what, context).await?;
-                }
-                Emitted::LateOther(rows) => flow.count_late(index, rows),
+                self.interruptible(tokio::task::yield_now()).await?;
             }
-            self.interruptible(tokio::task::yield_now()).await?;
-        }
+            Ok(())
+        };
+        let sent = sent.await;
+        // What was sent before the operator failed comes before its failure.
+        handover.finish().await.and(sent)?;
         for node in late.into_iter().chain([index]) {
             flow.split_done(node, 0).await?;
             flow.leaf_done(node).await?;
@@ -591,7 +615,7 @@ impl EpochRun {
     }
 
     /// Sends rows on from these nodes.
-    async fn pass_all(
+    pub(crate) async fn pass_all(
         &self,
         flow: &Flow,
         cursor: &Cursor,

@@ -14,6 +14,7 @@ pub mod connectors;
 mod epoch;
 pub mod error;
 mod flow;
+mod handover;
 mod jobs;
 mod keys;
 mod leaf;

@@ -225,12 +225,12 @@ impl Stateful for Spilled {
 
     fn remembered(&self) -> Remembered {
         let work = lock(&self.work);
+        // How many windows there are together is not known: parts have the same ones.
         let mut all = Remembered::default();
         let mut entries = 0.0;
         for (told, share) in work.told() {
             entries += told.entries as f64 * share;
             all.unit.clone_from(&told.unit);
-            all.windows = all.windows.max(told.windows);
             all.first_end = all.first_end.into_iter().chain(told.first_end).min();
             all.last_end = all.last_end.max(told.last_end);
         }
