@@ -489,7 +489,13 @@ impl Session {
     /// Lets the steps that did not fit the memory keep what they remember on disk from here on, or less of it in memory; whether there are such.
     fn spill_overflowed(&mut self) -> bool {
         let mut again = false;
-        for name in self.budget.take_overflowed() {
+        let mut overflowed = self.budget.take_overflowed();
+        if overflowed.iter().any(|name| self.spilled.contains_key(name)) {
+            // It is others that take the memory.
+            let steps = self.executable.plan.graph.nodes.iter().filter_map(|node| operator_name(&node.operator));
+            overflowed.extend(steps.filter(|step| !self.spilled.contains_key(step)));
+        }
+        for name in overflowed {
             let share = self.spilled.get(&name).map_or(1, |share| share * 4);
             if share <= LEAST_SHARE && self.can_spill(&name) {
                 // What it has left in memory is of the other kind.

@@ -78,7 +78,7 @@ impl Buckets {
     pub(super) fn new(budget: &Budget) -> Result<Buckets, RunError> {
         let count = (budget.total >> 12).next_power_of_two().clamp(64, 1 << 14);
         // The store's own memory: blocks that were read.
-        let part = (budget.total / 16).clamp(1 << 20, 64 << 20);
+        let part = (budget.total / 32).clamp(64 << 10, 64 << 20);
         let mut held = Held::new(budget.clone());
         held.grow_to(part);
         let directory =
