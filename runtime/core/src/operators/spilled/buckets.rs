@@ -78,13 +78,13 @@ impl Buckets {
     pub(super) fn new(budget: &Budget) -> Result<Buckets, RunError> {
         let count = (budget.total >> 12).next_power_of_two().clamp(64, 1 << 14);
         // The store's own memory: blocks that were read.
-        let part = (budget.total / 32).clamp(64 << 10, 64 << 20);
+        let part = (budget.total / 32).min(64 << 20);
         let mut held = Held::new(budget.clone());
         held.grow_to(part);
         let directory =
             tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(&*budget.directory).map_err(spill_error)?;
         let database = Database::builder(directory.path())
-            .cache_size(part as u64)
+            .cache_size(part.max(64 << 10) as u64)
             .worker_threads(1)
             .open()
             .map_err(spill_error)?;
