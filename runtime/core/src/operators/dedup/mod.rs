@@ -16,7 +16,7 @@ mod stored;
 pub(super) use sorting::Sorting;
 pub(super) use stored::stored_keys;
 
-use super::kept::{Horizon, KeptRows, account, before, recalled};
+use super::kept::{Horizon, KeptRows, Stepwise, account, before, recalled};
 use super::spilled::carrying;
 use super::stateful::{Before, Changes, Emissions, Extent, Memory, Remembered, Stateful, Surroundings};
 use super::{Fault, internal};
@@ -146,7 +146,7 @@ impl Stateful for Dedup {
 
     fn finish(&self, watermark: Option<i64>) -> Result<Emissions<'_>, Fault> {
         let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Box::new(run::Run::new(self, watermark, rows)?))
+        Ok(run::Run::new(self, watermark, rows)?.emissions())
     }
 
     fn changes(&self, extent: Extent) -> Result<Changes, RunError> {

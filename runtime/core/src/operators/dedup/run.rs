@@ -166,11 +166,3 @@ impl Stepwise for Run<'_> {
         Ok(false)
     }
 }
-
-impl Iterator for Run<'_> {
-    type Item = Result<Emitted, Fault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_made()
-    }
-}

@@ -20,7 +20,7 @@ mod stored;
 pub(super) use stored::stored_keys;
 
 use super::Fault;
-use super::kept::{Horizon, KeptRows, KeyIndex, Posting, account, before, recalled, times};
+use super::kept::{Horizon, KeptRows, KeyIndex, Posting, Stepwise, account, before, recalled, times};
 use super::stateful::{Before, Changes, Emissions, Extent, Memory, Remembered, Stateful, Surroundings};
 use crate::batch::Batch;
 use crate::error::RunError;
@@ -221,7 +221,7 @@ impl Stateful for Join {
             (arrived.bytes, arrived.held) = (0, Held::new(self.surroundings.budget.clone()));
             std::mem::take(&mut arrived.rows)
         };
-        Ok(Box::new(run::Run::new(self, watermark, left, right)))
+        Ok(run::Run::new(self, watermark, left, right).emissions())
     }
 
     fn changes(&self, extent: Extent) -> Result<Changes, RunError> {

@@ -12,7 +12,7 @@ pub(super) use key_times::{KeyTimes, TooMany};
 pub(super) use rows::{KeptRows, Place, taken};
 
 use super::spilled::StoredKeys;
-use super::stateful::{Before, Emitted, Stored};
+use super::stateful::{Before, Emissions, Emitted, Stored};
 use super::{Fault, internal};
 use crate::error::RunError;
 use crate::spill::{Budget, Held, SpillBuffer};
@@ -99,6 +99,14 @@ pub(super) trait Stepwise {
 
     /// One step; whether it was the last.
     fn step(&mut self) -> Result<bool, Fault>;
+
+    /// What comes out.
+    fn emissions<'a>(mut self) -> Emissions<'a>
+    where
+        Self: Sized + Send + 'a,
+    {
+        Box::new(std::iter::from_fn(move || self.next_made()))
+    }
 
     /// The next that comes out.
     fn next_made(&mut self) -> Option<Result<Emitted, Fault>> {

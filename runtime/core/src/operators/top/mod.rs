@@ -8,7 +8,7 @@ mod stored;
 pub(super) use stored::stored_keys;
 
 use super::Fault;
-use super::kept::{Horizon, KeptRows, KeyIndex, account, recalled, split_late, times};
+use super::kept::{Horizon, KeptRows, KeyIndex, Stepwise, account, recalled, split_late, times};
 use super::stateful::{Before, Changes, Emissions, Extent, Memory, Remembered, Stateful, Surroundings};
 use crate::batch::Batch;
 use crate::error::RunError;
@@ -199,7 +199,7 @@ impl Stateful for Top {
             // From here on the bytes are counted with what is kept.
             arrived.held = Held::new(self.surroundings.budget.clone());
         }
-        Ok(Box::new(run::Run::new(self, watermark, late, batches)))
+        Ok(run::Run::new(self, watermark, late, batches).emissions())
     }
 
     fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
