@@ -22,17 +22,34 @@ pub struct TableId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SinkId(pub u32);
 
+/// The column of every stream whose rows change that says how often a row is added, or, where it is negative, taken away: such a stream is a Z-set, a sequence of
+/// weighted rows whose sum is the table as it is now (Budiu et al., "DBSP", arXiv 2203.16684). A row that is updated comes twice: taken away as it was, added as
+/// it is. Within an epoch the order of weighted rows means nothing. No user's column has this name.
+pub const WEIGHT: &str = "#weight";
+
+/// The column [`WEIGHT`]: a long, never null, never zero.
+pub fn weight() -> Field {
+    Field::new(WEIGHT, Type::new(DataType::Long))
+}
+
 /// Whether a stream only adds rows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Rows are only added.
     Append,
-    /// Rows are replaced or removed; these columns identify them.
+    /// Rows are replaced or removed; they have a column [`WEIGHT`].
     Changing {
-        /// The key, by column name.
+        /// The columns that identify a row, by name. Empty: none are known.
         key: Vec<String>,
     },
+}
+
+impl Kind {
+    /// Whether rows are replaced or removed.
+    pub fn is_changing(&self) -> bool {
+        matches!(self, Kind::Changing { .. })
+    }
 }
 
 /// The graph.
@@ -77,6 +94,10 @@ pub enum Operator {
     Lookup(Lookup),
     /// Groups and aggregates bounded input. Without keys: one row, also for no input.
     Aggregate(Aggregate),
+    /// Groups and aggregates all rows so far, and keeps the result right as rows come and change.
+    KeyedAggregate(KeyedAggregate),
+    /// Turns records of changes into the changes of the rows that they are about.
+    Upsert(Upsert),
     /// Orders bounded input; ties stay in the order of the input.
     Sort(Vec<SortColumn>),
     /// The first rows of bounded input.
@@ -197,6 +218,39 @@ pub struct Alignment {
     pub zone: Option<String>,
 }
 
+/// An aggregation of rows without end, or of rows that change. What comes out: the keys, the aggregates, [`WEIGHT`]. At the end of an epoch, for each group that the
+/// epoch's rows belong to and whose result they changed: the result as it was, taken away, and the result as it is, added; a group of which no row is left is only
+/// taken away. Without keys: one row, also for no input. Of rows that change nothing depends on the order: `collect_list` is by value, and there is no first or last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyedAggregate {
+    /// Names what is remembered: unique in the program, whatever its layout.
+    pub name: String,
+    /// Keys and aggregates.
+    pub aggregate: Aggregate,
+}
+
+/// Keeps the newest record of each key. A record has the columns of the row that it is about, and says what happened to the row. What comes out: those columns and
+/// [`WEIGHT`]; at the end of an epoch, for each key whose row became another: the row as it was, taken away, and the row as it is, added. A record is older than
+/// what is known of its key when its sequence is less; it then changes nothing. What was deleted is remembered with its sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upsert {
+    /// Names what is remembered: unique in the program, whatever its layout.
+    pub name: String,
+    /// The source, for messages.
+    pub source: String,
+    /// How many columns, the first of the input, are those of the row. Those that are never null in what comes out may be in the input: a null there is an error.
+    pub width: usize,
+    /// The positions of the key, among the row's columns.
+    pub keys: Vec<usize>,
+    /// The position of the word that says what happened, a string: an insert (`c`, `r`, `i`, `insert`, `create`, `read`, `snapshot`), an update (`u`, `update`,
+    /// `upsert`, `update_postimage`, `update_after`) or a delete (`d`, `delete`), in any case of letters; `update_preimage` and `update_before` are passed over. A
+    /// record whose word and key are both null is a tombstone, and is passed over. Any other word is an error.
+    pub operation: usize,
+    /// The positions of the columns that order the records of a key, the first counts most; null is the least. Empty: they come in order. Of two that are equal
+    /// the later one counts.
+    pub sequence: Vec<usize>,
+}
+
 /// A windowed aggregation. What comes out: the keys, `window_start`, `window_end`, then the aggregates; each window once, when the watermark reaches its end (a session
 /// when the watermark is past its end, as a row there belongs to it), by end, start and key. The event time of what comes out is the window's last instant, one
 /// microsecond before its end. A row is late when every window that it belongs to has closed; so is one without an event time.
@@ -213,9 +267,15 @@ pub struct WindowAggregate {
     /// Whether the order of the input depends on how it is cut into epochs, as behind a join of streams: first and last are then by event time, and by a hash of
     /// the row where times are equal.
     pub by_time: bool,
+    /// Where what comes out changes ([`WEIGHT`] is then its last column): for so many microseconds behind a window's end rows still correct it: its result as it was
+    /// is taken away, the new one added. A row is late when every window that it belongs to has been closed for longer. None: rows of any age do. If the
+    /// input only adds rows, a window comes out first when the watermark reaches its end; if the input changes, at the end of each epoch as far as it is then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<i64>,
 }
 
-/// The first row of each key, in the order of the input; null is a key like any other.
+/// The first row of each key, in the order of the input; null is a key like any other. Where rows change, all columns are the key: what comes out are the different
+/// rows, each once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dedup {
     /// Names what is remembered: unique in the program, whatever its layout.
@@ -244,7 +304,7 @@ pub struct Top {
     /// The positions of the key; empty: one for all.
     pub keys: Vec<usize>,
     /// The positions of `window_start` and `window_end`: each window has its own first rows, which come out when the watermark reaches its end. None: the input
-    /// is bounded.
+    /// is bounded; or what comes out changes, and has [`WEIGHT`] (as its last column, if the input only adds rows).
     pub window: Option<(usize, usize)>,
 }
 
@@ -264,22 +324,25 @@ pub enum JoinKind {
     Semi,
     /// The left row if there is no match.
     Anti,
+    /// The left row, once, with a further boolean, the last column: whether there is a match. As [`LookupKind::Mark`]; only where rows change.
+    Mark,
 }
 
 impl JoinKind {
     /// All of them, with their words.
-    pub const ALL: [(JoinKind, &'static str); 6] = [
+    pub const ALL: [(JoinKind, &'static str); 7] = [
         (JoinKind::Inner, "inner"),
         (JoinKind::Left, "left"),
         (JoinKind::Right, "right"),
         (JoinKind::Full, "full"),
         (JoinKind::Semi, "semi"),
         (JoinKind::Anti, "anti"),
+        (JoinKind::Mark, "mark"),
     ];
 
     /// Whether the right side's columns come out.
     pub fn yields_right(self) -> bool {
-        !matches!(self, JoinKind::Semi | JoinKind::Anti)
+        !matches!(self, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark)
     }
 
     /// Whether left columns are null where there is no match.
@@ -312,7 +375,9 @@ pub struct StreamJoin {
     pub left_keys: Vec<usize>,
     /// The right key columns, of the same types.
     pub right_keys: Vec<usize>,
-    /// How far apart the two event times of a match may be; none: both sides are bounded, and times do not matter.
+    /// How far apart the two event times of a match may be; none: both sides are bounded, or the rows of both change, and times do not matter. Where rows change,
+    /// what comes out is all pairs of what the two sides are now, kept right at the end of each epoch; the right side's [`WEIGHT`] comes out under another name, and
+    /// means nothing there.
     pub within: Option<Within>,
     /// A further condition over the left columns followed by the right ones: a program with a single boolean output.
     pub residual: Option<Program>,

@@ -98,6 +98,26 @@ pub struct Arrival {
     pub delay: i64,
 }
 
+/// What becomes of rows that are updated or deleted in a source's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Updates {
+    /// The run stops, and names the commit.
+    #[default]
+    Stop,
+    /// Commits that update or delete rows are passed over whole: neither what they remove nor what they add is read.
+    Ignore,
+    /// They come out: the source's rows have a column [`crate::graph::WEIGHT`].
+    Follow,
+}
+
+impl Updates {
+    /// Whether it is [`Updates::Stop`].
+    pub fn stop(&self) -> bool {
+        *self == Updates::Stop
+    }
+}
+
 /// A stream of rows to read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceSpec {
@@ -113,6 +133,12 @@ pub struct SourceSpec {
     /// [`Operator::Malformed`] instead, and these are the columns that they are judged by: all declared ones, whichever of them are read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<Schema>,
+    /// What becomes of rows that are updated or deleted. Of Delta tables alone.
+    #[serde(default, skip_serializing_if = "Updates::stop")]
+    pub updates: Updates,
+    /// The column of `schema`, a timestamp, that says when a row's change was committed: not one of the table's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<String>,
     /// Where to begin when nothing has been read yet: this version's changes are included. None: with the snapshot of now.
     pub start: Option<VersionSpec>,
     /// Where something waits for the source's watermark: an epoch does not end before files that hold rows which would then be late, if that can be told.
@@ -153,7 +179,26 @@ pub enum SinkMode {
     Append,
     /// They replace all.
     Overwrite,
+    /// They replace all rows of the partitions that they belong to.
+    OverwritePartition,
+    /// Each takes the place of the row with its key, or is added. Where they change, a row of whose key nothing is left is removed. Of several rows of a key in
+    /// an epoch, of a stream that only adds, the last one in the stream's order counts; of a stream that changes, what is left of the key must be one row.
+    Merge {
+        /// The key's columns: null is a key like any other.
+        keys: Vec<String>,
+    },
+    /// Each is a version of its key's row, from the time in its column `valid_from` on. The table has two columns more, behind it: `valid_to`, the next version's
+    /// `valid_from` or the time of the delete, null while it is current; and `is_current`. Versions come in any order: a version goes in between those that are there.
+    /// Of several rows of a key with one `valid_from` the last one in the stream's order counts. Where the sink's rows change they have one more column,
+    /// [`COMMITTED`], before the weight: a key that in one commit has rows taken away and none added was deleted at that time.
+    Scd2 {
+        /// The key's columns: null is a key like any other.
+        keys: Vec<String>,
+    },
 }
+
+/// The column of a changing stream into a sink that keeps history that says when the change was committed: a timestamp, never null.
+pub const COMMITTED: &str = "#committed";
 
 /// Where rows go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,8 +212,12 @@ pub struct SinkSpec {
     /// Whether what it reads is computed whole from the whole of its inputs whenever one of them changed (always for overwrite, and for append behind a
     /// blocking operator over bounded input); otherwise only from what is new.
     pub whole: bool,
-    /// The columns written, in order, with comments; generated ones are among them: the program before the sink has computed or checked them.
+    /// The columns written, in order, with comments; generated ones are among them: the program before the sink has computed or checked them. Of a stream that
+    /// changes, the rows have [`crate::graph::WEIGHT`] besides, as their last column.
     pub schema: Schema,
+    /// Whether the rows change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changing: bool,
     /// Names of the partition columns.
     pub partition_by: Vec<String>,
     /// Generated columns: name and Spark SQL expression, for a table that is created.

@@ -245,6 +245,8 @@ impl EpochRun {
                 Station::Watermark(Watermark::new(spec, before.and_then(crate::operators::watermark::latest)))
             }
             Operator::Unique(_)
+            | Operator::KeyedAggregate(_)
+            | Operator::Upsert(_)
             | Operator::WindowAggregate(_)
             | Operator::Dedup(_)
             | Operator::Top(_)

@@ -102,6 +102,8 @@ pub(crate) fn operator_name(operator: &Operator) -> Option<String> {
         Operator::Unique(unique) => Some(crate::operators::unique::name(unique)),
         Operator::Watermark(watermark) => Some(format!("{} watermark", watermark.source)),
         Operator::WindowAggregate(windowed) => Some(windowed.name.clone()),
+        Operator::KeyedAggregate(keyed) => Some(keyed.name.clone()),
+        Operator::Upsert(upsert) => Some(upsert.name.clone()),
         Operator::Dedup(dedup) => Some(dedup.name.clone()),
         Operator::Top(top) => Some(top.name.clone()),
         Operator::Join(join) => Some(join.name.clone()),
@@ -114,7 +116,7 @@ fn begins_paths(operator: &Operator) -> bool {
     use flowc_ir::graph::Operator::*;
     match operator {
         Source(_) | Malformed(_) | TableScan(_) | Aggregate(_) | Sort(_) | Limit(_) | Unique(_) => true,
-        WindowAggregate(_) | Dedup(_) | Top(_) | Join(_) | Late => true,
+        WindowAggregate(_) | KeyedAggregate(_) | Upsert(_) | Dedup(_) | Top(_) | Join(_) | Late => true,
         Transform(_) | Lookup(_) | Union | Explode { .. } | Expect(_) | Watermark(_) | Sink(_) => false,
     }
 }

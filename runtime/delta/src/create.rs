@@ -36,6 +36,7 @@ pub async fn write_rows(storage: &Storage, table: &NewTable, batches: &[RecordBa
         mode: SinkMode::Append,
         whole: false,
         schema: table.schema.clone(),
+        changing: false,
         partition_by: table.partition_by.clone(),
         generated: table.generated.clone(),
         constraints: table.constraints.clone(),

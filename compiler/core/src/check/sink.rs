@@ -85,7 +85,8 @@ impl Checker<'_> {
             match clauses.mode {
                 SinkMode::Append if clauses.unsupported => {}
                 SinkMode::Append => self.kind_fits(sink, &clauses, &input.rows),
-                SinkMode::Overwrite => self.has_an_end(&clauses, &input.rows, sink),
+                SinkMode::Overwrite | SinkMode::OverwritePartition => self.has_an_end(&clauses, &input.rows, sink),
+                SinkMode::Merge { .. } | SinkMode::Scd2 { .. } => {}
             }
         }
         let connector = connector?;

@@ -59,6 +59,8 @@ impl Checker<'_> {
                 facts,
                 spec: SourceSpec {
                     arrival: None,
+                    updates: Default::default(),
+                    committed: None,
                     promises: vec![],
                     name: source.name.text.clone(),
                     connector: opened.connector,

@@ -246,10 +246,20 @@ fn location(connector: &Connector) -> String {
 }
 
 fn mode(mode: &SinkMode, whole: bool) -> String {
-    match (mode, whole) {
+    let keyed = |what: &str, keys: &[String], whole: bool| {
+        let keys = keys.iter().map(|key| expression::name(key)).collect::<Vec<_>>().join(", ");
+        let whole = if whole { ", computed from the whole input whenever it changed" } else { "" };
+        format!("{what} on {keys}{whole}")
+    };
+    match (mode, &whole) {
         (SinkMode::Append, false) => "append what is new".into(),
         (SinkMode::Append, true) => "append, computed from the whole input whenever it changed".into(),
         (SinkMode::Overwrite, _) => "overwrite with what is computed from the whole input whenever it changed".into(),
+        (SinkMode::OverwritePartition, _) => {
+            "overwrite the partitions of what is computed from the whole input whenever it changed".into()
+        }
+        (SinkMode::Merge { keys }, whole) => keyed("merge", keys, *whole),
+        (SinkMode::Scd2 { keys }, whole) => keyed("keep history", keys, *whole),
     }
 }
 
@@ -342,6 +352,8 @@ fn step(
         }
         Operator::Expect(expect) => ("expect", self::expect(expect, &node.schema), None),
         Operator::Watermark(_)
+        | Operator::KeyedAggregate(_)
+        | Operator::Upsert(_)
         | Operator::WindowAggregate(_)
         | Operator::Dedup(_)
         | Operator::Top(_)

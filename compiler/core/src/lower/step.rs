@@ -99,7 +99,7 @@ fn aggregate(
         Some(Windowing { window, time, by_time, .. }) => {
             let (time, window) = (columns.column(time.clone()), window.clone());
             let name = l.at.name.clone();
-            Operator::WindowAggregate(WindowAggregate { name, window, time, aggregate, by_time: *by_time })
+            Operator::WindowAggregate(WindowAggregate { name, window, time, aggregate, by_time: *by_time, late: None })
         }
     };
     let reads = if direct { before } else { l.transform(before, columns.finish(), label, step.origin) };

@@ -67,6 +67,8 @@ impl Builder {
         let (info, origin) = (TableInfo::default(), Origin::default());
         let spec = SourceSpec {
             arrival: None,
+            updates: Default::default(),
+            committed: None,
             promises: vec![],
             quarantine: None,
             name: "sensor".into(),
@@ -171,6 +173,8 @@ fn shape(plan: &Plan) -> Vec<String> {
         Operator::Transform(_) => "transform",
         Operator::Lookup(_) => "lookup",
         Operator::Aggregate(_) => "aggregate",
+        Operator::KeyedAggregate(_) => "keyed aggregate",
+        Operator::Upsert(_) => "upsert",
         Operator::Sort(_) => "sort",
         Operator::Limit(_) => "limit",
         Operator::Union => "union",

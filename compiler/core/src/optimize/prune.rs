@@ -6,7 +6,9 @@
 use super::analysis::{can_fail, columns_of};
 use super::edit::{expressions, move_columns};
 use flowc_ir::aggregates::AggregateFunction;
-use flowc_ir::graph::{Aggregate, ExpectRule, Graph, Lookup, LookupKind, NodeId, Operator};
+use flowc_ir::graph::{
+    Aggregate, ExpectRule, Graph, JoinKind, KeyedAggregate, Lookup, LookupKind, NodeId, Operator, WEIGHT,
+};
 use flowc_ir::plan::{Connector, Plan};
 use flowc_ir::{Program, ProgramStep, Schema};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +59,7 @@ fn settle(plan: &Plan) -> Vec<Columns> {
             }
             let more = also_kept(plan, id, &kept);
             kept[own].extend(more);
+            kept[own].extend(node.schema.index_of(WEIGHT));
         }
         if kept == before {
             return kept;
@@ -84,12 +87,14 @@ fn also_kept(plan: &Plan, id: NodeId, kept: &[Columns]) -> Columns {
         | Operator::Watermark(_)
         | Operator::Dedup(_)
         | Operator::Top(_) => inputs(),
+        Operator::Upsert(_) => inputs(),
         Operator::Join(join) => {
             let width = graph.node(node.inputs[0]).schema.len();
             let mut columns = kept[node.inputs[0].0 as usize].clone();
             if join.kind.yields_right() {
                 columns.extend(kept[node.inputs[1].0 as usize].iter().map(|c| width + c));
             }
+            columns.extend((join.kind == JoinKind::Mark).then_some(width));
             columns
         }
         Operator::WindowAggregate(windowed) => {
@@ -99,7 +104,7 @@ fn also_kept(plan: &Plan, id: NodeId, kept: &[Columns]) -> Columns {
             (0..first).chain(calls.map(|i| first + i)).collect()
         }
         Operator::Late => kept[graph.node(node.inputs[0]).inputs[0].0 as usize].clone(),
-        Operator::Aggregate(aggregate) => {
+        Operator::Aggregate(aggregate) | Operator::KeyedAggregate(KeyedAggregate { aggregate, .. }) => {
             let (keys, input) = (aggregate.keys.len(), &graph.node(node.inputs[0]).schema);
             let calls = (0..aggregate.aggregates.len()).filter(|i| call_fails(aggregate, *i, input));
             (0..keys).chain(calls.map(|i| keys + i)).collect()
@@ -168,7 +173,7 @@ fn needs(graph: &Graph, id: NodeId, kept: &[Columns]) -> Vec<Columns> {
             columns.extend(residual.filter(|c| *c < width));
             one(columns)
         }
-        Operator::Aggregate(aggregate) => {
+        Operator::Aggregate(aggregate) | Operator::KeyedAggregate(KeyedAggregate { aggregate, .. }) => {
             let input = &graph.node(node.inputs[0]).schema;
             one(aggregated(aggregate, aggregate.keys.len(), input, outputs))
         }
@@ -184,6 +189,8 @@ fn needs(graph: &Graph, id: NodeId, kept: &[Columns]) -> Vec<Columns> {
         Operator::Dedup(dedup) => {
             one(outputs.iter().chain(&dedup.keys).chain(&dedup.time).copied().chain(late()).collect())
         }
+        // Its input has what it needs, and no more.
+        Operator::Upsert(_) => one((0..width(0)).collect()),
         // Any column may break a tie.
         Operator::Top(_) => one((0..width(0)).collect()),
         Operator::Join(join) => {
@@ -193,6 +200,10 @@ fn needs(graph: &Graph, id: NodeId, kept: &[Columns]) -> Vec<Columns> {
             columns.extend(join.right_keys.iter().map(|key| left + key));
             columns.extend(join.within.iter().flat_map(|within| [within.left, left + within.right]));
             columns.extend(join.residual.iter().flat_map(expressions).flat_map(columns_of));
+            // The last of a mark join is its own.
+            if join.kind == JoinKind::Mark {
+                columns.retain(|c| *c < left || join.right_keys.contains(&(c - left)));
+            }
             columns.retain(|c| *c < left + width(1));
             let right = columns.split_off(&left).into_iter().map(|c| c - left).collect();
             columns.extend(late());
@@ -329,6 +340,8 @@ fn rewrite(plan: &mut Plan, old: &Graph, kept: &[Columns], tables: &[Columns], i
         | Operator::Limit(_)
         | Operator::Union
         | Operator::Late
+        // It keeps all columns.
+        | Operator::Upsert(_)
         | Operator::Sink(_) => {}
         Operator::Watermark(watermark) => watermark.time = place[&watermark.time],
         Operator::Dedup(dedup) => dedup.keys.iter_mut().chain(&mut dedup.time).for_each(|c| *c = place[&*c]),
@@ -371,7 +384,7 @@ fn rewrite(plan: &mut Plan, old: &Graph, kept: &[Columns], tables: &[Columns], i
         }
         Operator::Explode { column, .. } => *column = place[&*column],
         Operator::Unique(unique) => unique.keys.iter_mut().chain(&mut unique.time).for_each(|c| *c = place[&*c]),
-        Operator::Aggregate(aggregate) => {
+        Operator::Aggregate(aggregate) | Operator::KeyedAggregate(KeyedAggregate { aggregate, .. }) => {
             let first = aggregate.keys.len();
             narrow_aggregate(aggregate, first, outputs, &place);
         }

@@ -420,6 +420,7 @@ impl<'a> Follower<'a> {
         let kind = match join.kind {
             JoinKind::Inner => LookupKind::Inner,
             JoinKind::Left => LookupKind::Left,
+            JoinKind::Mark => return known,
             JoinKind::Semi => LookupKind::Semi,
             JoinKind::Anti => LookupKind::Anti,
             JoinKind::Right | JoinKind::Full => {

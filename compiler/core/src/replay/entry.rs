@@ -331,6 +331,8 @@ impl<'a> Entries<'a> {
     fn checked_source(&self) -> CheckedSource {
         let spec = SourceSpec {
             arrival: None,
+            updates: Default::default(),
+            committed: None,
             promises: vec![],
             name: self.sink.name.clone(),
             connector: self.sink.connector.clone(),

@@ -36,6 +36,7 @@ enum Head {
     Transform,
     Lookup(TableId),
     Aggregate,
+    KeyedAggregate(String),
     Sort,
     Explode(usize),
     Expect(String),
@@ -52,6 +53,8 @@ fn head(r: &mut Reader<'_>) -> Parsed<Head> {
         "transform" => Head::Transform,
         "lookup" => Head::Lookup(TableId(r.number()?)),
         "aggregate" => Head::Aggregate,
+        "keyed_aggregate" => Head::KeyedAggregate(r.string()?),
+        "upsert" => Head::Whole(Box::new(Operator::Upsert(upsert(r)?))),
         "sort" => Head::Sort,
         "limit" => Head::Whole(Box::new(Operator::Limit(r.number()?))),
         "union" => Head::Whole(Box::new(Operator::Union)),
@@ -94,6 +97,7 @@ fn node(r: &mut Reader<'_>, graph: &Graph) -> Parsed<Node> {
         Head::Transform => Operator::Transform(program(r, known.first().copied())?),
         Head::Lookup(table) => Operator::Lookup(lookup(r, table)?),
         Head::Aggregate => Operator::Aggregate(aggregate(r)?),
+        Head::KeyedAggregate(name) => Operator::KeyedAggregate(KeyedAggregate { name, aggregate: aggregate(r)? }),
         Head::Sort => Operator::Sort(sort(r)?),
         Head::Expect(flow) => Operator::Expect(Expect { flow, rules: rules(r)? }),
         Head::WindowAggregate(name) => Operator::WindowAggregate(window_aggregate(r, name)?),
@@ -123,6 +127,18 @@ fn unique(r: &mut Reader<'_>) -> Parsed<Unique> {
 /// A number behind a word, where the word is there.
 fn after<T: std::str::FromStr>(r: &mut Reader<'_>, word: &str) -> Parsed<Option<T>> {
     if r.eat_word(word) { r.number().map(Some) } else { Ok(None) }
+}
+
+fn upsert(r: &mut Reader<'_>) -> Parsed<Upsert> {
+    let (name, source) = (r.string()?, r.string()?);
+    r.expect_word("width")?;
+    let width = r.number()?;
+    r.expect_word("keys")?;
+    let keys = numbers(r)?;
+    r.expect_word("operation")?;
+    let operation = r.number()?;
+    r.expect_word("sequence")?;
+    Ok(Upsert { name, source, width, keys, operation, sequence: numbers(r)? })
 }
 
 fn watermark(r: &mut Reader<'_>) -> Parsed<Watermark> {
@@ -172,7 +188,8 @@ fn window_aggregate(r: &mut Reader<'_>, name: String) -> Parsed<WindowAggregate>
     r.expect_word("time")?;
     let time = r.number()?;
     let by_time = r.eat_word("by_time");
-    Ok(WindowAggregate { name, window, time, by_time, aggregate: aggregate(r)? })
+    let late = after(r, "late")?;
+    Ok(WindowAggregate { name, window, time, by_time, late, aggregate: aggregate(r)? })
 }
 
 fn join(r: &mut Reader<'_>, name: String) -> Parsed<StreamJoin> {
@@ -301,11 +318,25 @@ fn source(r: &mut Reader<'_>) -> Parsed<SourceSpec> {
     let origin = r.origin()?;
     let schema = columns(r)?;
     let quarantine = if r.eat_word("quarantine") { Some(r.schema()?) } else { None };
+    let updates = clause(r, "updates")?;
+    let committed = clause(r, "committed")?;
     let start = if r.eat_word("start") { Some(r.json()?) } else { None };
     let arrival = if r.eat_word("arrival") { Some(r.json()?) } else { None };
     let promises = clause(r, "promises")?;
     let predicate = predicate(r, &schema)?;
-    Ok(SourceSpec { name, connector, schema, predicate, quarantine, start, arrival, promises, origin })
+    Ok(SourceSpec {
+        name,
+        connector,
+        schema,
+        predicate,
+        quarantine,
+        updates,
+        committed,
+        start,
+        arrival,
+        promises,
+        origin,
+    })
 }
 
 fn table(r: &mut Reader<'_>) -> Parsed<TableSpec> {
@@ -327,11 +358,19 @@ fn sink(r: &mut Reader<'_>) -> Parsed<SinkSpec> {
     let (name, connector) = declared(r)?;
     r.expect("<-")?;
     let input = NodeId(r.number()?);
+    let keys = |r: &mut Reader<'_>| {
+        r.expect("(")?;
+        r.list(")", Reader::name)
+    };
     let mode = match r.word()? {
         "append" => SinkMode::Append,
         "overwrite" => SinkMode::Overwrite,
+        "overwrite_partition" => SinkMode::OverwritePartition,
+        "merge" => SinkMode::Merge { keys: keys(r)? },
+        "scd2" => SinkMode::Scd2 { keys: keys(r)? },
         other => return r.fail(format!("`{other}` is no mode")),
     };
+    let changing = r.eat_word("changing");
     let whole = r.eat_word("whole");
     let evolve = r.eat_word("evolve");
     let origin: Origin = r.origin()?;
@@ -342,6 +381,7 @@ fn sink(r: &mut Reader<'_>) -> Parsed<SinkSpec> {
         mode,
         whole,
         schema,
+        changing,
         partition_by: clause(r, "partition_by")?,
         generated: clause(r, "generated")?,
         constraints: clause(r, "constraints")?,

@@ -38,6 +38,8 @@ pub(super) fn implied_columns(operator: &Operator, inputs: &[&Schema]) -> Option
         | Operator::TableScan(_)
         | Operator::Lookup(_)
         | Operator::Aggregate(_)
+        | Operator::KeyedAggregate(_)
+        | Operator::Upsert(_)
         | Operator::WindowAggregate(_)
         | Operator::Join(_)
         | Operator::Late
@@ -72,6 +74,15 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
         Operator::Transform(_) => "transform".to_string(),
         Operator::Lookup(lookup) => format!("lookup {}", lookup.table.0),
         Operator::Aggregate(_) => "aggregate".to_string(),
+        Operator::KeyedAggregate(keyed) => format!("keyed_aggregate {}", string(&keyed.name)),
+        Operator::Upsert(upsert) => {
+            let (name, source) = (string(&upsert.name), string(&upsert.source));
+            let (keys, sequence) = (numbers(&upsert.keys), numbers(&upsert.sequence));
+            format!(
+                "upsert {name} {source} width {} keys {keys} operation {} sequence {sequence}",
+                upsert.width, upsert.operation
+            )
+        }
         Operator::Sort(_) => "sort".to_string(),
         Operator::Limit(count) => format!("limit {count}"),
         Operator::Union => "union".to_string(),
@@ -124,6 +135,7 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
         }
         Operator::Lookup(lookup) => self::lookup(p, lookup),
         Operator::Aggregate(aggregate) => self::aggregate(p, aggregate),
+        Operator::KeyedAggregate(keyed) => self::aggregate(p, &keyed.aggregate),
         Operator::Expect(expect) => self::expect(p, expect),
         Operator::WindowAggregate(windowed) => window_aggregate(p, windowed),
         Operator::Join(join) => self::join(p, join),
@@ -167,6 +179,7 @@ fn window_aggregate(p: &mut Printer, windowed: &WindowAggregate) {
         Window::Cumulate { size, step, align: a } => format!("cumulate {size} {step}{}", align(a)),
     });
     p.push(format!(" time {}{}", windowed.time, if windowed.by_time { " by_time" } else { "" }));
+    p.push(windowed.late.map_or(String::new(), |late| format!(" late {late}")));
     aggregate(p, &windowed.aggregate);
 }
 
@@ -264,6 +277,14 @@ fn source(p: &mut Printer, spec: &SourceSpec) {
         p.push("quarantine ");
         p.schema(judged);
     }
+    if !spec.updates.stop() {
+        p.line(1);
+        p.push(format!("updates {}", json(&spec.updates)));
+    }
+    if let Some(committed) = &spec.committed {
+        p.line(1);
+        p.push(format!("committed {}", json(committed)));
+    }
     if let Some(start) = &spec.start {
         p.line(1);
         p.push(format!("start {}", json(start)));
@@ -313,10 +334,17 @@ fn predicate(p: &mut Printer, predicate: Option<&crate::expr::Program>, columns:
 fn sink(p: &mut Printer, spec: &SinkSpec) {
     p.line(0);
     p.push(format!("sink {} {} <- {}", string(&spec.name), json(&spec.connector), spec.input.0));
-    p.push(match spec.mode {
-        SinkMode::Append => " append",
-        SinkMode::Overwrite => " overwrite",
+    let keyed = |word: &str, keys: &[String]| {
+        format!(" {word}({})", keys.iter().map(|k| quote(k)).collect::<Vec<_>>().join(", "))
+    };
+    p.push(match &spec.mode {
+        SinkMode::Append => " append".to_string(),
+        SinkMode::Overwrite => " overwrite".to_string(),
+        SinkMode::OverwritePartition => " overwrite_partition".to_string(),
+        SinkMode::Merge { keys } => keyed("merge", keys),
+        SinkMode::Scd2 { keys } => keyed("scd2", keys),
     });
+    p.push(if spec.changing { " changing" } else { "" });
     p.push(if spec.whole { " whole" } else { "" });
     p.push(if spec.evolve { " evolve" } else { "" });
     p.origin(spec.origin, " ");

@@ -3,10 +3,10 @@
 use super::{Findings, Law, expr};
 use crate::expr::Program;
 use crate::graph::{
-    Aggregate, Dedup, Expect, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, StreamJoin, Top, Unique, Window,
-    WindowAggregate, malformed_schema,
+    Aggregate, Dedup, Expect, JoinKind, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, StreamJoin, Top,
+    Unique, Upsert, WEIGHT, Window, WindowAggregate, malformed_schema, weight,
 };
-use crate::plan::{Plan, SinkMode, SourceSpec};
+use crate::plan::{COMMITTED, Plan, SinkMode, SinkSpec, SourceSpec, Updates};
 use crate::types::{DataType, Field, Schema, Type};
 
 pub(super) fn plan(f: &mut Findings, plan: &Plan) {
@@ -14,6 +14,7 @@ pub(super) fn plan(f: &mut Findings, plan: &Plan) {
         f.at(&format!("source `{}`", source.name), |f| {
             spec(f, &source.schema, source.predicate.as_ref());
             quarantine(f, source);
+            changes(f, source);
         });
     }
     for table in &plan.tables {
@@ -34,8 +35,9 @@ pub(super) fn plan(f: &mut Findings, plan: &Plan) {
             for column in &sink.partition_by {
                 f.check(Law::Position, sink.schema.field(column).is_some(), || format!("no column `{column}`"));
             }
-            let whole = sink.whole || sink.mode == SinkMode::Append;
-            f.check(Law::Bounded, whole, || "it replaces what is there by a part".into());
+            let replaces = matches!(sink.mode, SinkMode::Overwrite | SinkMode::OverwritePartition);
+            f.check(Law::Bounded, sink.whole || !replaces, || "it replaces what is there by a part".into());
+            self::sink(f, sink);
         });
     }
 }
@@ -58,6 +60,48 @@ fn quarantine(f: &mut Findings, source: &SourceSpec) {
     f.check(Law::Predicate, source.predicate.is_none(), || {
         "files may be skipped whose records are to be judged".into()
     });
+}
+
+/// The weight is a source's last column where its changes are followed, and nowhere else; the time of the commit is a timestamp.
+fn changes(f: &mut Findings, source: &SourceSpec) {
+    let weighted = source.schema.fields.last().is_some_and(|field| field.name == WEIGHT);
+    let follows = source.updates == Updates::Follow;
+    f.check(Law::Weight, weighted == follows, || {
+        format!("updates: {:?}, columns: ({})", source.updates, source.schema)
+    });
+    let Some(committed) = &source.committed else { return };
+    let timed = source.schema.field(committed).is_some_and(|field| field.ty == Type::new(DataType::Timestamp));
+    f.check(Law::Window, timed, || format!("`{committed}` of ({}) is no time of a commit", source.schema));
+}
+
+/// The keys of a sink are columns that can be compared.
+fn sink(f: &mut Findings, sink: &SinkSpec) {
+    let (SinkMode::Merge { keys } | SinkMode::Scd2 { keys }) = &sink.mode else {
+        let stays = sink.whole || !sink.changing;
+        return f.check(Law::Weight, stays, || "rows that change are only added".into());
+    };
+    f.check(Law::Position, !keys.is_empty(), || "a merge without a key".into());
+    for key in keys {
+        match sink.schema.field(key) {
+            Some(field) => comparable(f, &field.ty),
+            None => f.report(Law::Position, format!("no column `{key}`")),
+        }
+    }
+    if matches!(sink.mode, SinkMode::Scd2 { .. }) {
+        let timed = sink.schema.field("valid_from").is_some_and(|field| field.ty == Type::new(DataType::Timestamp));
+        f.check(Law::Window, timed, || format!("no time `valid_from` in ({})", sink.schema));
+    }
+}
+
+/// The columns of the rows that a sink takes.
+fn sink_rows(spec: &SinkSpec) -> Schema {
+    let mut rows = spec.schema.clone();
+    if spec.changing {
+        let history = matches!(spec.mode, SinkMode::Scd2 { .. });
+        rows.fields.extend(history.then(|| Field::new(COMMITTED, Type::new(DataType::Timestamp))));
+        rows.fields.push(weight());
+    }
+    rows
 }
 
 /// A program that decides about rows of these columns.
@@ -101,6 +145,7 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
         return;
     }
     let inputs: Vec<&Node> = node.inputs.iter().map(|i| plan.graph.node(*i)).collect();
+    weighted(f, node, &inputs);
     match &node.operator {
         Operator::Source(source) => match plan.sources.get(source.0 as usize) {
             Some(spec) => agree(f, "columns", &node.schema, &spec.schema),
@@ -128,6 +173,12 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
             self::aggregate(f, aggregate, !aggregate.keys.is_empty(), &inputs[0].schema, &node.schema);
             bounded(f, inputs[0]);
         }
+        Operator::KeyedAggregate(keyed) => {
+            let grouped = !keyed.aggregate.keys.is_empty();
+            let out = without_weight(f, node);
+            self::aggregate(f, &keyed.aggregate, grouped, &inputs[0].schema, &out);
+        }
+        Operator::Upsert(upsert) => self::upsert(f, upsert, &inputs[0].schema, &node.schema),
         Operator::Sort(columns) => {
             sort(f, columns, &inputs[0].schema);
             agree(f, "columns", &node.schema, &inputs[0].schema);
@@ -149,18 +200,79 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
             event_time(f, &inputs[0].schema, watermark.time);
             f.check(Law::Window, watermark.delay >= 0, || "the delay is negative".into());
         }
+        Operator::WindowAggregate(aggregate) if node.kind.is_changing() => {
+            let out = without_weight(f, node);
+            window_aggregate(f, aggregate, &inputs[0].schema, &out);
+        }
         Operator::WindowAggregate(aggregate) => window_aggregate(f, aggregate, &inputs[0].schema, &node.schema),
-        Operator::Dedup(dedup) => self::dedup(f, dedup, inputs[0], &node.schema),
-        Operator::Top(top) => self::top(f, top, inputs[0], &node.schema),
-        Operator::Join(join) => self::join(f, join, &inputs, &node.schema),
+        Operator::Dedup(dedup) => self::dedup(f, dedup, inputs[0], node),
+        Operator::Top(top) => self::top(f, top, inputs[0], node),
+        Operator::Join(join) => self::join(f, join, &inputs, node),
         Operator::Late => late(f, plan, inputs[0], &node.schema),
         Operator::Sink(sink) => match plan.sinks.get(sink.0 as usize) {
             Some(spec) => {
-                agree(f, "columns", &node.schema, &spec.schema);
-                agree(f, "input", &inputs[0].schema, &spec.schema);
+                agree(f, "columns", &node.schema, &sink_rows(spec));
+                agree(f, "input", &inputs[0].schema, &sink_rows(spec));
             }
             None => f.report(Law::Reference, format!("there is no sink {}", sink.0)),
         },
+    }
+}
+
+/// What changes has a weight, and what goes into a step changes only if what comes out does; a blocking step looks at rows that are there.
+fn weighted(f: &mut Findings, node: &Node, inputs: &[&Node]) {
+    let field = node.schema.field(WEIGHT);
+    let agrees = field.is_some() == node.kind.is_changing() && field.is_none_or(|found| *found == weight());
+    f.check(Law::Weight, agrees, || format!("{:?}, columns: ({})", node.kind, node.schema));
+    let begins = matches!(
+        node.operator,
+        Operator::Source(_)
+            | Operator::Transform(_)
+            | Operator::KeyedAggregate(_)
+            | Operator::Upsert(_)
+            | Operator::WindowAggregate(_)
+            | Operator::Top(_)
+            | Operator::Late
+    );
+    for input in inputs.iter().filter(|_| !begins) {
+        f.check(Law::Weight, input.kind.is_changing() == node.kind.is_changing(), || {
+            format!("{:?} of {:?}", node.kind, input.kind)
+        });
+    }
+    let ends = matches!(node.operator, Operator::Transform(_) | Operator::Aggregate(_));
+    for input in inputs.iter().filter(|input| input.kind.is_changing() && !node.kind.is_changing()) {
+        f.check(Law::Weight, ends && input.bounded, || format!("the weight of {} is lost", input.label));
+    }
+}
+
+/// The columns of what changes but for the weight, which is the last.
+fn without_weight(f: &mut Findings, node: &Node) -> Schema {
+    let last = node.schema.fields.last().is_some_and(|field| field.name == WEIGHT);
+    f.check(Law::Weight, last, || format!("the weight is not the last of ({})", node.schema));
+    let mut columns = node.schema.clone();
+    columns.fields.pop();
+    columns
+}
+
+fn upsert(f: &mut Findings, upsert: &Upsert, input: &Schema, out: &Schema) {
+    let row = input.fields.iter().take(upsert.width);
+    f.check(Law::Position, upsert.width <= input.len(), || format!("a row of {} columns", upsert.width));
+    let mut expected: Vec<Field> = row.cloned().collect();
+    expected.push(weight());
+    let agrees = expected.len() == out.len()
+        && expected.iter().zip(&out.fields).all(|(e, o)| e.name == o.name && e.ty.data == o.ty.data);
+    f.check(Law::SchemaAgreement, agrees, || format!("columns: ({out}) instead of {expected:?}"));
+    f.check(Law::Position, !upsert.keys.is_empty(), || "no key".into());
+    for key in &upsert.keys {
+        f.check(Law::Position, *key < upsert.width, || format!("the key {key} is not of the row"));
+    }
+    for index in upsert.keys.iter().chain(&upsert.sequence) {
+        if let Some(field) = column(f, input, *index) {
+            comparable(f, &field.ty);
+        }
+    }
+    if let Some(field) = column(f, input, upsert.operation) {
+        f.check(Law::KeyType, field.ty.data == DataType::String, || format!("{field} is no word"));
     }
 }
 
@@ -298,8 +410,12 @@ fn window_aggregate(f: &mut Findings, windowed: &WindowAggregate, input: &Schema
     aggregate(f, &windowed.aggregate, true, input, &rest);
 }
 
-fn dedup(f: &mut Findings, dedup: &Dedup, input: &Node, out: &Schema) {
-    agree(f, "columns", out, &input.schema);
+fn dedup(f: &mut Findings, dedup: &Dedup, input: &Node, node: &Node) {
+    agree(f, "columns", &node.schema, &input.schema);
+    if node.kind.is_changing() {
+        let distinct = dedup.within.is_none() && dedup.keys.len() + 1 == input.schema.len();
+        f.check(Law::Weight, distinct, || "only different rows can be told apart where rows change".into());
+    }
     for key in &dedup.keys {
         if let Some(field) = column(f, &input.schema, *key) {
             comparable(f, &field.ty);
@@ -310,13 +426,15 @@ fn dedup(f: &mut Findings, dedup: &Dedup, input: &Node, out: &Schema) {
     }
     let timed = dedup.time.is_some() == dedup.within.is_some();
     f.check(Law::Window, timed, || "a duration without an event time, or the other way round".into());
-    if dedup.within.is_none() {
+    if dedup.within.is_none() && !node.kind.is_changing() {
         bounded(f, input);
     }
 }
 
-fn top(f: &mut Findings, top: &Top, input: &Node, out: &Schema) {
-    agree(f, "columns", out, &input.schema);
+fn top(f: &mut Findings, top: &Top, input: &Node, node: &Node) {
+    let begins = node.kind.is_changing() && !input.kind.is_changing();
+    let out = if begins { without_weight(f, node) } else { node.schema.clone() };
+    agree(f, "columns", &out, &input.schema);
     sort(f, &top.order, &input.schema);
     for key in &top.keys {
         if let Some(field) = column(f, &input.schema, *key) {
@@ -328,11 +446,13 @@ fn top(f: &mut Findings, top: &Top, input: &Node, out: &Schema) {
             event_time(f, &input.schema, start);
             event_time(f, &input.schema, end);
         }
+        None if node.kind.is_changing() => {}
         None => bounded(f, input),
     }
 }
 
-fn join(f: &mut Findings, join: &StreamJoin, inputs: &[&Node], out: &Schema) {
+fn join(f: &mut Findings, join: &StreamJoin, inputs: &[&Node], node: &Node) {
+    let out = &node.schema;
     let (left, right) = (&inputs[0].schema, &inputs[1].schema);
     let (ours, theirs) = (join.left_keys.len(), join.right_keys.len());
     f.check(Law::KeyType, ours == theirs, || format!("{ours} left keys, {theirs} right ones"));
@@ -348,8 +468,10 @@ fn join(f: &mut Findings, join: &StreamJoin, inputs: &[&Node], out: &Schema) {
             event_time(f, right, within.right);
             f.check(Law::Window, within.duration >= 0, || "the duration is negative".into());
         }
+        None if node.kind.is_changing() => {}
         None => inputs.iter().for_each(|input| bounded(f, input)),
     }
+    f.check(Law::Weight, join.within.is_none() || !node.kind.is_changing(), || "rows that change have no time".into());
     if let Some(residual) = &join.residual {
         f.at("residual", |f| predicate(f, residual, &pair_schema(left, right, &residual.input)));
     }
@@ -362,6 +484,15 @@ fn join(f: &mut Findings, join: &StreamJoin, inputs: &[&Node], out: &Schema) {
     let mut expected = Schema::new(widened(left, join.kind.widens_left()));
     if join.kind.yields_right() {
         expected.fields.extend(widened(right, join.kind.widens_right()));
+    }
+    if join.kind == JoinKind::Mark {
+        let nullable = |schema: &Schema, keys: &[usize]| {
+            keys.iter().any(|k| schema.fields.get(*k).is_some_and(|field| field.ty.nullable))
+        };
+        let nullable = nullable(left, &join.left_keys) || nullable(right, &join.right_keys);
+        expected.fields.push(Field::new("mark", Type::boolean().with_nullable(nullable)));
+        let single = ours == 1 && join.residual.is_none() && node.kind.is_changing();
+        f.check(Law::KeyType, single, || "a mark join has one key alone, and rows that change".into());
     }
     // The right columns are renamed on their way out: `payments.at`.
     let agrees = expected.len() == out.len()

@@ -32,6 +32,8 @@
 //! - *Window*: event times, and the times of versions, are timestamps, durations are not negative, and there is an event time where there is a duration; windows have a length.
 //! - *Bounded*: aggregation, sort, limit, and what bounds its state by neither window nor duration have bounded input; a table's rows are bounded; a sink that replaces is computed whole.
 //! - *Predicate*: a predicate or residual reads the columns it is for and yields one boolean; a source that keeps malformed records has none.
+//! - *Weight*: rows that change, and no others, have a column of weights; a step over rows that change yields rows that change, unless it looks at the whole of rows that
+//!   are there; a sink takes rows that change by a key, or as a whole.
 //! - *AggregateType*: an aggregate's type is what its function yields for its operands.
 
 mod expr;
@@ -68,6 +70,7 @@ pub enum Law {
     Window,
     Bounded,
     Predicate,
+    Weight,
     AggregateType,
 }
 

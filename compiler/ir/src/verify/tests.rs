@@ -73,6 +73,7 @@ fn sink(schema: Schema) -> SinkSpec {
         mode: SinkMode::Overwrite,
         whole: true,
         schema,
+        changing: false,
         partition_by: vec!["id".into()],
         generated: vec![],
         constraints: vec![],
@@ -127,6 +128,7 @@ fn streaming(nodes: &mut Vec<Node>, schema: &Schema, counted: &AggregateCall) {
         time: 4,
         aggregate: Aggregate { keys: vec![0], aggregates: vec![counted.clone(), least] },
         by_time: true,
+        late: None,
     };
     let dedup = Dedup { name: name("dedup"), keys: vec![0, 1], time: Some(4), within: Some(7), by_time: true };
     let join = StreamJoin {
@@ -207,6 +209,8 @@ pub(crate) fn plan() -> Plan {
     let origin = Origin::default();
     let lines = SourceSpec {
         arrival: None,
+        updates: Default::default(),
+        committed: None,
         promises: vec![],
         name: "lines".into(),
         connector: Connector::Json { glob: "/lines/*".into() },
@@ -221,6 +225,8 @@ pub(crate) fn plan() -> Plan {
         sources: vec![
             SourceSpec {
                 arrival: None,
+                updates: Default::default(),
+                committed: None,
                 promises: vec![],
                 name: "s".into(),
                 connector: connector.clone(),

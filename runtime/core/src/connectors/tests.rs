@@ -24,6 +24,8 @@ fn connectors(glob: &str) -> [Connector; 3] {
 fn source_spec(connector: Connector, schema: Schema) -> SourceSpec {
     SourceSpec {
         arrival: None,
+        updates: Default::default(),
+        committed: None,
         promises: vec![],
         name: "s".into(),
         connector,
@@ -42,6 +44,7 @@ fn sink_spec(connector: Connector, schema: Schema) -> SinkSpec {
         mode: SinkMode::Append,
         whole: false,
         schema,
+        changing: false,
         partition_by: vec![],
         generated: vec![],
         constraints: vec![],

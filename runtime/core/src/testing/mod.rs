@@ -351,6 +351,8 @@ impl Planned {
         let id = SourceId(self.plan.sources.len() as u32);
         self.plan.sources.push(SourceSpec {
             arrival: None,
+            updates: Default::default(),
+            committed: None,
             promises: vec![],
             quarantine: None,
             name: name.into(),
@@ -372,6 +374,7 @@ impl Planned {
             mode: if whole { SinkMode::Overwrite } else { SinkMode::Append },
             whole,
             schema: schema.clone(),
+            changing: false,
             partition_by: vec![],
             generated: vec![],
             constraints: vec![],

@@ -97,7 +97,7 @@ impl Planned {
         fields.extend([Field::new("window_start", timestamp.clone()), Field::new("window_end", timestamp)]);
         fields.extend([Field::new("n", Type::new(DataType::Long)), Field::new("last", x)]);
         let aggregate = Aggregate { keys: keys.to_vec(), aggregates };
-        let spec = WindowAggregate { name: name.into(), window, time, aggregate, by_time: false };
+        let spec = WindowAggregate { name: name.into(), window, time, aggregate, by_time: false, late: None };
         self.node(Operator::WindowAggregate(spec), &[input], Schema::new(fields))
     }
 }

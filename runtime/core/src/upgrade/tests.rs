@@ -52,7 +52,7 @@ fn windows(by_time: bool) -> Operator {
     ];
     let aggregate = Aggregate { keys: vec![5, 0], aggregates };
     let window = Window::Tumble { size: 60_000_000, align: Alignment::default() };
-    Operator::WindowAggregate(WindowAggregate { name: "w".into(), window, time: 2, aggregate, by_time })
+    Operator::WindowAggregate(WindowAggregate { name: "w".into(), window, time: 2, aggregate, by_time, late: None })
 }
 
 fn dedup(by_time: bool, within: Option<i64>) -> Operator {

@@ -44,6 +44,7 @@ pub fn sink_spec(schema: Schema, partition_by: &[&str]) -> SinkSpec {
         mode: SinkMode::Append,
         whole: false,
         schema,
+        changing: false,
         partition_by: partition_by.iter().map(|p| p.to_string()).collect(),
         generated: vec![],
         constraints: vec![],
@@ -59,6 +60,8 @@ pub fn sink_spec(schema: Schema, partition_by: &[&str]) -> SinkSpec {
 pub fn source_spec(schema: Schema) -> SourceSpec {
     SourceSpec {
         arrival: None,
+        updates: Default::default(),
+        committed: None,
         promises: vec![],
         quarantine: None,
         name: "in".into(),

@@ -214,6 +214,7 @@ fn generated(seed: u64) -> (Plan, Data, Data) {
             mode: SinkMode::Append,
             whole: true,
             schema,
+            changing: false,
             partition_by: vec![],
             generated: vec![],
             constraints: vec![],
@@ -227,6 +228,8 @@ fn generated(seed: u64) -> (Plan, Data, Data) {
     }
     let sources = vec![SourceSpec {
         arrival: None,
+        updates: Default::default(),
+        committed: None,
         promises: vec![],
         name: "s".into(),
         connector: delta(),

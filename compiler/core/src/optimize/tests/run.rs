@@ -97,9 +97,13 @@ fn operator(
             inputs[0].iter().map(first).collect()
         }
         Operator::Expect(_) | Operator::Watermark(_) | Operator::Sink(_) => inputs[0].clone(),
-        Operator::WindowAggregate(_) | Operator::Dedup(_) | Operator::Top(_) | Operator::Join(_) | Operator::Late => {
-            unreachable!("no program here is generated with {}", node.label)
-        }
+        Operator::WindowAggregate(_)
+        | Operator::KeyedAggregate(_)
+        | Operator::Upsert(_)
+        | Operator::Dedup(_)
+        | Operator::Top(_)
+        | Operator::Join(_)
+        | Operator::Late => unreachable!("no program here is generated with {}", node.label),
     })
 }
 

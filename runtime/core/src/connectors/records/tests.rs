@@ -33,6 +33,8 @@ async fn read(path: &Path, columns: &[usize], batch_rows: usize) -> (RecordBatch
     let (quarantine, origin) = (Some(declared()), Origin::default());
     let spec = SourceSpec {
         arrival: None,
+        updates: Default::default(),
+        committed: None,
         promises: vec![],
         name: "s".into(),
         connector,

@@ -105,7 +105,8 @@ impl Shape {
     /// Whether rows of this side without a match come out.
     fn unmatched(&self, side: usize) -> bool {
         match self.kind() {
-            JoinKind::Inner | JoinKind::Semi => false,
+            // A mark is never waited for: it is of rows that change.
+            JoinKind::Inner | JoinKind::Semi | JoinKind::Mark => false,
             JoinKind::Left | JoinKind::Anti => side == LEFT,
             JoinKind::Right => side == RIGHT,
             JoinKind::Full => true,

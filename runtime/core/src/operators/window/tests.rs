@@ -69,7 +69,7 @@ pub(super) fn calls() -> Vec<AggregateCall> {
 
 pub(super) fn spec(window: Window, keys: &[usize], aggregates: Vec<AggregateCall>) -> graph::WindowAggregate {
     let aggregate = graph::Aggregate { keys: keys.to_vec(), aggregates };
-    graph::WindowAggregate { name: "w".into(), window, time: 1, aggregate, by_time: false }
+    graph::WindowAggregate { name: "w".into(), window, time: 1, aggregate, by_time: false, late: None }
 }
 
 fn output(spec: &graph::WindowAggregate) -> Schema {
