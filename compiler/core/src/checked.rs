@@ -1,7 +1,11 @@
 //! A program whose names are resolved and whose types are settled: what the checker makes and lowering reads. Still in the user's terms (flows and steps);
 //! knows nothing of the graph or of how it will run.
 
+mod changes;
+
 pub use crate::prove::Reason;
+pub use changes::Records;
+
 use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::catalog::TableInfo;
 use flowc_ir::graph::{Expect, JoinKind, Kind, LookupKind, Window};
@@ -168,6 +172,10 @@ pub struct Expected {
 pub struct CheckedSource {
     /// How it is read; its schema has all columns of the table or of the declared schema.
     pub spec: SourceSpec,
+    /// How its rows come of the records of changes that are read; none: what is read are the rows.
+    pub records: Option<Records>,
+    /// Whether its rows are updated and deleted, too; the columns that identify a row, if they are known.
+    pub changes: Option<Vec<String>>,
     /// Adds the event time column, where one is declared with an expression: the output is all columns and this one.
     pub derive: Option<Program>,
     /// The columns that its readers see.
@@ -414,6 +422,8 @@ pub struct Windowing {
     pub by_time: bool,
     /// Whether it looks at all of its input, because there is no watermark that could close a window.
     pub whole: bool,
+    /// For how many microseconds behind its end rows correct a window that was given out.
+    pub late: Option<i64>,
 }
 
 /// A bound in event time.
@@ -507,6 +517,8 @@ pub struct CheckedSink {
     pub evolve: bool,
     /// The existing table.
     pub existing: Option<TableInfo>,
+    /// Whether rows of a sink that keeps history are valid since they were committed to the table that they come from.
+    pub since_commit: bool,
     /// The declaration.
     pub origin: Origin,
 }
@@ -718,8 +730,8 @@ impl Operation {
         }
     }
 
-    /// Whether what it gives out and forgets is a matter of the watermark. Rows can be late for it.
-    pub fn waits_for_watermark(&self) -> bool {
+    /// Whether what it gives out and forgets is a matter of the watermark, where what comes out is only added. Rows can be late for it.
+    fn waits_for_watermark(&self) -> bool {
         let stateful = matches!(
             self,
             Operation::Aggregate { .. } | Operation::Dedup { .. } | Operation::Top { .. } | Operation::Join(_)

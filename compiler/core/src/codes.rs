@@ -130,6 +130,8 @@ pub const REPEATED_BLOCK_CLAUSE: &str = "E0414";
 pub const EVENT_TIME_NEEDED: &str = "E0415";
 /// A join as of a time, with a table that has no versions.
 pub const NO_HISTORY: &str = "E0416";
+/// A clause about changes that does not fit the source.
+pub const BAD_CHANGES: &str = "E0417";
 /// Rows that change are appended.
 pub const CHANGING_APPENDED: &str = "E0501";
 /// `sort` or `limit` over a stream without end.
@@ -178,6 +180,16 @@ pub const UNBOUNDED_STATE: &str = "E0522";
 pub const NOTHING_LATE: &str = "E0523";
 /// Late rows of a flow with several steps that rows can be late for.
 pub const LATE_FOR_SEVERAL: &str = "E0524";
+/// `dedup` of rows that change.
+pub const DEDUP_CHANGING: &str = "E0525";
+/// A key of a sink that does not identify the flow's rows.
+pub const KEY_NOT_UNIQUE: &str = "E0526";
+/// An aggregate that asks for an order of rows that change.
+pub const NO_ORDER: &str = "E0527";
+/// A sink that keeps history has no time, or no place for it.
+pub const HISTORY: &str = "E0528";
+/// `late` of windows that nothing closes.
+pub const LATE_WINDOW: &str = "E0529";
 /// A connector that does not exist.
 pub const UNKNOWN_CONNECTOR: &str = "E0601";
 /// An option that the connector does not have.
@@ -198,24 +210,12 @@ pub const BAD_PARAM_TYPE: &str = "E0608";
 pub const UNSUPPORTED_OUTER_JOIN: &str = "E0703";
 /// `as of` in a join of streams is not supported yet.
 pub const UNSUPPORTED_AS_OF: &str = "E0704";
-/// `changes` is not supported yet.
-pub const UNSUPPORTED_CHANGES: &str = "E0709";
-/// `mode merge` is not supported yet.
-pub const UNSUPPORTED_MERGE: &str = "E0710";
-/// `mode scd2` is not supported yet.
-pub const UNSUPPORTED_SCD2: &str = "E0711";
-/// `mode overwrite partition` is not supported yet.
-pub const UNSUPPORTED_PARTITION_OVERWRITE: &str = "E0712";
 /// `kafka` is not supported yet.
 pub const UNSUPPORTED_KAFKA: &str = "E0713";
-/// Some clauses of sources are not supported yet.
-pub const UNSUPPORTED_CLAUSE: &str = "E0714";
 /// This kind of storage is not supported yet.
 pub const UNSUPPORTED_STORAGE: &str = "E0716";
 /// This table property is not supported yet.
 pub const UNSUPPORTED_PROPERTY: &str = "E0717";
-/// `late` in an aggregate is not supported yet.
-pub const UNSUPPORTED_LATE: &str = "E0718";
 /// A table is not in `flow.lock`.
 pub const NOT_LOCKED: &str = "E0831";
 /// `flow.lock` is missing, or cannot be used.
@@ -270,6 +270,8 @@ pub const NEEDLESS_DEFAULT: &str = "W0303";
 pub const NULL_COMPARED: &str = "W0304";
 /// What is computed from all rows is appended again with each run.
 pub const APPENDED_AGAIN: &str = "W0501";
+/// Which row of a key is the last depends on the epochs.
+pub const LAST_BY_EPOCHS: &str = "W0502";
 /// A column changed since `flow.lock` was written.
 pub const COLUMN_DRIFT: &str = "W0831";
 /// A constraint or generated column changed since `flow.lock` was written.
@@ -365,6 +367,7 @@ pub const ALL: &[(&str, &str)] = &[
     (REPEATED_BLOCK_CLAUSE, "a clause of a source, table or sink stands twice"),
     (EVENT_TIME_NEEDED, "rows without event time in a step that asks for it"),
     (NO_HISTORY, "a join as of a time with a table that has no versions"),
+    (BAD_CHANGES, "a clause about changes that does not fit the source"),
     (CHANGING_APPENDED, "rows that change are appended"),
     (UNBOUNDED_APPENDED, "`sort` or `limit` over a stream without end"),
     (COLUMN_NOT_IN_TABLE, "the flow has a column that the table lacks"),
@@ -389,6 +392,11 @@ pub const ALL: &[(&str, &str)] = &[
     (UNBOUNDED_STATE, "a step would remember rows for ever"),
     (NOTHING_LATE, "the late rows of something that none is late for"),
     (LATE_FOR_SEVERAL, "late rows of a flow with several steps that rows can be late for"),
+    (DEDUP_CHANGING, "`dedup` of rows that change"),
+    (KEY_NOT_UNIQUE, "a key of a sink that does not identify the flow's rows"),
+    (NO_ORDER, "an aggregate that asks for an order of rows that change"),
+    (HISTORY, "a sink that keeps history has no time, or no place for it"),
+    (LATE_WINDOW, "`late` where nothing is ever over"),
     (UNKNOWN_CONNECTOR, "a connector that does not exist"),
     (UNKNOWN_OPTION, "an option that the connector does not have"),
     (MISSING_OPTION, "a connector lacks what it needs"),
@@ -399,15 +407,9 @@ pub const ALL: &[(&str, &str)] = &[
     (BAD_PARAM_TYPE, "a type that a param cannot have"),
     (UNSUPPORTED_OUTER_JOIN, "right and full joins are not supported yet"),
     (UNSUPPORTED_AS_OF, "`as of` in a join of streams is not supported yet"),
-    (UNSUPPORTED_CHANGES, "`changes` is not supported yet"),
-    (UNSUPPORTED_MERGE, "`mode merge` is not supported yet"),
-    (UNSUPPORTED_SCD2, "`mode scd2` is not supported yet"),
-    (UNSUPPORTED_PARTITION_OVERWRITE, "`mode overwrite partition` is not supported yet"),
     (UNSUPPORTED_KAFKA, "`kafka` is not supported yet"),
-    (UNSUPPORTED_CLAUSE, "some clauses of sources are not supported yet"),
     (UNSUPPORTED_STORAGE, "this kind of storage is not supported yet"),
     (UNSUPPORTED_PROPERTY, "this table property is not supported yet"),
-    (UNSUPPORTED_LATE, "`late` in an aggregate is not supported yet"),
     (NOT_LOCKED, "a table is not in flow.lock"),
     (NO_LOCK, "flow.lock is missing, or cannot be used"),
     (DUPLICATE_RULE, "two rules of a flow have one name"),
@@ -431,6 +433,7 @@ pub const ALL: &[(&str, &str)] = &[
     (NEEDLESS_DEFAULT, "a default that is never used"),
     (NULL_COMPARED, "a comparison with null"),
     (APPENDED_AGAIN, "the whole result is appended again by each run"),
+    (LAST_BY_EPOCHS, "which row of a key is the last depends on the epochs"),
     (COLUMN_DRIFT, "a column changed since flow.lock was written"),
     (RULE_DRIFT, "a constraint or generated column changed since flow.lock was written"),
     (STORAGE_DRIFT, "how a table is kept changed since flow.lock was written"),

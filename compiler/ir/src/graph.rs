@@ -377,7 +377,7 @@ pub struct StreamJoin {
     pub right_keys: Vec<usize>,
     /// How far apart the two event times of a match may be; none: both sides are bounded, or the rows of both change, and times do not matter. Where rows change,
     /// what comes out is all pairs of what the two sides are now, kept right at the end of each epoch; the right side's [`WEIGHT`] comes out under another name, and
-    /// means nothing there.
+    /// means nothing there (null where there is no right row).
     pub within: Option<Within>,
     /// A further condition over the left columns followed by the right ones: a program with a single boolean output.
     pub residual: Option<Program>,

@@ -130,8 +130,13 @@ pub enum SourceClauseKind {
     Watermark(Expr),
     /// `idle 1m`
     Idle(Expr),
-    /// `changes`, or `changes from op, before, after`
-    Changes(Vec<Name>),
+    /// `changes`, `changes by id`, or `changes from op, before, after by id`
+    Changes {
+        /// The columns of records of changes: the operation, the row before and after. Empty: what is read are the rows.
+        from: Vec<Name>,
+        /// The columns that identify a row. Empty: none are named.
+        by: Vec<Name>,
+    },
     /// `sequence by expr`
     SequenceBy(Expr),
     /// `ignore updates`

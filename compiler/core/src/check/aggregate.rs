@@ -2,7 +2,7 @@
 
 use crate::check::flow::FlowBuilder;
 use crate::check::scope::{AggregateContext, Clock, Column, Env, Obstacle, Place, Remedy, Rows};
-use crate::check::time::watermark_needed;
+use crate::check::time::{watermark_help, watermark_needed};
 use crate::check::types::span_of;
 use crate::check::{Checker, article, constant, origin};
 use crate::checked::{CheckedAggregate, EventTime, Operation, Windowing};
@@ -126,12 +126,9 @@ impl Checker<'_> {
 
     /// `aggregate out = …, … by key, …`
     pub(super) fn aggregate_step(&self, flow: &mut FlowBuilder, step: &Step, aggregate: &Aggregate) {
-        if let Some(late) = &aggregate.late {
-            let instead = "a row that is late goes to `FLOW.late`; a longer `watermark` in the source waits for it";
-            self.unsupported(codes::UNSUPPORTED_LATE, late.span, "`late` in an aggregate", instead);
-        }
         let window = aggregate.window.as_ref();
-        let windowing = window.map(|window| self.windowing(flow, step, window));
+        let late = aggregate.late.as_ref().and_then(|late| self.lateness(flow, late, window.is_some()));
+        let windowing = window.map(|window| self.windowing(flow, step, window, late));
         let input = flow.rows.clone();
         let (keys, mut key_rows) = self.keys(&input, &aggregate.keys);
         let nonempty = window.is_some() || !aggregate.keys.is_empty();
@@ -157,6 +154,9 @@ impl Checker<'_> {
             outputs.push(Made { name, span, comment: assignment.doc.clone(), value, lineage: Some(id) });
         }
         let Place::Aggregates(context) = env.place else { return };
+        if input.kind.is_changing() {
+            self.no_order(&input, &context.calls);
+        }
         let names = names.iter().map(|(name, span)| (name.as_str(), *span));
         self.unique_columns(names.chain(outputs.iter().map(|o| (o.name.as_str(), o.span))));
         let mut result = grouped(&input, step, key_rows.columns.clone(), windowing.as_ref());
@@ -171,19 +171,62 @@ impl Checker<'_> {
     }
 
     /// The windows of the step. If they are wrong, which was reported, any others take their place: their columns are known all the same.
-    fn windowing(&self, flow: &mut FlowBuilder, step: &Step, window: &ast::Window) -> Windowing {
+    fn windowing(&self, flow: &mut FlowBuilder, step: &Step, window: &ast::Window, late: Option<i64>) -> Windowing {
         let input = flow.rows.clone();
         let time = self.event_time_of(&input, window.span, "windows need");
         if time.is_none() {
             flow.rows.time.assume();
         }
         let whole = flow.rows.time.watermark.is_none() || input.kind != Kind::Append;
-        flow.can_be_late(step, whole);
+        flow.can_be_late(step, whole && late.is_none());
         Windowing {
             window: self.window(window).unwrap_or(Window::Session { gap: 1 }),
             time: time.unwrap_or_else(|| super::steps::null_at(window.span)),
             by_time: false,
             whole,
+            late,
+        }
+    }
+
+    /// For how long rows correct a window that is over; none: something is wrong with it, which was reported.
+    fn lateness(&self, flow: &FlowBuilder, late: &ast::Expr, windowed: bool) -> Option<i64> {
+        let rows = &flow.rows;
+        let micros = self.positive_duration(late, "how late a row may be", "late 10m")?;
+        let closed = rows.time.watermark.is_some() || rows.time.event.is_none() || rows.open;
+        if windowed && closed {
+            return Some(micros);
+        }
+        let (message, help) = match windowed {
+            false => {
+                ("`late` is about windows, and here are none", "leave it out, or say `window tumble(1m)`".to_string())
+            }
+            true => ("no row is late: without a watermark no window is ever over", watermark_help(&rows.time.unmarked)),
+        };
+        self.report(Diagnostic::error(codes::LATE_WINDOW, late.span, message).label("late for what?").help(help));
+        None
+    }
+
+    /// Reports aggregates that ask for the order of rows that change.
+    fn no_order(&self, rows: &Rows, calls: &[CheckedAggregate]) {
+        for call in calls {
+            let (word, by) = match call.function {
+                AggregateFunction::First => ("first", "min_by"),
+                AggregateFunction::Last => ("last", "max_by"),
+                _ => continue,
+            };
+            let at = call.origin;
+            let span = Span::new(flowc_syntax::span::FileId(at.file), at.start as usize, at.end as usize);
+            let found = Diagnostic::error(
+                codes::NO_ORDER,
+                span,
+                format!("rows that change have no order, so there is no {word} one"),
+            )
+            .label("of which order?");
+            let found = match &rows.changing {
+                Some(step) => found.also(step.span, format!("`{}` makes the rows change", step.step)),
+                None => found,
+            };
+            self.report(found.help(format!("say what orders them: `{by}(VALUE, TIME)`")));
         }
     }
 
@@ -323,7 +366,7 @@ fn grouped(input: &Rows, step: &Step, keys: Vec<Column>, windowing: Option<&Wind
     let mut rows = input.with_columns(keys);
     rows.time.event = None;
     rows.time.window = None;
-    let mut remedy = Remedy::End;
+    let mut remedy = if key.is_empty() { Remedy::Whole } else { Remedy::End };
     if let Some(windowing) = windowing {
         let [start, end] = WINDOW.map(|(name, _)| name.to_string());
         rows.time = Clock {
@@ -335,7 +378,7 @@ fn grouped(input: &Rows, step: &Step, keys: Vec<Column>, windowing: Option<&Wind
         };
         remedy = watermark_needed(&input.time.unmarked);
     }
-    if windowing.is_none_or(|windowing| windowing.whole) && !input.bounded {
+    if windowing.is_none_or(|windowing| windowing.whole || windowing.late.is_some()) && !input.bounded {
         rows.kind = Kind::Changing { key };
         // What a step before has made changing no watermark makes otherwise.
         rows.changing = rows.changing.filter(|_| windowing.is_some());

@@ -17,6 +17,8 @@ impl Checker<'_> {
     /// `dedup by key, … within 10m`
     pub(super) fn dedup(&self, flow: &mut FlowBuilder, step: &Step, keys: &[Assignment], within: Option<&ast::Expr>) {
         let mut before = flow.rows.clone();
+        let named_keys = !keys.is_empty();
+        let by: Vec<String> = keys.iter().filter_map(|key| named(key, &before)).collect();
         let keys = match keys {
             [] => self.all_columns(&before, step.keyword),
             keys => self.key_values(&before, keys),
@@ -31,10 +33,17 @@ impl Checker<'_> {
             Bound { time, duration: duration.unwrap_or_default() }
         });
         let timed = bound.is_some();
-        let whole = !timed || before.time.watermark.is_none() || before.kind != Kind::Append;
+        let changing = before.kind.is_changing();
+        if changing && (timed || named_keys) {
+            self.dedup_changing(step, &before, &by);
+        }
+        let whole = !timed || before.time.watermark.is_none() || changing;
         flow.can_be_late(step, whole);
         let mut rows = before.clone();
-        if whole && !before.bounded {
+        if changing {
+            let all = before.columns.iter().filter(|_| !named_keys).map(|c| c.full_name());
+            rows.kind = Kind::Changing { key: all.collect() };
+        } else if whole && !before.bounded {
             let remedy = if timed { watermark_needed(&before.time.unmarked) } else { Remedy::Within };
             rows.blocked.get_or_insert(Obstacle { span: step.keyword, step: "dedup", remedy });
         }
@@ -43,6 +52,27 @@ impl Checker<'_> {
         rows.time.punctual |= by_time && !whole;
         rows.time.unordered &= !by_time;
         flow.push(step, "dedup", Operation::Dedup { keys, within: bound, by_time, whole }, rows);
+    }
+
+    /// Of rows that change, which is the first of a key is no matter of what they are.
+    fn dedup_changing(&self, step: &Step, rows: &Rows, by: &[String]) {
+        let per = match by {
+            [] => "key".to_string(),
+            by => super::keys::written(by),
+        };
+        let found = Diagnostic::error(
+            codes::DEDUP_CHANGING,
+            step.keyword,
+            "which row of a key came first cannot be said of rows that change",
+        )
+        .label("the first one may be updated or deleted");
+        let found = match &rows.changing {
+            Some(before) => found.also(before.span, format!("`{}` makes the rows change", before.step)),
+            None => found,
+        };
+        self.report(found.help(format!(
+            "say which row of a key you want: `top 1 by VALUE desc per {per}`; for the different rows write `dedup` alone"
+        )));
     }
 
     /// The values of a key, of types that can be compared.
@@ -113,7 +143,14 @@ impl Checker<'_> {
         let whole = window.is_none() || before.time.watermark.is_none() || before.kind != Kind::Append;
         flow.can_be_late(step, whole);
         let mut rows = before.clone();
-        if window.is_some() {
+        let per: Option<Vec<String>> = per.iter().map(|key| named(key, &before)).collect();
+        if let Kind::Changing { key } = &mut rows.kind {
+            // One row of each key is left, of each window where there are some.
+            let windows = before.time.window.iter().flat_map(|(start, end)| [start.clone(), end.clone()]);
+            if let (1, Some(per)) = (count, per) {
+                *key = per.into_iter().chain(windows).collect();
+            }
+        } else if window.is_some() {
             rows.time.unordered = false;
             rows.time.punctual |= !whole;
             if whole && !before.bounded && before.kind == Kind::Append {
@@ -121,7 +158,7 @@ impl Checker<'_> {
                 rows.blocked.get_or_insert(Obstacle { span: step.keyword, step: "top", remedy });
             }
         } else if !before.bounded {
-            rows.kind = Kind::Changing { key: per.iter().filter_map(|key| named(key, &before)).collect() };
+            rows.kind = Kind::Changing { key: per.filter(|_| count == 1).unwrap_or_default() };
             rows.changing.get_or_insert(Obstacle { span: step.keyword, step: "top", remedy: Remedy::End });
         }
         flow.push(step, "top", Operation::Top { count, order, keys, window, whole }, rows);

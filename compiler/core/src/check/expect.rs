@@ -263,6 +263,10 @@ impl Checker<'_> {
         within: Option<&ast::Expr>,
         span: Span,
     ) -> Option<Expr> {
+        if flow.rows.kind.is_changing() {
+            self.unique_changing(&flow.rows, span);
+            return None;
+        }
         let seen = judging.seen(&flow.rows);
         let mut env = Env::new(&seen);
         let keys: Vec<Option<Expr>> = columns.iter().map(|key| self.unique_key(&mut env, key)).collect();
@@ -282,6 +286,22 @@ impl Checker<'_> {
         let operation = Operation::Unique { flow: name, rule, keys, within, time, delay };
         flow.push(judging.step, "expect", operation, rows);
         Some(first)
+    }
+
+    fn unique_changing(&self, rows: &Rows, span: Span) {
+        let found = Diagnostic::error(
+            codes::UNIQUE,
+            span,
+            "which row came first cannot be said of rows that change, and the first one is the one that passes",
+        )
+        .label("of rows that are only added");
+        let found = match &rows.changing {
+            Some(step) => found.also(step.span, format!("`{}` makes the rows change", step.step)),
+            None => found,
+        };
+        self.report(found.help(
+            "a sink with `mode merge on` these columns stops where two rows have one key; or count them: `aggregate n = count() by …`",
+        ));
     }
 
     fn unique_key(&self, env: &mut Env<'_>, key: &ast::Expr) -> Option<Expr> {

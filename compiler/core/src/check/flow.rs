@@ -89,14 +89,15 @@ impl FlowBuilder {
         if self.rows.time.event.is_some() && rows.time.event.is_none() && rows.time.lost.is_none() {
             rows.time.lost = Some((step.keyword, keyword));
         }
-        if operation.is_whole() {
+        let checked = CheckedStep { operation, rows: rows.checked(), keyword, origin: origin(step.span) };
+        let operation = &checked.operation;
+        if checked.is_whole() {
             let remedy = match operation.is_bound_in_time() {
                 true => watermark_needed(&rows.time.unmarked),
                 false => Remedy::End,
             };
             rows.gathered.get_or_insert(Obstacle { span: step.keyword, step: keyword, remedy });
         }
-        let checked = CheckedStep { operation, rows: rows.checked(), keyword, origin: origin(step.span) };
         self.steps.push(checked);
         self.rows = rows;
     }

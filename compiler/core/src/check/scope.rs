@@ -51,6 +51,8 @@ pub(crate) struct Obstacle {
 pub(crate) enum Remedy {
     /// An end: nothing else helps.
     End,
+    /// The whole result: there is one row, and no key of it.
+    Whole,
     /// A bound in event time.
     Within,
     /// A watermark of these sources.

@@ -26,8 +26,8 @@ pub(crate) struct Clauses<'a> {
     pub constraints: Vec<(&'a Name, &'a ast::Expr)>,
     pub properties: Option<(&'a [Property], Span)>,
     pub evolve: Option<Span>,
-    /// Whether the mode is one that does not run yet: the kind need not fit then.
-    unsupported: bool,
+    /// The key by which rows are kept, with its mode.
+    pub keys: Option<(&'a [Name], Span)>,
 }
 
 /// Delta's table properties that may be set when a table is made.
@@ -83,10 +83,9 @@ impl Checker<'_> {
             let roots: BTreeSet<usize> = written(&input.rows).filter_map(|c| c.lineage).collect();
             self.lineage.borrow_mut().root(&roots);
             match clauses.mode {
-                SinkMode::Append if clauses.unsupported => {}
-                SinkMode::Append => self.kind_fits(sink, &clauses, &input.rows),
+                SinkMode::Append => self.kind_fits(sink, &clauses, &input.rows, connector.as_ref()),
                 SinkMode::Overwrite | SinkMode::OverwritePartition => self.has_an_end(&clauses, &input.rows, sink),
-                SinkMode::Merge { .. } | SinkMode::Scd2 { .. } => {}
+                SinkMode::Merge { .. } | SinkMode::Scd2 { .. } => self.keeps_by_key(sink, &clauses, &input.rows),
             }
         }
         let connector = connector?;
@@ -111,6 +110,7 @@ impl Checker<'_> {
             description: sink.doc.clone(),
             evolve: clauses.evolve.is_some(),
             existing: None,
+            since_commit: false,
             origin: origin(sink.span),
         };
         if input.rows.is_sound() {
@@ -134,7 +134,7 @@ impl Checker<'_> {
             constraints: vec![],
             properties: None,
             evolve: None,
-            unsupported: false,
+            keys: None,
         };
         let word = |c: &ast::SinkClause| match &c.kind {
             SinkClauseKind::Mode(_) => Some(("mode", c.span)),
@@ -151,10 +151,18 @@ impl Checker<'_> {
                     match mode {
                         ast::SinkMode::Append => {}
                         ast::SinkMode::Overwrite => found.mode = SinkMode::Overwrite,
-                        other => {
-                            found.unsupported = true;
-                            self.unsupported_mode(other, clause.span);
+                        ast::SinkMode::OverwritePartition => found.mode = SinkMode::OverwritePartition,
+                        ast::SinkMode::Merge(names) => {
+                            found.mode = SinkMode::Merge { keys: texts(names) };
+                            found.keys = Some((names, clause.span));
                         }
+                        ast::SinkMode::Scd2(names) => {
+                            found.mode = SinkMode::Scd2 { keys: texts(names) };
+                            found.keys = Some((names, clause.span));
+                        }
+                    }
+                    if let Some((names, _)) = found.keys {
+                        self.unique_columns(names.iter().map(|name| (name.text.as_str(), name.span)));
                     }
                 }
                 SinkClauseKind::PartitionBy(columns) => found.partition_by = Some((columns, clause.span)),
@@ -183,25 +191,61 @@ impl Checker<'_> {
         found
     }
 
-    fn unsupported_mode(&self, mode: &ast::SinkMode, span: Span) {
-        let (code, what) = match mode {
-            ast::SinkMode::Merge(_) => (codes::UNSUPPORTED_MERGE, "`mode merge`"),
-            ast::SinkMode::Scd2(_) => (codes::UNSUPPORTED_SCD2, "`mode scd2`"),
-            _ => (codes::UNSUPPORTED_PARTITION_OVERWRITE, "`mode overwrite partition`"),
-        };
-        self.unsupported(code, span, what, "`mode overwrite` writes the whole result at each run");
+    /// Rows that are kept by a key.
+    fn keeps_by_key(&self, sink: &Sink, clauses: &Clauses<'_>, rows: &Rows) {
+        let Some((keys, span)) = clauses.keys else { return };
+        if !self.key_fits(sink, keys, span, rows) {
+            return;
+        }
+        self.not_blocked(sink, clauses, rows);
+        if matches!(clauses.mode, SinkMode::Merge { .. }) && !rows.kind.is_changing() && !rows.bounded {
+            self.last_by_epochs(sink, keys, span, rows);
+        }
+    }
+
+    /// Warns of streams whose order depends on the epochs, where the last row of a key is the one that counts.
+    fn last_by_epochs(&self, sink: &Sink, keys: &[Name], span: Span, rows: &Rows) {
+        if !rows.time.unordered {
+            return;
+        }
+        let by = rows.time.event.as_ref().map_or("VALUE".to_string(), |event| quote_name(event.column()));
+        let per = super::keys::written(&texts(keys));
+        self.report(
+            Diagnostic::warning(
+                codes::LAST_BY_EPOCHS,
+                span,
+                format!(
+                    "which of two rows of a key is the last depends on how `{}` is cut into epochs",
+                    sink.input.name.text
+                ),
+            )
+            .label("the last row of a key counts")
+            .help(format!("say which one is wanted: `|> top 1 by {by} desc per {per}`")),
+        );
     }
 
     /// Rows that are replaced, or that need all rows before the first comes out, cannot be appended.
-    fn kind_fits(&self, sink: &Sink, clauses: &Clauses<'_>, rows: &Rows) {
+    fn kind_fits(&self, sink: &Sink, clauses: &Clauses<'_>, rows: &Rows, connector: Option<&Connector>) {
         let span = clauses.mode_span.unwrap_or(sink.input.span);
         let name = &sink.input.name.text;
         if let (Kind::Changing { key }, Some(obstacle)) = (&rows.kind, &rows.changing) {
-            let keys: Vec<String> = key.iter().map(|k| quote_name(k)).collect();
-            let merge = if keys.is_empty() {
-                String::new()
-            } else {
-                format!("; `mode merge on {}` is not supported yet", keys.join(", "))
+            let own = key.iter().all(|name| rows.own(name).is_some());
+            let single = obstacle.remedy == Remedy::Whole;
+            let whole = "`mode overwrite`: the whole result at each run";
+            let delta = connector.is_none_or(|c| matches!(c, Connector::Delta { .. } | Connector::Console));
+            let write = match (key.as_slice(), delta) {
+                (_, false) => format!("write to a Delta table with `mode merge`, or use {whole}"),
+                ([], true) if single => format!("use {whole}"),
+                ([], true) => format!("write `mode merge on` and the columns that identify a row; or use {whole}"),
+                (key, true) if own => format!("write `mode merge on {}`; or use {whole}", super::keys::written(key)),
+                (key, true) => format!(
+                    "its key is {}: select these columns, and write `mode merge on` them; or use {whole}",
+                    super::list(key)
+                ),
+            };
+            let why = match obstacle.step {
+                "changes" => "its table's rows are updated and deleted, and so are these".to_string(),
+                step => format!("`{step}` over rows that go on coming gives new values for the same key"),
             };
             self.report(
                 Diagnostic::error(
@@ -210,22 +254,24 @@ impl Checker<'_> {
                     format!("`{name}` changes rows that were written before, and `mode append` only adds rows"),
                 )
                 .label(if clauses.mode_span.is_some() { "appends" } else { "`mode` left out is `append`" })
-                .also(
-                    obstacle.span,
-                    format!(
-                        "`{}` over a stream without end gives new values for the same key with each run",
-                        obstacle.step
-                    ),
-                )
+                .also(obstacle.span, why)
                 .help(match &obstacle.remedy {
-                    Remedy::Watermark(sources) => format!(
-                        "{}; each window then comes once, when it is over; or use `mode overwrite`: the whole result at each run{merge}",
-                        watermark_help(sources)
-                    ),
-                    _ => format!("use `mode overwrite`: the whole result at each run{merge}"),
+                    Remedy::Watermark(sources) if !sources.is_empty() => {
+                        format!("{}; each window then comes once, when it is over; or {write}", watermark_help(sources))
+                    }
+                    _ => write,
                 }),
             );
-        } else if let Some(obstacle) = rows.blocked.as_ref().filter(|o| o.remedy != Remedy::End) {
+        } else {
+            self.not_blocked(sink, clauses, rows);
+        }
+    }
+
+    /// Whether no step before needs all rows, where they do not end.
+    fn not_blocked(&self, sink: &Sink, clauses: &Clauses<'_>, rows: &Rows) {
+        let span = clauses.mode_span.unwrap_or(sink.input.span);
+        let name = &sink.input.name.text;
+        if let Some(obstacle) = rows.blocked.as_ref().filter(|o| o.remedy != Remedy::End) {
             self.would_grow(sink, clauses, obstacle);
         } else if let Some(obstacle) = &rows.blocked {
             self.report(
@@ -296,9 +342,10 @@ impl Checker<'_> {
         wrong.extend(clauses.constraints.iter().map(|(name, _)| (name.span, "constraint")));
         wrong.extend(clauses.properties.map(|(_, span)| (span, "properties")));
         wrong.extend(clauses.evolve.map(|span| (span, "evolve")));
-        if matches!(connector, Connector::Console) {
-            wrong.extend(clauses.mode_span.filter(|_| clauses.unsupported).map(|span| (span, "mode")));
-        }
+        // The console shows changes as they come.
+        let shown = matches!((connector, &clauses.mode), (Connector::Console, SinkMode::Merge { .. }));
+        let keyed = clauses.keys.is_some() && !shown || clauses.mode == SinkMode::OverwritePartition;
+        wrong.extend(clauses.mode_span.filter(|_| keyed).map(|span| (span, mode_words(&clauses.mode))));
         for (span, what) in wrong {
             self.report(
                 Diagnostic::error(
@@ -462,6 +509,20 @@ impl Checker<'_> {
             }
         }
         places.push((place, span, sink.name.text.clone()));
+    }
+}
+
+fn texts(names: &[Name]) -> Vec<String> {
+    names.iter().map(|name| name.text.clone()).collect()
+}
+
+fn mode_words(mode: &SinkMode) -> &'static str {
+    match mode {
+        SinkMode::Append => "mode append",
+        SinkMode::Overwrite => "mode overwrite",
+        SinkMode::OverwritePartition => "mode overwrite partition",
+        SinkMode::Merge { .. } => "mode merge",
+        SinkMode::Scd2 { .. } => "mode scd2",
     }
 }
 

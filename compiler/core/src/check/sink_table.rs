@@ -1,5 +1,6 @@
 //! What a sink writes into a Delta table: columns against the table's, partitions, generated columns, constraints.
 
+use crate::check::history::{self, Since};
 use crate::check::scope::{Column, Env, Rows};
 use crate::check::sink::{Clauses, storable, written};
 use crate::check::types::span_of;
@@ -86,6 +87,18 @@ impl Checker<'_> {
         if let Some(info) = &existing {
             self.is_writable(info, sink, clauses)?;
         }
+        let since = match (&clauses.mode, clauses.keys) {
+            (SinkMode::Scd2 { .. }, Some((_, span))) => {
+                Some(self.history(sink, span, (checked.input, rows), existing.as_ref())?)
+            }
+            _ => None,
+        };
+        // What is written are the versions; the sink sees to the rest.
+        let table = existing.clone().map(|mut info| {
+            let kept = |field: &Field| since.is_none() || !history::COLUMNS.contains(&field.name.as_str());
+            info.schema.fields.retain(kept);
+            info
+        });
         let mut sound = self.has_columns(rows, sink) && self.names_fit(rows, sink);
         for column in written(rows) {
             if let Some(ty) = column.ty.as_ref().filter(|t| !storable(&t.data)) {
@@ -103,18 +116,23 @@ impl Checker<'_> {
             fields: vec![],
             computed: vec![],
         };
-        let done = match &existing {
+        let done = match &table {
             Some(info) => self.write_existing(&mut writer, checked, sink, clauses, rows, info),
             None => self.write_new(&mut writer, checked, sink, clauses, rows),
         };
         // Over columns that do not fit the table its own expressions make no sense.
         writer.columns.open |= done.is_none();
         let enforced = done.is_none()
-            || existing.as_ref().is_none_or(|info| self.enforce(&mut writer, checked, sink, info).is_some());
-        let constraints = self.constraints(&mut writer, checked, clauses, existing.as_ref());
+            || table.as_ref().is_none_or(|info| self.enforce(&mut writer, checked, sink, info).is_some());
+        if let Some(Since::Event(time)) = &since {
+            writer.add(history::valid_from(), time.clone());
+        }
+        checked.since_commit = matches!(since, Some(Since::Commit));
+        let constraints = self.constraints(&mut writer, checked, clauses, table.as_ref());
         done?;
         (constraints && enforced).then_some(())?;
         self.partitions_leave_data(&writer, checked, sink, clauses)?;
+        self.has_partitions(checked, sink, clauses)?;
         for (field, column) in writer.fields.iter().zip(&writer.columns.columns) {
             let ty = column.ty.clone().unwrap_or_else(Type::null);
             let value = Expr::new(ExprKind::Column(column.slot), ty, origin(sink.span));
@@ -127,6 +145,23 @@ impl Checker<'_> {
         checked.program = writer.program;
         checked.existing = existing;
         Some(())
+    }
+
+    /// Partitions can only be overwritten where there are some.
+    fn has_partitions(&self, checked: &CheckedSink, sink: &Sink, clauses: &Clauses<'_>) -> Option<()> {
+        if clauses.mode != SinkMode::OverwritePartition || !checked.partition_by.is_empty() {
+            return Some(());
+        }
+        let span = clauses.mode_span.unwrap_or(sink.connector.span);
+        self.report(
+            Diagnostic::error(codes::BAD_PARTITION, span, "this table has no partitions that could be overwritten")
+                .label("which part of the table?")
+                .also(sink.connector.span, "the table")
+                .help(
+                    "say how it is partitioned: `partition by day = date(at)`; or replace all of it: `mode overwrite`",
+                ),
+        );
+        None
     }
 
     fn is_writable(&self, info: &TableInfo, sink: &Sink, clauses: &Clauses<'_>) -> Option<()> {
@@ -144,14 +179,17 @@ impl Checker<'_> {
             );
             return None;
         }
-        if info.append_only && clauses.mode == SinkMode::Overwrite {
+        if info.append_only && clauses.mode != SinkMode::Append {
             self.report(
                 Diagnostic::error(
                     codes::APPEND_ONLY,
                     clauses.mode_span.unwrap_or(span),
                     "this table only takes new rows: its property `delta.appendOnly` is set",
                 )
-                .label("overwrites")
+                .label(match clauses.mode {
+                    SinkMode::Merge { .. } | SinkMode::Scd2 { .. } => "replaces rows",
+                    _ => "overwrites",
+                })
                 .help("use `mode append`, or write to another table"),
             );
             return None;

@@ -1,13 +1,15 @@
 //! Sources and tables: their connectors, schemas checked against the catalog, event time, versions.
 
+use crate::check::changes::{ChangeClauses, Changing};
 use crate::check::connector::Role;
 use crate::check::flow::Done;
-use crate::check::scope::{Clock, Column, Env, Rows};
+use crate::check::scope::{Clock, Column, Env, Obstacle, Remedy, Rows};
 use crate::check::{Checker, article, list, origin};
 use crate::checked::{CheckedSource, CheckedTable, EventTime, Input, TableFact};
 use crate::codes;
 use flowc_ir::catalog::{CatalogError, TableInfo};
-use flowc_ir::plan::{Connector, SourceSpec, TableSpec, VersionSpec};
+use flowc_ir::graph::Kind;
+use flowc_ir::plan::{Connector, SourceSpec, TableSpec, Updates, VersionSpec};
 use flowc_ir::types::quote_name;
 use flowc_ir::{DataType, Field, Program, ProgramStep, Schema, Type, Value};
 use flowc_syntax::ast::{self, ColumnDef, Name, Source, SourceClause, SourceClauseKind, Table};
@@ -26,8 +28,8 @@ struct Clauses<'a> {
     version: Option<(VersionSpec, Span)>,
     /// `malformed`: whether rows are put aside.
     malformed: Option<(bool, Span)>,
-    /// Whether a clause is wrong in a way that leaves the columns unknown.
-    unknown: bool,
+    /// What becomes of changes.
+    changes: ChangeClauses<'a>,
 }
 
 /// What was found at a connector.
@@ -49,9 +51,23 @@ impl Checker<'_> {
         rows.bounded = opened.as_ref().is_none_or(|o| is_bounded(&o.connector));
         let endless = opened.as_ref().is_some_and(|o| matches!(o.connector, Connector::Generate { rows: None, .. }));
         rows.endless = endless.then_some(source.connector.span);
+        let connector = opened.as_ref().map(|o| &o.connector);
+        let changing = self.changing_source(source, &clauses.changes, connector, &mut rows);
+        if let Some(Changing { key, span, .. }) = &changing {
+            rows.bounded = false;
+            rows.kind = Kind::Changing { key: key.clone() };
+            rows.changing = Some(Obstacle { span: *span, step: "changes", remedy: Remedy::End });
+        }
         let (derive, event_time) = self.event_time(&mut rows, &clauses);
         let kept = clauses.malformed.filter(|(_, span)| self.has_malformed(source, *span)).is_some_and(|m| m.0);
-        let facts = self.promised(opened.as_ref(), source.connector.span);
+        // What the table promises is promised of records, not of the rows that they are about.
+        let promising = opened.as_ref().filter(|_| changing.as_ref().is_none_or(|c| c.records.is_none()));
+        let facts = self.promised(promising, source.connector.span);
+        let updates = match (&changing, clauses.changes.ignore) {
+            (Some(changing), _) => changing.updates,
+            (None, Some(_)) => Updates::Ignore,
+            (None, None) => Updates::Stop,
+        };
         let mut checked = self.checked.borrow_mut();
         let input = Input::Source(checked.sources.len());
         if let Some(opened) = opened {
@@ -59,7 +75,7 @@ impl Checker<'_> {
                 facts,
                 spec: SourceSpec {
                     arrival: None,
-                    updates: Default::default(),
+                    updates,
                     committed: None,
                     promises: vec![],
                     name: source.name.text.clone(),
@@ -70,6 +86,8 @@ impl Checker<'_> {
                     start: clauses.version.map(|v| v.0),
                     origin: origin(source.span),
                 },
+                changes: changing.as_ref().map(|c| c.key.clone()),
+                records: changing.and_then(|c| c.records),
                 derive,
                 schema: rows.schema(),
                 event_time: event_time.clone(),
@@ -124,7 +142,7 @@ impl Checker<'_> {
     }
 
     fn opened_rows(&self, opened: Option<&Opened>, clauses: &Clauses<'_>, name: &Name, role: Role) -> Rows {
-        let Some(opened) = opened.filter(|_| !clauses.unknown) else { return Rows::unknown() };
+        let Some(opened) = opened else { return Rows::unknown() };
         let column = |(slot, (field, lineage)): (usize, (&Field, &Option<usize>))| Column {
             name: field.name.clone(),
             table: None,
@@ -164,26 +182,16 @@ impl Checker<'_> {
                 SourceClauseKind::Version(version) if role == Role::Table => {
                     found.version = self.version(version).map(|v| (v, span));
                 }
-                SourceClauseKind::Changes(_) if role == Role::Source => {
-                    self.unsupported(
-                        codes::UNSUPPORTED_CHANGES,
-                        span,
-                        "`changes`",
-                        "without it the source reads rows that are added",
-                    );
-                    found.unknown = true;
+                SourceClauseKind::Changes { from, by } if role == Role::Source => {
+                    found.changes.changes = Some((from, by, span));
                 }
                 SourceClauseKind::Malformed(policy) if role == Role::Source => {
                     found.malformed = Some((policy.text == super::malformed::KEPT, span));
                 }
-                SourceClauseKind::SequenceBy(_) | SourceClauseKind::IgnoreUpdates if role == Role::Source => {
-                    self.unsupported(
-                        codes::UNSUPPORTED_CLAUSE,
-                        span,
-                        &format!("`{}`", clause_words(&clause.kind)),
-                        "leave the clause out",
-                    );
+                SourceClauseKind::SequenceBy(value) if role == Role::Source => {
+                    found.changes.sequence = Some((value, span));
                 }
+                SourceClauseKind::IgnoreUpdates if role == Role::Source => found.changes.ignore = Some(span),
                 other => self.misplaced_clause(other, span, role),
             }
         }
@@ -699,7 +707,7 @@ fn clause_words(clause: &SourceClauseKind) -> &'static str {
         SourceClauseKind::EventTime { .. } => "event_time",
         SourceClauseKind::Watermark(_) => "watermark",
         SourceClauseKind::Idle(_) => "idle",
-        SourceClauseKind::Changes(_) => "changes",
+        SourceClauseKind::Changes { .. } => "changes",
         SourceClauseKind::SequenceBy(_) => "sequence by",
         SourceClauseKind::IgnoreUpdates => "ignore updates",
         SourceClauseKind::Malformed(_) => "malformed",

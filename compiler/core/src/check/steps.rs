@@ -8,7 +8,6 @@ use crate::check::types::span_of;
 use crate::check::{Checker, Used, article, origin};
 use crate::checked::{CheckedSortKey, Operation};
 use crate::codes;
-use flowc_ir::graph::Kind;
 use flowc_ir::types::quote_name;
 use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, ProgramStep, Type, Value};
 use flowc_syntax::ast::{self, Assignment, FlowRef, Name, Rename, SortKey, Step, StepKind};
@@ -74,6 +73,10 @@ impl Checker<'_> {
         }
         let columns: Vec<Column> = rows.columns.iter().map(|c| Column { ty: rows.seen_type(c), ..c.clone() }).collect();
         let mut after = rows.with_columns(columns);
+        after.carry_key(&flow.rows, |slot| {
+            let column = rows.columns.iter().find(|c| c.slot == slot)?;
+            Some(column.full_name())
+        });
         after.facts = rows.facts.moved(|slot| rows.columns.iter().position(|c| c.slot == slot));
         flow.push(step, keyword, Operation::Transform(program), after);
     }
@@ -170,6 +173,7 @@ impl Checker<'_> {
             named.push((name, span));
         }
         self.unique_columns(named.iter().map(|(n, s)| (n.as_str(), *s)));
+        let rows_named: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
         let mut known = flow.rows.clone();
         known.time.rename(|name| {
             // Where it goes out; by its own name, if by several.
@@ -181,6 +185,10 @@ impl Checker<'_> {
             Some(kept.map_or_else(|| format!("{name} is not selected"), |name| name.to_string()))
         });
         let mut rows = known.with_columns(columns);
+        rows.carry_key(&flow.rows, |slot| {
+            let (_, to) = moved.iter().find(|(from, _)| *from == slot)?;
+            Some(rows_named[*to].clone())
+        });
         rows.open = nameless;
         rows.facts = flow.rows.facts.moved(|slot| moved.iter().find(|(from, _)| *from == slot).map(|(_, to)| *to));
         flow.push(step, "select", Operation::Transform(program), rows);
@@ -232,9 +240,6 @@ impl Checker<'_> {
             let old = flow.rows.own(&rename.old.text).map(|c| c.slot);
             if let Some(column) = rows.columns.iter_mut().find(|c| c.table.is_none() && Some(c.slot) == old) {
                 column.name = rename.new.text.clone();
-            }
-            if let Kind::Changing { key } = &mut rows.kind {
-                key.iter_mut().filter(|k| **k == rename.old.text).for_each(|k| k.clone_from(&rename.new.text));
             }
         }
         let renamed = |name: &str| renames.iter().find(|r| r.old.text == name).map(|r| r.new.text.clone());
@@ -332,6 +337,8 @@ impl Checker<'_> {
         for (_, done) in inputs {
             let Some(done) = done else { continue };
             rows.meet(&done.rows);
+            // Both may have a row of one key.
+            rows.lose_key();
             rows.time.or(&done.rows.time);
             checked.push((done.input, self.align(&done.rows, &columns, at)));
         }
@@ -437,6 +444,8 @@ impl Checker<'_> {
         }
         let mut rows = flow.rows.with_columns(columns);
         rows.facts = flow.rows.facts.moved(|slot| Some(slot).filter(|s| Some(*s) != replaced));
+        // An array may hold an element twice.
+        rows.lose_key();
         rows.time.overwrite(&name);
         if !self.full_names_differ(&rows, step.span) {
             flow.give_up();

@@ -2,16 +2,17 @@
 
 use crate::check::flow::{Done, FlowBuilder};
 use crate::check::join::keyword;
+use crate::check::keys::Matched;
 use crate::check::late::{own_columns, own_rows};
 use crate::check::narrow::{Outcome, facts};
 use crate::check::scope::{Env, Obstacle, Remedy, Rows};
 use crate::check::time::watermark_needed;
 use crate::check::{Checker, origin};
-use crate::checked::{Bound, CheckedJoin, Operation};
+use crate::checked::{Bound, CheckedJoin, Input, Operation};
 use crate::codes;
 use flowc_ir::graph::{JoinKind, Kind};
 use flowc_ir::types::quote_name;
-use flowc_ir::{Expr, Type};
+use flowc_ir::{Expr, Program, Type};
 use flowc_syntax::ast::{self, Join, Step};
 use flowc_syntax::diagnostic::Diagnostic;
 
@@ -32,6 +33,10 @@ impl Checker<'_> {
             flow.give_up();
             return;
         };
+        if left.kind.is_changing() || right_rows.kind.is_changing() {
+            let sides = (left, right_rows, both);
+            return self.changing_join(flow, step, join, (right.input, columns), sides);
+        }
         let matching = self.matching(&mut left, &mut right_rows, join);
         if join.on.is_none() && (matching.windows.is_none() || join.within.is_some()) && !both.open {
             self.no_condition(step, join);
@@ -46,7 +51,7 @@ impl Checker<'_> {
         let mut rows = joined(&left, &right_rows, &both, kind, on.as_ref());
         let timed = matching.within.is_some();
         let unmarked = rows.time.watermark.is_none();
-        let whole = !timed || unmarked || left.kind != Kind::Append || right_rows.kind != Kind::Append;
+        let whole = !timed || unmarked;
         flow.can_be_late(step, whole);
         if whole && !rows.bounded {
             let remedy = if timed { watermark_needed(&rows.time.unmarked) } else { Remedy::Within };
@@ -58,6 +63,66 @@ impl Checker<'_> {
         let Matching { within, windows } = matching;
         let joined = CheckedJoin { right: right.input, columns, alias, kind, on, windows, within, whole };
         flow.push(step, keyword(join.kind), Operation::Join(Box::new(joined)), rows);
+    }
+
+    /// A join of streams of which one changes, or both: what comes out are the pairs of what both sides are now.
+    fn changing_join(
+        &self,
+        flow: &mut FlowBuilder,
+        step: &Step,
+        join: &Join,
+        (input, columns): (Input, Program),
+        (left, right, both): (Rows, Rows, Rows),
+    ) {
+        if let Some(within) = &join.within {
+            let message = "`within` bounds how far apart two events are, and rows that change are no events";
+            let found = Diagnostic::error(codes::MISPLACED_CLAUSE, within.span, message).label("not here");
+            self.report(found.help("leave `within` out: a row matches as long as it is there"));
+        }
+        for (rows, name) in [(&left, &flow.start), (&right, &join.right.name.text)] {
+            if !rows.kind.is_changing() && !rows.bounded && !rows.open {
+                self.grows_for_ever(flow, step, join, name);
+            }
+        }
+        let window = |rows: &Rows| {
+            let (start, end) = rows.time.window.as_ref()?;
+            Some((rows.own(start)?.slot, rows.own(end)?.slot))
+        };
+        let windows = window(&left).zip(window(&right)).map(|(left, right)| [left, right]);
+        if join.on.is_none() && windows.is_none() && !both.open {
+            self.no_condition(step, join);
+        }
+        let mut env = Env::new(&both);
+        let on = join.on.as_ref().map(|condition| {
+            let on = self.condition(&mut env, condition, "the condition of a join");
+            on.unwrap_or_else(|| super::steps::null_at(condition.span))
+        });
+        self.lineage.borrow_mut().root(&env.reads);
+        let kind = kind(join.kind);
+        let alias = join.alias.as_ref().unwrap_or(&join.right.name).text.clone();
+        let key = super::keys::joined(&left, &right, kind, Matched { on: on.as_ref(), windows }, &alias);
+        let mut rows = joined(&left, &right, &both, kind, on.as_ref());
+        rows.kind = Kind::Changing { key };
+        rows.bounded = false;
+        let joined = CheckedJoin { right: input, columns, alias, kind, on, windows, within: None, whole: false };
+        flow.push(step, keyword(join.kind), Operation::Join(Box::new(joined)), rows);
+    }
+
+    /// Reports rows that are only added, without end, in a join to rows that change.
+    fn grows_for_ever(&self, flow: &FlowBuilder, step: &Step, join: &Join, name: &str) {
+        let other = if join.right.name.text == name { &flow.start } else { &join.right.name.text };
+        let source = quote_name(name);
+        self.report(
+            Diagnostic::error(
+                codes::UNBOUNDED_STATE,
+                step.keyword,
+                format!("this join would remember every row of `{name}` for ever: any of them may match when `{other}` changes"),
+            )
+            .label("grows with every row")
+            .help(format!(
+                "if its table is updated, follow it: `changes` in the source `{source}`; if its rows are looked up as they come, let the other side be a `table`"
+            )),
+        );
     }
 
     /// Whether a stream that is joined to itself has another name there.

@@ -1,7 +1,10 @@
 //! What `explain` says of steps that know of event time: what they do, what they remember, and what bounds it.
 
 use super::expression;
-use flowc_ir::graph::{JoinKind, Node, Operator, StreamJoin, Top, Window, WindowAggregate};
+use flowc_ir::aggregates::AggregateFunction;
+use flowc_ir::graph::{
+    AggregateCall, JoinKind, KeyedAggregate, Node, Operator, StreamJoin, Top, WEIGHT, Window, WindowAggregate,
+};
 use flowc_ir::plan::Plan;
 use flowc_ir::{DataType, Schema, Value};
 
@@ -28,6 +31,15 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
             );
             ("watermark", vec![does], Some("one time".to_string()))
         }
+        Operator::WindowAggregate(windowed) if node.kind.is_changing() => {
+            let mut columns = node.schema.clone();
+            let keys = windowed.aggregate.keys.len();
+            columns.fields.pop();
+            columns.fields.drain(keys.min(columns.len())..(keys + 2).min(columns.len()));
+            let mut does = vec![format!("{} over {}", windowed.window, name(input(0), windowed.time))];
+            does.extend(super::aggregate(&windowed.aggregate, input(0), &columns));
+            ("window", does, Some(corrected_windows(windowed)))
+        }
         Operator::WindowAggregate(windowed) => {
             let mut does = vec![format!("{} over {}", windowed.window, name(input(0), windowed.time))];
             let (mut columns, keys) = (node.schema.clone(), windowed.aggregate.keys.len());
@@ -39,11 +51,17 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
             let within = dedup.within.map_or(String::new(), |d| format!(" within {}", duration(d)));
             let keys = names(input(0), &dedup.keys);
             let state = match dedup.within {
+                None if node.kind.is_changing() => "every different row, with how often it is there".to_string(),
                 Some(within) => format!("the keys of twice {} behind the watermark", duration(within)),
                 None => "every key of the input".to_string(),
             };
             ("dedup", vec![format!("the first row of each {keys}{within}")], Some(state))
         }
+        Operator::Top(top) if node.inputs.iter().any(|i| plan.graph.node(*i).kind.is_changing()) => (
+            "top",
+            vec![self::top(top, input(0))],
+            Some("all rows of the input: any of them may become one of the first".to_string()),
+        ),
         Operator::Top(top) => ("top", vec![self::top(top, input(0))], Some(top_state(top))),
         Operator::Join(join) => {
             let does = join_text(join, input(0), input(1));
@@ -52,9 +70,29 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
                     "the rows of both sides up to {} behind the watermark, and those ahead of it",
                     duration(within.duration)
                 ),
+                None if node.kind.is_changing() => "the rows of both sides as they are now".to_string(),
                 None => "all rows of both sides".to_string(),
             };
             ("join", vec![does], Some(state))
+        }
+        Operator::KeyedAggregate(keyed) => {
+            let mut columns = node.schema.clone();
+            columns.fields.pop();
+            let does = super::aggregate(&keyed.aggregate, input(0), &columns);
+            ("aggregate", does, Some(keyed_state(keyed, input(0))))
+        }
+        Operator::Upsert(upsert) => {
+            let keys = names(input(0), &upsert.keys);
+            let by = match upsert.sequence.as_slice() {
+                [] => "the last one that came".to_string(),
+                _ => "the one whose sequence is the greatest".to_string(),
+            };
+            let does = format!("of the records of each {keys}, {by}");
+            (
+                "upsert",
+                vec![does],
+                Some("the row of each key, and the sequence of each key that was deleted".to_string()),
+            )
         }
         Operator::Late => ("late", vec!["the rows that came too late for it".to_string()], None),
         _ => ("", vec![], None),
@@ -72,6 +110,28 @@ fn knows_time(plan: &Plan, node: &Node) -> bool {
         open.extend(&node.inputs);
     }
     false
+}
+
+/// What an aggregate of rows that change remembers of each group.
+fn keyed_state(keyed: &KeyedAggregate, input: &Schema) -> String {
+    use AggregateFunction::{Avg, Count, Stddev, Sum, Variance};
+    let kept = |call: &&AggregateCall| !matches!(call.function, Count | Sum | Avg | Stddev | Variance);
+    let group = if keyed.aggregate.keys.is_empty() { "one group" } else { "a group for each different key" };
+    let values = keyed.aggregate.aggregates.iter().any(|call| kept(&call));
+    match values && input.field(WEIGHT).is_some() {
+        true => format!("{group}, with the values that some of its aggregates look through when one is taken away"),
+        false => group.to_string(),
+    }
+}
+
+/// What windows that are corrected remember.
+fn corrected_windows(windowed: &WindowAggregate) -> String {
+    match windowed.late {
+        Some(late) => {
+            format!("a group for each key and window, until the watermark is {} past its end", duration(late))
+        }
+        None => "a group for each key and window of the input".to_string(),
+    }
 }
 
 fn window_state(windowed: &WindowAggregate, released: bool) -> String {

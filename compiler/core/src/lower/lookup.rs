@@ -4,8 +4,9 @@
 //! itself it cannot fail, or it is the first (which is evaluated for every pair anyway); and none before it that stays behind can fail. So a row fails
 //! where it would have failed, with one difference: the first conjunct is evaluated even if the other side has no rows at all.
 
+use super::changing::{carried, with_carried};
 use super::temporary::{WithTemporaries, choose, hidden, text};
-use super::{Lowering, node};
+use super::{Lowering, Mode, node};
 use crate::checked::{CheckedStep, Operation};
 use crate::explain::expression::name;
 use crate::optimize::analysis::{can_fail, columns_of, conjuncts, map_columns};
@@ -32,7 +33,7 @@ pub(super) fn side(expr: &Expr, stream: usize) -> Side {
 }
 
 /// The two sides of an equality between the stream and the table, of one type.
-pub(super) fn key(conjunct: &Expr, stream: usize) -> Option<(Expr, Expr)> {
+pub(crate) fn key(conjunct: &Expr, stream: usize) -> Option<(Expr, Expr)> {
     let ExprKind::Call { function, args } = &conjunct.kind else { return None };
     let [a, b] = args.as_slice() else { return None };
     if function.name != "equal" || !a.ty.data.is_orderable() {
@@ -105,7 +106,7 @@ fn split(on: &Expr, stream: &Schema, ahead: WithTemporaries, table: &Schema, kin
 }
 
 /// Adds the nodes of a join to a table.
-pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, label: &str, whole: bool) -> NodeId {
+pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, label: &str, mode: Mode) -> NodeId {
     let Operation::Lookup { table, kind, as_of, on, .. } = &step.operation else { return before };
     let (table, kind) = (*table, *kind);
     let stream = l.schema(before).clone();
@@ -116,26 +117,31 @@ pub(super) fn lower(l: &mut Lowering<'_>, before: NodeId, step: &CheckedStep, la
         ExprKind::Column(index) => index,
         _ => ahead.column_in_order(time.clone()),
     });
-    let parts = split(on, &stream, ahead, &columns, kind);
+    let behind = carried(&stream).len();
+    let own = stream.len() - behind;
+    // Behind the stream's own columns are those that the condition knows nothing of.
+    let on = map_columns(on, |c| if c < own { c } else { c + behind });
+    let parts = split(&on, &stream, ahead, &columns, kind);
     let reads = l.with_temporaries(before, parts.stream, label, step.origin);
     let widened = l.schema(reads).clone();
     let prepare = parts.table.finish();
     let carries = matches!(kind, LookupKind::Inner | LookupKind::Left);
     let output: Vec<usize> = if carries { (0..columns.len()).collect() } else { vec![] };
     // The rows behind the step: the stream's columns, then the table's under their joined names.
-    let joined = step.rows.schema.fields.iter().skip(stream.len()).take(output.len()).cloned();
+    let joined = step.rows.schema.fields.iter().skip(own).take(output.len()).cloned();
     let mut schema = widened.clone();
     schema.fields.extend(joined);
     let residual = residual(parts.residual, &stream, &widened, &prepare.output_schema());
     let (stream_keys, table_keys) = (parts.stream_keys, parts.table_keys);
     let operator =
         Operator::Lookup(Lookup { table: id, kind, as_of, prepare, stream_keys, table_keys, residual, output });
-    let found = l.add(node(operator, vec![reads], schema.clone(), &step.rows, whole, label, step.origin));
-    if reads == before || widened.len() == stream.len() {
+    let found = l.add(node(operator, vec![reads], schema.clone(), &step.rows, mode, label, step.origin));
+    if behind == 0 && (reads == before || widened.len() == stream.len()) {
         return found;
     }
-    let positions: Vec<usize> = (0..stream.len()).chain(widened.len()..schema.len()).collect();
-    l.transform(found, choose(&schema, &positions, &step.rows.schema), label, step.origin)
+    let positions: Vec<usize> = (0..own).chain(widened.len()..schema.len()).chain(own..stream.len()).collect();
+    let to = with_carried(&step.rows.schema, &stream);
+    l.transform(found, choose(&schema, &positions, &to), label, step.origin)
 }
 
 /// Adds the nodes of a test whether a value is in a table's column.
@@ -145,7 +151,7 @@ pub(super) fn mark(
     step: &CheckedStep,
     (table, column, value): (usize, usize, &Expr),
     label: &str,
-    whole: bool,
+    mode: Mode,
 ) -> NodeId {
     let stream = l.schema(before).clone();
     let id = l.table_id(table);
@@ -179,12 +185,15 @@ pub(super) fn mark(
         residual: None,
         output: vec![],
     });
-    let found = l.add(node(operator, vec![reads], schema.clone(), &step.rows, whole, label, step.origin));
-    if widened.len() == stream.len() {
+    let found = l.add(node(operator, vec![reads], schema.clone(), &step.rows, mode, label, step.origin));
+    let behind = carried(&stream).len();
+    if behind == 0 && widened.len() == stream.len() {
         return found;
     }
-    let positions: Vec<usize> = (0..stream.len()).chain([widened.len()]).collect();
-    l.transform(found, choose(&schema, &positions, &step.rows.schema), label, step.origin)
+    let own = stream.len() - behind;
+    let positions: Vec<usize> = (0..own).chain([widened.len()]).chain(own..stream.len()).collect();
+    let to = with_carried(&step.rows.schema, &stream);
+    l.transform(found, choose(&schema, &positions, &to), label, step.origin)
 }
 
 /// The program for what is left of the condition, over the stream's columns (temporary ones too) and the table's. What comes out is named by the condition:

@@ -5,6 +5,7 @@
 //! whole of its input (a sink that replaces, or one behind a blocking step) and another what is new is the matter of epochs, not of the graph.
 
 mod arrival;
+mod changing;
 mod lookup;
 mod stateful;
 mod step;
@@ -13,11 +14,16 @@ mod temporary;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::checked::{Checked, CheckedFlow, CheckedSink, CheckedStep, Input, Observed, Operation, Rows};
-use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId, Watermark, malformed_schema};
-use flowc_ir::plan::{Arrival, Connector, Plan, SinkMode, SinkSpec};
+pub(crate) use lookup::key as sides_of_equality;
+
+use crate::check::history::committed_in;
+use crate::checked::{Checked, CheckedFlow, CheckedSink, CheckedStep, Input, Observed, Rows};
+use flowc_ir::graph::{
+    Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, TableId, WEIGHT, Watermark, malformed_schema,
+};
+use flowc_ir::plan::{Arrival, COMMITTED, Connector, Plan, SinkMode, SinkSpec, Updates};
 use flowc_ir::verify::debug_verify;
-use flowc_ir::{Origin, Program, Schema};
+use flowc_ir::{Origin, Output, Program, Schema};
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
 use temporary::WithTemporaries;
@@ -95,6 +101,7 @@ impl Checked {
             description: None,
             evolve: false,
             existing: None,
+            since_commit: false,
             origin,
         }
     }
@@ -135,8 +142,23 @@ struct Lowering<'a> {
     whole: BTreeSet<Input>,
     /// The sources whose watermark a step waits for.
     watermarked: BTreeSet<Input>,
+    /// What is computed from what is new reads.
+    incremental: BTreeSet<Input>,
+    /// The sources whose rows say when they were committed.
+    committed: BTreeSet<usize>,
+    /// The nodes that yield the changes of tables.
+    followed: BTreeMap<usize, NodeId>,
     /// The step that is lowered.
     at: At,
+}
+
+/// How a step is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mode {
+    /// Whether a computation of the whole reads it.
+    whole: bool,
+    /// Whether its rows change, and somebody follows their changes.
+    changing: bool,
 }
 
 /// What a step that remembers rows has to know of its place.
@@ -170,6 +192,9 @@ impl<'a> Lowering<'a> {
             read: BTreeSet::new(),
             whole: BTreeSet::new(),
             watermarked: BTreeSet::new(),
+            incremental: BTreeSet::new(),
+            committed: BTreeSet::new(),
+            followed: BTreeMap::new(),
             at: At::default(),
         }
     }
@@ -180,8 +205,13 @@ impl<'a> Lowering<'a> {
             mark(checked, sink.input, &mut self.read);
             if self.is_whole(sink) {
                 mark(checked, sink.input, &mut self.whole);
+            } else {
+                mark(checked, sink.input, &mut self.incremental);
             }
         }
+        let history = sinks.iter().filter(|sink| self.needs_commits(sink));
+        let committed: BTreeSet<usize> = history.filter_map(|sink| committed_in(checked, sink.input)).collect();
+        self.committed = committed;
         self.watermarked = watermarked(checked, &self.read);
         for sink in sinks {
             self.sink(sink);
@@ -266,17 +296,40 @@ impl<'a> Lowering<'a> {
     fn source(&mut self, index: usize, whole: bool) -> NodeId {
         let source = &self.checked.sources[index];
         let id = self.source_id(index);
+        let followed = self.incremental.contains(&Input::Source(index));
+        let spec = &mut self.plan.sources[id.0 as usize];
+        if spec.updates == Updates::Follow && !followed {
+            // All that its table holds is read anew.
+            spec.updates = Updates::Stop;
+        }
+        if self.committed.contains(&index) {
+            self.plan.sources[id.0 as usize].committed = Some(COMMITTED.to_string());
+        }
+        let kind = match (&source.changes, self.plan.sources[id.0 as usize].updates) {
+            (Some(key), Updates::Follow) => Kind::Changing { key: key.clone() },
+            _ => Kind::Append,
+        };
+        let schema = self.follow(id);
         let node = self.add(Node {
             operator: Operator::Source(id),
             inputs: vec![],
-            schema: source.spec.schema.clone(),
-            kind: Kind::Append,
+            schema,
+            kind,
             bounded: whole || source.bounded,
             label: source.spec.name.clone(),
             origin: source.spec.origin,
         });
+        let node = self.upsert(node, index);
+        let node = match &source.records {
+            // Of a computation of the whole each row comes once.
+            Some(records) if !followed => {
+                let all = temporary::all(&records.schema);
+                self.settled(node, &all, &source.spec.name, source.spec.origin)
+            }
+            _ => node,
+        };
         let node = match &source.derive {
-            Some(program) => self.transform(node, program.clone(), &source.spec.name, source.spec.origin),
+            Some(program) => self.transform_all(node, program, &source.spec.name, source.spec.origin),
             None => node,
         };
         if self.watermarked.contains(&Input::Source(index)) { self.watermark(node, index) } else { node }
@@ -341,7 +394,8 @@ impl<'a> Lowering<'a> {
             let late = late && self.read.contains(&Input::Late(index));
             self.at = At { name: stateful::name(flow, place), late, node: None };
             let label = format!("{} |> {}", flow.name, step.keyword);
-            node = step::lower(self, node, step, &label, whole);
+            let changing = step.rows.kind.is_changing() && self.incremental.contains(&Input::Flow(index));
+            node = step::lower(self, node, step, &label, Mode { whole, changing });
             if let Some(stateful) = self.at.node.take() {
                 self.stateful.insert((index, place), stateful);
             }
@@ -360,12 +414,15 @@ impl<'a> Lowering<'a> {
         // In the columns of what the operator reads: those of the step, and the temporary ones behind them.
         let before = self.plan.graph.node(node.inputs[0]);
         let (schema, label, origin) = (before.schema.clone(), format!("{}.late", flow.name), node.origin);
-        let columns = Program { input: schema.clone(), ..late.program.clone() };
-        let bounded = node.bounded;
+        let mut columns = Program { input: schema.clone(), ..late.program.clone() };
+        let weighs = schema.index_of(WEIGHT);
+        let weight =
+            weighs.map(|i| Output { field: schema.fields[i].clone(), value: temporary::column(i, &schema.fields[i]) });
+        columns.outputs.extend(weight);
+        let (bounded, kind) = (node.bounded, before.kind.clone());
         let inputs = vec![of];
         let operator = Operator::Late;
-        let node =
-            self.add(Node { operator, inputs, schema, kind: Kind::Append, bounded, label: label.clone(), origin });
+        let node = self.add(Node { operator, inputs, schema, kind, bounded, label: label.clone(), origin });
         self.transform(node, columns, &label, origin)
     }
 
@@ -377,7 +434,7 @@ impl<'a> Lowering<'a> {
         let mut parts = vec![];
         for rejects in &flow.rejected {
             let judged = self.steps[&index][rejects.step];
-            parts.push(self.transform(judged, rejects.program.clone(), &label, flow.origin));
+            parts.push(self.transform_all(judged, &rejects.program, &label, flow.origin));
         }
         if let [only] = parts.as_slice() {
             return *only;
@@ -388,7 +445,7 @@ impl<'a> Lowering<'a> {
             operator: Operator::Union,
             schema: self.schema(parts[0]).clone(),
             inputs: parts.clone(),
-            kind: Kind::Append,
+            kind: self.plan.graph.node(parts[0]).kind.clone(),
             bounded,
             label,
             origin: flow.origin,
@@ -399,7 +456,16 @@ impl<'a> Lowering<'a> {
     fn sink(&mut self, sink: &CheckedSink) {
         let whole = self.is_whole(sink);
         let rows = self.input(sink.input);
-        let fed = self.transform(rows, sink.program.clone(), &sink.name, sink.origin);
+        let history = self.needs_commits(sink);
+        let fed = match whole {
+            true => self.settled(rows, &sink.program, &sink.name, sink.origin),
+            false => {
+                let kept = |name: &str| name == WEIGHT || history;
+                let program = changing::through(&sink.program, self.schema(rows), kept);
+                let program = if history { self.since_commit(sink, program) } else { program };
+                self.transform(rows, program, &sink.name, sink.origin)
+            }
+        };
         let id = SinkId(self.plan.sinks.len() as u32);
         let before = self.plan.graph.node(fed);
         let node = Node {
@@ -416,8 +482,8 @@ impl<'a> Lowering<'a> {
             connector: sink.connector.clone(),
             mode: sink.mode.clone(),
             whole,
-            schema: node.schema.clone(),
-            changing: false,
+            schema: self.written(sink),
+            changing: node.kind.is_changing(),
             partition_by: sink.partition_by.clone(),
             generated: sink.generated.clone(),
             constraints: sink.constraints.clone(),
@@ -432,7 +498,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn is_whole(&self, sink: &CheckedSink) -> bool {
-        sink.mode == SinkMode::Overwrite || needs_whole(self.checked, sink.input)
+        matches!(sink.mode, SinkMode::Overwrite | SinkMode::OverwritePartition) || needs_whole(self.checked, sink.input)
     }
 }
 
@@ -442,11 +508,11 @@ fn needs_whole(checked: &Checked, input: Input) -> bool {
         Input::Source(_) | Input::Malformed(_) | Input::Table(_) => false,
         Input::Flow(index) | Input::Rejected(index) | Input::Late(index) => {
             let flow = &checked.flows[index];
-            let step_needs = |operation: &Operation| {
-                operation.is_whole() || operation.streams().iter().any(|other| needs_whole(checked, *other))
+            let step_needs = |step: &CheckedStep| {
+                step.is_whole() || step.operation.streams().iter().any(|other| needs_whole(checked, *other))
             };
             let before = steps_before(flow, input);
-            needs_whole(checked, flow.input) || before.iter().any(|step| step_needs(&step.operation))
+            needs_whole(checked, flow.input) || before.iter().any(step_needs)
         }
     }
 }
@@ -467,7 +533,7 @@ fn watermarked(checked: &Checked, read: &BTreeSet<Input>) -> BTreeSet<Input> {
         let (Input::Flow(index) | Input::Rejected(index) | Input::Late(index)) = *input else { continue };
         let flow = &checked.flows[index];
         let steps = steps_before(flow, *input);
-        let Some(last) = steps.iter().rposition(|step| step.operation.waits_for_watermark()) else { continue };
+        let Some(last) = steps.iter().rposition(|step| step.waits_for_watermark()) else { continue };
         let streams = steps[..=last].iter().flat_map(|step| step.operation.streams());
         for from in streams.chain([flow.input]) {
             found.extend(checked.sources_of(from).into_iter().filter(|input| matches!(input, Input::Source(_))));
@@ -495,7 +561,7 @@ fn node(
     inputs: Vec<NodeId>,
     schema: Schema,
     rows: &Rows,
-    whole: bool,
+    mode: Mode,
     label: &str,
     origin: Origin,
 ) -> Node {
@@ -503,8 +569,8 @@ fn node(
         operator,
         inputs,
         schema,
-        kind: Kind::Append,
-        bounded: whole || rows.bounded,
+        kind: if mode.changing { rows.kind.clone() } else { Kind::Append },
+        bounded: mode.whole || rows.bounded,
         label: label.to_string(),
         origin,
     }

@@ -138,6 +138,11 @@ pub(super) fn pass(input: &Schema, count: usize) -> Vec<Output> {
     columns.map(|(i, field)| Output { field: field.clone(), value: column(i, field) }).collect()
 }
 
+/// A program that lets all columns through.
+pub(super) fn all(input: &Schema) -> Program {
+    Program { input: input.clone(), steps: vec![], outputs: pass(input, input.len()) }
+}
+
 /// The column at a position.
 pub(super) fn column(index: usize, field: &Field) -> Expr {
     Expr::new(ExprKind::Column(index), field.ty.clone(), flowc_ir::Origin::default())

@@ -80,6 +80,8 @@ impl Builder {
         };
         let source = CheckedSource {
             spec,
+            changes: None,
+            records: None,
             derive: None,
             schema: sensor,
             event_time: None,
@@ -159,6 +161,7 @@ impl Builder {
             description: None,
             evolve: false,
             existing: None,
+            since_commit: false,
             origin: Origin::default(),
         });
     }

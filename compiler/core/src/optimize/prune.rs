@@ -87,7 +87,7 @@ fn also_kept(plan: &Plan, id: NodeId, kept: &[Columns]) -> Columns {
         | Operator::Watermark(_)
         | Operator::Dedup(_)
         | Operator::Top(_) => inputs(),
-        Operator::Upsert(_) => inputs(),
+        Operator::Upsert(_) => (0..node.schema.len()).collect(),
         Operator::Join(join) => {
             let width = graph.node(node.inputs[0]).schema.len();
             let mut columns = kept[node.inputs[0].0 as usize].clone();

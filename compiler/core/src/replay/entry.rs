@@ -344,6 +344,8 @@ impl<'a> Entries<'a> {
         };
         CheckedSource {
             spec,
+            changes: None,
+            records: None,
             derive: None,
             schema: self.source.clone(),
             event_time: None,

@@ -158,7 +158,7 @@ impl Replay {
         }
         let flow = &checked.flows[target];
         if let (Some(first), Some(last)) = (flow.rejected.first(), flow.rejected.last())
-            && let Some(step) = flow.steps[first.first..=last.step].iter().find(|s| s.operation.waits_for_watermark())
+            && let Some(step) = flow.steps[first.first..=last.step].iter().find(|s| s.waits_for_watermark())
         {
             return Err(remembers(&format!("{} |> {}", flow.name, step.keyword), step.origin));
         }

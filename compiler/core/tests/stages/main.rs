@@ -28,6 +28,8 @@ fn catalog() -> FixedCatalog {
     catalog.add("/data/orders/*.parquet", table(orders));
     catalog.add("/data/readings.csv", table("id: long?, value: double?"));
     catalog.add("/data/lines.json", table("id: long?, value: double?"));
+    let image = "struct<k: long, v: double?>?";
+    catalog.add("/data/records.json", table(&format!("op: string?, ts: long, before: {image}, after: {image}")));
     catalog
 }
 

@@ -6,7 +6,7 @@ use crate::graph::{
     Aggregate, Dedup, Expect, JoinKind, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, StreamJoin, Top,
     Unique, Upsert, WEIGHT, Window, WindowAggregate, malformed_schema, weight,
 };
-use crate::plan::{COMMITTED, Plan, SinkMode, SinkSpec, SourceSpec, Updates};
+use crate::plan::{COMMITTED, Connector, Plan, SinkMode, SinkSpec, SourceSpec, Updates};
 use crate::types::{DataType, Field, Schema, Type};
 
 pub(super) fn plan(f: &mut Findings, plan: &Plan) {
@@ -77,7 +77,8 @@ fn changes(f: &mut Findings, source: &SourceSpec) {
 /// The keys of a sink are columns that can be compared.
 fn sink(f: &mut Findings, sink: &SinkSpec) {
     let (SinkMode::Merge { keys } | SinkMode::Scd2 { keys }) = &sink.mode else {
-        let stays = sink.whole || !sink.changing;
+        // The console shows changes as they come.
+        let stays = sink.whole || !sink.changing || matches!(sink.connector, Connector::Console);
         return f.check(Law::Weight, stays, || "rows that change are only added".into());
     };
     f.check(Law::Position, !keys.is_empty(), || "a merge without a key".into());
@@ -240,7 +241,9 @@ fn weighted(f: &mut Findings, node: &Node, inputs: &[&Node]) {
         });
     }
     let ends = matches!(node.operator, Operator::Transform(_) | Operator::Aggregate(_));
-    for input in inputs.iter().filter(|input| input.kind.is_changing() && !node.kind.is_changing()) {
+    // Late rows are as they went in.
+    let late = node.operator == Operator::Late;
+    for input in inputs.iter().filter(|input| !late && input.kind.is_changing() && !node.kind.is_changing()) {
         f.check(Law::Weight, ends && input.bounded, || format!("the weight of {} is lost", input.label));
     }
 }
@@ -482,6 +485,8 @@ fn join(f: &mut Findings, join: &StreamJoin, inputs: &[&Node], node: &Node) {
             .collect::<Vec<Field>>()
     };
     let mut expected = Schema::new(widened(left, join.kind.widens_left()));
+    // That of the pair.
+    expected.fields.iter_mut().filter(|field| field.name == WEIGHT).for_each(|field| *field = weight());
     if join.kind.yields_right() {
         expected.fields.extend(widened(right, join.kind.widens_right()));
     }

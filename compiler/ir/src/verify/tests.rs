@@ -587,3 +587,52 @@ fn every_law_of_programs_is_checked() {
     names.outputs[1].field.name = "id".into();
     assert_eq!(of(&names), BTreeSet::from([Law::UniqueNames]));
 }
+
+/// Rows that change from a source to sinks that keep them by a key.
+const CHANGING: &str = r##"
+plan "p"
+source "s" {"connector":"delta","location":"/s"}
+    columns (id: long, v: double?, `#weight`: long)
+    updates "follow"
+sink "sums" {"connector":"delta","location":"/sums"} <- 1 merge(id) changing
+    columns (id: long, n: long)
+sink "rows" {"connector":"delta","location":"/rows"} <- 0 merge(id) changing
+    columns (id: long, v: double?)
+graph {
+    0: source 0 "s" changing(id)
+        columns (id: long, v: double?, `#weight`: long)
+    1: keyed_aggregate "f |> aggregate" <- [0] "f |> aggregate" changing(id)
+        columns (id: long, n: long, `#weight`: long)
+        keys [0]
+        count [] : long
+    2: sink 0 <- [1] "sums" changing(id)
+    3: sink 1 <- [0] "rows" changing(id)
+    4: expect "f" <- [0] "e" changing(id)
+}
+"##;
+
+#[test]
+fn rows_that_change_have_weights() {
+    let good = crate::text::parse_plan(CHANGING).expect("a plan");
+    assert_eq!(laws(&good), BTreeSet::new());
+    type Planted = (&'static str, Law, fn(&mut Plan));
+    let planted: [Planted; 7] = [
+        ("a source without its weight", Law::Weight, |p| {
+            p.sources[0].schema.fields.pop();
+        }),
+        ("a weight that nobody follows", Law::Weight, |p| p.sources[0].updates = crate::plan::Updates::Stop),
+        ("rows that change, called added", Law::Weight, |p| p.graph.nodes[4].kind = Kind::Append),
+        ("a weight that may be null", Law::Weight, |p| {
+            let last = p.graph.nodes[4].schema.fields.last_mut().expect("a column");
+            last.ty.nullable = true;
+        }),
+        ("changes that are appended", Law::Weight, |p| p.sinks[0].mode = SinkMode::Append),
+        ("a key that is no column", Law::Position, |p| p.sinks[0].mode = SinkMode::Merge { keys: vec!["k".into()] }),
+        ("history without a time", Law::Window, |p| p.sinks[0].mode = SinkMode::Scd2 { keys: vec!["id".into()] }),
+    ];
+    for (what, law, change) in planted {
+        let mut broken = good.clone();
+        change(&mut broken);
+        assert!(laws(&broken).contains(&law), "{what}: {law:?} is not among {:?}", laws(&broken));
+    }
+}

@@ -85,7 +85,14 @@ impl Builder<'_> {
                 let column = self.name(expect(&mut inner, "a column"));
                 SourceClauseKind::EventTime { column, value: inner.next().map(|p| self.expr(p)) }
             }
-            Rule::changes_clause => SourceClauseKind::Changes(inner.next().map(|p| self.names(p)).unwrap_or_default()),
+            Rule::changes_clause => {
+                let (mut from, mut by) = (vec![], vec![]);
+                for part in inner {
+                    let of = if part.as_rule() == Rule::change_by { &mut by } else { &mut from };
+                    *of = self.names(expect(&mut nodes(part.into_inner()), "names"));
+                }
+                SourceClauseKind::Changes { from, by }
+            }
             Rule::ignore_clause => SourceClauseKind::IgnoreUpdates,
             Rule::malformed_clause => SourceClauseKind::Malformed(self.name(expect(&mut inner, "a policy"))),
             Rule::watermark_clause => SourceClauseKind::Watermark(self.expr(expect(&mut inner, "a duration"))),

@@ -76,7 +76,7 @@ impl Site<'_> {
             "event_time" => "event_time column = VALUE",
             "watermark" => "watermark 5s",
             "idle" => "idle 1m",
-            "changes" => "changes from op, before, after",
+            "changes" => "changes from op, before, after by key",
             "sequence" => "sequence by VALUE",
             "ignore" => "ignore updates",
             "malformed" => "malformed quarantine",

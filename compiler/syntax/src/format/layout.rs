@@ -139,7 +139,8 @@ impl<'a> Layout<'a> {
             | Rule::partition_clause
             | Rule::mode_merge
             | Rule::mode_scd2
-            | Rule::changes_clause
+            | Rule::change_from
+            | Rule::change_by
             | Rule::per_clause => self.listed(pair),
             Rule::assignments
             | Rule::drop_names
@@ -150,8 +151,9 @@ impl<'a> Layout<'a> {
             | Rule::dedup_keys
             | Rule::partition_keys
             | Rule::key_names
-            | Rule::change_names => self.list(pair),
-            Rule::join_step | Rule::top_step | Rule::dedup_step => self.clauses(pair),
+            | Rule::change_names
+            | Rule::change_keys => self.list(pair),
+            Rule::join_step | Rule::top_step | Rule::dedup_step | Rule::changes_clause => self.clauses(pair),
             Rule::aggregate_step => self.aggregate(pair),
             Rule::fn_item
             | Rule::connector
@@ -291,7 +293,10 @@ impl<'a> Layout<'a> {
             if rule == Rule::comma {
                 continue;
             }
-            let clause = matches!(rule, Rule::join_clause | Rule::within_clause | Rule::per_clause | Rule::kw_by);
+            let clause = matches!(
+                rule,
+                Rule::join_clause | Rule::within_clause | Rule::per_clause | Rule::kw_by | Rule::change_by
+            );
             if clause {
                 rest.push(line());
             } else if !docs.is_empty() && !is_list(rule) {
@@ -542,6 +547,7 @@ fn is_list(rule: Rule) -> bool {
             | Rule::partition_keys
             | Rule::key_names
             | Rule::change_names
+            | Rule::change_keys
     )
 }
 

@@ -161,7 +161,7 @@ fn item() -> impl Strategy<Value = String> {
         1 => (name(), type_expr(), expr()).prop_map(|(n, t, e)| format!("param {n} : {t} = {e}")),
         1 => (name(), list(column.clone(), 0), expr()).prop_map(|(n, p, e)| format!("fn {n} ( {p} ) -> int = {e}")),
         1 => (name(), list(column, 0), expr()).prop_map(|(n, c, e)| {
-            format!("source {n} = delta ( \"x\" , a : 1 ) {{ schema {{ {c} }} event_time at = {e} watermark 5s changes }}")
+            format!("source {n} = delta ( \"x\" , a : 1 ) {{ schema {{ {c} }} event_time at = {e} watermark 5s changes from op, after by id, k }}")
         }),
         1 => (name(), name(), expr(), list(assignment(), 1)).prop_map(|(n, f, e, k)| {
             format!("sink {n} = {f} . rejected -> delta ( \"y\" ) {{ mode append partition by {k} constraint ok : {e} }}")
