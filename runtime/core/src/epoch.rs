@@ -1,6 +1,6 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
-use crate::connector::{EpochId, Part, Written};
+use crate::connector::{EpochId, Part, Written, takes_order};
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
 use crate::handover::Handover;
@@ -371,7 +371,7 @@ impl EpochRun {
             ..EpochId::new(application(plan, &spec.name, replayed), record.epoch)
         };
         let epoch = target.begin(id).await.map_err(|e| located(e, spec.origin))?;
-        let lanes = if target.ordered() {
+        let lanes = if target.ordered() || takes_order(spec) {
             match epoch.writer().await {
                 Ok(writer) => {
                     let lane = Resequencer::new(leaves, budget.clone(), writer);

@@ -6,7 +6,7 @@ use crate::graph::{
     Aggregate, Dedup, Expect, JoinKind, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, StreamJoin, Top,
     Unique, Upsert, WEIGHT, Window, WindowAggregate, malformed_schema, weight,
 };
-use crate::plan::{COMMITTED, Plan, SinkMode, SinkSpec, SourceSpec, Updates};
+use crate::plan::{COMMITTED, Connector, Plan, SinkMode, SinkSpec, SourceSpec, Updates};
 use crate::types::{DataType, Field, Schema, Type};
 
 pub(super) fn plan(f: &mut Findings, plan: &Plan) {
@@ -77,7 +77,8 @@ fn changes(f: &mut Findings, source: &SourceSpec) {
 /// The keys of a sink are columns that can be compared.
 fn sink(f: &mut Findings, sink: &SinkSpec) {
     let (SinkMode::Merge { keys } | SinkMode::Scd2 { keys }) = &sink.mode else {
-        let stays = sink.whole || !sink.changing;
+        // The console shows changes, and does not keep rows.
+        let stays = sink.whole || !sink.changing || sink.connector == Connector::Console;
         return f.check(Law::Weight, stays, || "rows that change are only added".into());
     };
     f.check(Law::Position, !keys.is_empty(), || "a merge without a key".into());
@@ -482,6 +483,8 @@ fn join(f: &mut Findings, join: &StreamJoin, inputs: &[&Node], node: &Node) {
             .collect::<Vec<Field>>()
     };
     let mut expected = Schema::new(widened(left, join.kind.widens_left()));
+    // How often a row comes out is known without a left row, too.
+    expected.fields.iter_mut().filter(|field| field.name == WEIGHT).for_each(|field| *field = weight());
     if join.kind.yields_right() {
         expected.fields.extend(widened(right, join.kind.widens_right()));
     }
