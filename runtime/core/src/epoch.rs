@@ -20,6 +20,7 @@ use crate::operators::stateful::{Before, Emitted, Extent, Memory, Stateful, Surr
 use crate::operators::top::Top;
 use crate::operators::transform::Transform;
 use crate::operators::unique::Unique;
+use crate::operators::upsert::Upsert;
 use crate::operators::watermark::Watermark;
 use crate::operators::window::WindowAggregate;
 use crate::operators::{Blocking, Fault, RowFault, internal};
@@ -325,6 +326,9 @@ impl EpochRun {
             }
             Operator::Top(spec) => {
                 Arc::new(move |before, around| Ok(Box::new(Top::new(&spec, &inputs[0], around, before)?)))
+            }
+            Operator::Upsert(spec) => {
+                Arc::new(move |before, around| Ok(Box::new(Upsert::new(&spec, (&inputs[0], &output), around, before)?)))
             }
             Operator::Join(spec) => {
                 let residual = spec.residual.is_some().then(|| self.kernel(KernelSlot::Residual(id))).transpose()?;

@@ -14,6 +14,7 @@ pub mod stateful;
 pub(crate) mod top;
 pub mod transform;
 pub mod unique;
+pub(crate) mod upsert;
 pub mod watermark;
 pub mod window;
 

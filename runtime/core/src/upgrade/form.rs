@@ -5,7 +5,9 @@
 //! nobody reads, what results are called, and what happens to rows before the step: state holds rows as they were. A column that was computed for the step
 //! alone is named by its expression (the compiler sees to that), so the layout of the programs before a step is no part of its form either.
 
-use flowc_ir::graph::{AggregateCall, Graph, JoinKind, Node, Operator, SortColumn, StreamJoin, WindowAggregate};
+use flowc_ir::graph::{
+    AggregateCall, Graph, JoinKind, Node, Operator, SortColumn, StreamJoin, Upsert, WindowAggregate,
+};
 use flowc_ir::types::quote_name;
 use flowc_ir::{Field, Schema, Type};
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,8 @@ pub enum StepKind {
     Join,
     /// A rule with `unique`.
     Unique,
+    /// The newest records of a source of changes.
+    Upsert,
 }
 
 /// A column or a key: what it is, in words, and its type.
@@ -177,8 +181,20 @@ pub fn form(graph: &Graph, node: &Node) -> Option<Form> {
             let does = format!("unique{}", bound.unwrap_or_default());
             Form { kind: StepKind::Unique, does, keys: keys(&spec.keys), calls: vec![], rows: vec![] }
         }
+        Operator::Upsert(spec) => upsert(spec, input(0)),
         _ => return None,
     })
+}
+
+fn upsert(spec: &Upsert, input: &Schema) -> Form {
+    let order = match spec.sequence.as_slice() {
+        [] => "order they come in".to_string(),
+        columns => format!("order of {}", list(columns, |column| word(input, *column))),
+    };
+    let (_, kept) = crate::operators::upsert::kept_fields(spec, input);
+    let keys = spec.keys.iter().map(|column| key(input, *column)).collect();
+    let rows = vec![row(&Schema::new(kept))];
+    Form { kind: StepKind::Upsert, does: format!("upsert in the {order}"), keys, calls: vec![], rows }
 }
 
 fn windowed(spec: &WindowAggregate, input: &Schema) -> Form {

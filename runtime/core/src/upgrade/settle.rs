@@ -107,7 +107,7 @@ fn compare_keys(old: &Form, new: &Form, moved: &mut Move) -> Result<(), String> 
         let (before, now) = (&old.keys[from].ty, &key.ty);
         match new.kind {
             // They find their keys in the rows.
-            StepKind::Join | StepKind::Top => {}
+            StepKind::Join | StepKind::Top | StepKind::Upsert => {}
             StepKind::Aggregate => compare_types(&format!("`{}`", key.name), before, now, moved)?,
             // Keys do not come out: one that is null matches nothing any more.
             StepKind::Dedup | StepKind::Unique => {

@@ -3,7 +3,7 @@
 
 use crate::error::RunError;
 use crate::keys::{Keys, hash_bytes};
-use crate::operators::{dedup, internal, join, top, unique, window};
+use crate::operators::{dedup, internal, join, top, unique, upsert, window};
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
@@ -105,6 +105,9 @@ impl Layout {
             Operator::Join(spec) => {
                 let keys = vec![spec.left_keys.clone(), spec.right_keys.clone()];
                 (keys, Box::new(move |batch| join::stored_keys(&spec, batch)), Arrangement::Any)
+            }
+            Operator::Upsert(spec) => {
+                (vec![spec.keys.clone()], Box::new(move |batch| upsert::stored_keys(&spec, batch)), Arrangement::Any)
             }
             _ => return Ok(None),
         };
