@@ -9,6 +9,7 @@ use crate::leaf::{Leaf, Reader};
 use crate::marks::Marks;
 use crate::meter::{Count, Meter};
 use crate::operators::aggregate::Aggregate;
+use crate::operators::changing_join::{ChangingJoin, is_changing};
 use crate::operators::dedup::Dedup;
 use crate::operators::expect::Expect;
 use crate::operators::explode::Explode;
@@ -334,6 +335,9 @@ impl EpochRun {
                 let residual = spec.residual.is_some().then(|| self.kernel(KernelSlot::Residual(id))).transpose()?;
                 Arc::new(move |before, around| {
                     let (schemas, residual) = ((&inputs[0], &inputs[1], &output), residual.clone());
+                    if is_changing(&output) {
+                        return Ok(Box::new(ChangingJoin::new(id, &spec, schemas, residual, context, around, before)?));
+                    }
                     Ok(Box::new(Join::new(id, &spec, schemas, residual, context, around, before)?))
                 })
             }

@@ -112,6 +112,10 @@ impl Migration<'_> {
                 self.rows((0, &self.input(0).fields), 1, batch)
             }
             (StepKind::Join, "right") => self.rows((1, &self.input(1).fields), 1, batch),
+            (StepKind::ChangingJoin, part) => {
+                let side = usize::from(part == "right");
+                self.rows((side, &super::form::unweighted(self.input(side)).fields), 0, batch)
+            }
             (StepKind::Upsert, "rows") => {
                 let Operator::Upsert(spec) = &self.node.operator else { return Err(internal("no upsert").into()) };
                 let (_, fields) = crate::operators::upsert::kept_fields(spec, self.input(0));
