@@ -1,5 +1,6 @@
 //! For tests: sources, tables and sinks in memory that can be made to fail at any of their operations, and plans put together by hand.
 
+mod changing;
 mod determinism;
 mod files;
 mod follow;
