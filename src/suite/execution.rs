@@ -172,7 +172,7 @@ pub fn run(
         for given in &phase.given {
             let rows = given.rows.clone();
             let added = match given.kind {
-                GivenKind::Source => memory.add_rows(&given.name, rows),
+                GivenKind::Source => memory.commit_rows(&given.name, rows, phase.now),
                 GivenKind::Malformed => memory.add_malformed(&given.name, rows),
                 GivenKind::Table => {
                     memory.set_table(&given.name, rows, phase.now);
@@ -230,7 +230,7 @@ async fn run_phase(
     }
 }
 
-/// What a sink holds, row by row.
+/// What a sink holds, row by row. Of a stream whose rows change, that is what they add up to.
 fn rows(memory: &MemoryConnectors, sink: &str, schema: &Schema) -> Vec<Row> {
     let mut found = vec![];
     for batch in memory.written(sink) {

@@ -17,8 +17,9 @@ use compare::{Difference, Row};
 use coverage::Coverage;
 use execution::{Code, Ended, Execution};
 use flowc_core::checked::{Checked, CheckedTest, ClauseKind, Observed};
+use flowc_ir::graph::WEIGHT;
 use flowc_ir::interpret::{Interpreter, Recording};
-use flowc_ir::plan::Executable;
+use flowc_ir::plan::{COMMITTED, Executable};
 use flowc_ir::{Origin, Schema};
 use flowc_runtime::RunError;
 use flowc_syntax::{Diagnostic, FileId, Span};
@@ -120,7 +121,7 @@ pub fn run(
 impl<'a> Trial<'a> {
     fn new(program: &'a Checked, test: &'a CheckedTest) -> Self {
         let observed = scenario::observed(program, test);
-        let schemas = observed.iter().map(|o| program.observed_schema(*o)).collect();
+        let schemas = observed.iter().map(|o| kept(program.observed_schema(*o))).collect();
         let scenario = Scenario::new(program, test);
         Trial { program, test, scenario, observed, schemas, compiled: vec![] }
     }
@@ -235,6 +236,12 @@ impl<'a> Trial<'a> {
         }
         None
     }
+}
+
+/// The columns that are kept of rows: how rows change is no part of what they add up to.
+fn kept(mut schema: Schema) -> Schema {
+    schema.fields.retain(|field| field.name != WEIGHT && field.name != COMMITTED);
+    schema
 }
 
 fn comes_out(name: &str) -> String {

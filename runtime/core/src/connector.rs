@@ -163,7 +163,17 @@ impl EpochId {
     }
 }
 
-/// Where rows go.
+/// Where rows go. What an epoch's rows do to those that are there is the specification's mode ([`flowc_ir::plan::SinkMode`]):
+///
+/// | mode | rows that are only added | rows that change: [`flowc_ir::graph::WEIGHT`] is the last column |
+/// |---|---|---|
+/// | append | are added, in any order | only where what they add up to is shown or kept: the console, and sinks in memory |
+/// | overwrite | are all there is | what they add up to is |
+/// | overwrite partition | are all there is in the partitions that they belong to | what they add up to is |
+/// | merge | come in the order of the stream, to one writer: the last one of a key counts | come in any order: they are to be added up by key |
+/// | scd2 | come in the order of the stream, to one writer: the last one of a key and `valid_from` counts | come in any order, with [`flowc_ir::plan::COMMITTED`] before the weight: they are to be added up by key and commit |
+///
+/// Whatever the mode, [`EpochId::replace`] takes away everything that was there before the epoch.
 #[async_trait]
 pub trait Sink: Send + Sync + fmt::Debug {
     /// The greatest epoch that the target says this application has committed; none if none, or if the target keeps no account (console).
@@ -178,7 +188,8 @@ pub trait Sink: Send + Sync + fmt::Debug {
         true
     }
 
-    /// Whether rows must reach it in the order of the input (console, files); then there is one writer.
+    /// Whether rows must reach it in the order of the input (console, files), whatever its mode; then there is one writer. Where the mode asks for that order, the
+    /// run sees to it: a connector need not.
     fn ordered(&self) -> bool {
         false
     }
@@ -201,7 +212,7 @@ pub trait SinkEpoch: Send + Sync {
 /// Writes the rows of one worker.
 #[async_trait]
 pub trait SinkWriter: Send {
-    /// Writes a batch of the sink's schema.
+    /// Writes a batch of the sink's schema; of rows that change with the columns that the mode adds, see [`Sink`].
     async fn write(&mut self, batch: &RecordBatch) -> Result<(), RunError>;
 
     /// Ends the files. They are not visible yet.
@@ -251,6 +262,12 @@ pub trait Connectors: Send + Sync {
 
     /// A sink that takes `spec.schema`.
     async fn sink(&self, spec: &flowc_ir::plan::SinkSpec) -> Result<std::sync::Arc<dyn Sink>, RunError>;
+}
+
+/// Whether a sink's mode asks for rows in the order of the stream: where of several rows of a key the last one counts.
+pub fn takes_order(spec: &flowc_ir::plan::SinkSpec) -> bool {
+    use flowc_ir::plan::SinkMode;
+    !spec.changing && matches!(spec.mode, SinkMode::Merge { .. } | SinkMode::Scd2 { .. })
 }
 
 /// Checks that a batch has the columns that were promised; for debug builds and tests.

@@ -1,6 +1,6 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
-use crate::connector::{EpochId, Part, Written};
+use crate::connector::{EpochId, Part, Written, takes_order};
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
 use crate::handover::Handover;
@@ -9,6 +9,7 @@ use crate::leaf::{Leaf, Reader};
 use crate::marks::Marks;
 use crate::meter::{Count, Meter};
 use crate::operators::aggregate::Aggregate;
+use crate::operators::changing_join::{ChangingJoin, is_changing};
 use crate::operators::dedup::Dedup;
 use crate::operators::expect::Expect;
 use crate::operators::explode::Explode;
@@ -20,6 +21,7 @@ use crate::operators::stateful::{Before, Emitted, Extent, Memory, Stateful, Surr
 use crate::operators::top::Top;
 use crate::operators::transform::Transform;
 use crate::operators::unique::Unique;
+use crate::operators::upsert::Upsert;
 use crate::operators::watermark::Watermark;
 use crate::operators::window::WindowAggregate;
 use crate::operators::{Blocking, Fault, RowFault, internal};
@@ -326,10 +328,16 @@ impl EpochRun {
             Operator::Top(spec) => {
                 Arc::new(move |before, around| Ok(Box::new(Top::new(&spec, &inputs[0], around, before)?)))
             }
+            Operator::Upsert(spec) => {
+                Arc::new(move |before, around| Ok(Box::new(Upsert::new(&spec, (&inputs[0], &output), around, before)?)))
+            }
             Operator::Join(spec) => {
                 let residual = spec.residual.is_some().then(|| self.kernel(KernelSlot::Residual(id))).transpose()?;
                 Arc::new(move |before, around| {
                     let (schemas, residual) = ((&inputs[0], &inputs[1], &output), residual.clone());
+                    if is_changing(&output) {
+                        return Ok(Box::new(ChangingJoin::new(id, &spec, schemas, residual, context, around, before)?));
+                    }
                     Ok(Box::new(Join::new(id, &spec, schemas, residual, context, around, before)?))
                 })
             }
@@ -371,7 +379,7 @@ impl EpochRun {
             ..EpochId::new(application(plan, &spec.name, replayed), record.epoch)
         };
         let epoch = target.begin(id).await.map_err(|e| located(e, spec.origin))?;
-        let lanes = if target.ordered() {
+        let lanes = if target.ordered() || takes_order(spec) {
             match epoch.writer().await {
                 Ok(writer) => {
                     let lane = Resequencer::new(leaves, budget.clone(), writer);

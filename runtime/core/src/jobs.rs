@@ -184,7 +184,9 @@ impl Planner<'_> {
         let named = nodes.filter_map(|(node, operator)| Some((node, operator, operator_name(operator)?)));
         let mut states = named.map(|(node, operator, name)| (node, operator, known.operators.get(&name)));
         let open = |operator: &Operator, state: &OperatorState| match operator {
-            Operator::Unique(_) | Operator::Watermark(_) => false,
+            Operator::Unique(_) | Operator::Watermark(_) | Operator::Upsert(_) => false,
+            // Without event time nothing waits for it.
+            Operator::Join(join) if join.within.is_none() => false,
             // Keys that it has seen come out no more; rows that wait for their turn do.
             Operator::Dedup(_) => state.remembered.first_end.is_some(),
             _ => state.remembered.entries > 0,

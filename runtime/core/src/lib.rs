@@ -33,6 +33,7 @@ mod tables;
 mod testing;
 pub mod text;
 pub mod upgrade;
+mod zset;
 
 pub use cancel::Cancel;
 pub use clock::{Clock, SystemClock};

@@ -122,10 +122,14 @@ pub fn write_json_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Whether the console shows rows of this schema as they are: they are a single text.
+fn is_text(schema: &Schema) -> bool {
+    matches!(schema.fields.as_slice(), [field] if field.ty.data == DataType::String)
+}
+
 /// The lines of a batch as the console shows them: a single string column as it is (null as `null`), other rows as JSON objects.
 pub fn console_lines(out: &mut String, batch: &RecordBatch, schema: &Schema) {
-    let single = matches!(schema.fields.as_slice(), [field] if field.ty.data == DataType::String);
-    if single {
+    if is_text(schema) {
         for text in batch.column(0).as_string::<i32>() {
             out.push_str(text.unwrap_or("null"));
             out.push('\n');
@@ -136,6 +140,18 @@ pub fn console_lines(out: &mut String, batch: &RecordBatch, schema: &Schema) {
         write_json_row(out, batch, schema, row);
         out.push('\n');
     }
+}
+
+/// The lines of a row that changes, as the console shows them: behind `+` as often as it is added, or behind `-` as often as it is taken away.
+pub fn console_changes(out: &mut String, batch: &RecordBatch, schema: &Schema, (row, weight): (usize, i64)) {
+    let mut line = String::from(if weight > 0 { "+ " } else { "- " });
+    if is_text(schema) {
+        console_lines(&mut line, &batch.slice(row, 1), schema);
+    } else {
+        write_json_row(&mut line, batch, schema, row);
+        line.push('\n');
+    }
+    (0..weight.unsigned_abs()).for_each(|_| out.push_str(&line));
 }
 
 #[cfg(test)]

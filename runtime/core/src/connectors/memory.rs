@@ -1,20 +1,26 @@
 //! Sources, tables and sinks in memory: the world of a program's tests. Rows are given by name, whatever connector the program declares; what a sink
-//! would write is kept. Everything else (ranges, splits, accounts of epochs) is as with real ones, and outlives runs, as real ones do.
+//! would hold is kept, in every mode. Everything else (ranges, splits, accounts of epochs) is as with real ones, and outlives runs, as real ones do.
+
+mod target;
 
 use crate::connector::*;
 use crate::error::RunError;
 use crate::quality::Judgement;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use crate::zset::weights;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
+use arrow::datatypes::Schema as ArrowSchema;
 use async_trait::async_trait;
-use flowc_ir::Schema;
-use flowc_ir::arrow_types::to_arrow_schema;
-use flowc_ir::plan::{SinkMode, SinkSpec, SourceSpec, TableSpec};
+use flowc_ir::arrow_types::{to_arrow_field, to_arrow_schema};
+use flowc_ir::graph::WEIGHT;
+use flowc_ir::plan::{COMMITTED, SinkSpec, SourceSpec, TableSpec, Updates};
+use flowc_ir::{DataType, Field, Schema, Type};
 use futures::StreamExt;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use target::Target;
 
 /// Marks the split that has the malformed records.
 const MALFORMED: &str = "malformed";
@@ -23,7 +29,7 @@ const MALFORMED: &str = "malformed";
 #[derive(Default)]
 struct World {
     /// The rows of each source so far.
-    sources: BTreeMap<String, RecordBatch>,
+    sources: BTreeMap<String, Given>,
     /// What is malformed in each source, so far.
     malformed: BTreeMap<String, RecordBatch>,
     /// The versions of each table, counted from 1, each with its time: version 0 is empty.
@@ -32,11 +38,38 @@ struct World {
     targets: BTreeMap<String, Target>,
 }
 
-/// What a sink writes to.
-#[derive(Default)]
-struct Target {
-    committed: Option<u64>,
-    rows: Vec<RecordBatch>,
+/// The rows of a source.
+struct Given {
+    /// With the time of their commits, [`COMMITTED`], besides.
+    rows: RecordBatch,
+    commits: Vec<Commit>,
+}
+
+/// Rows that were added at once.
+#[derive(Debug, Clone, Copy)]
+struct Commit {
+    /// How many rows there are with them.
+    end: u64,
+    /// Whether some of them are taken away: half of such a change is none.
+    takes: bool,
+}
+
+impl Given {
+    /// Where an epoch that may take rows up to `end` ends, if changes are not to be torn.
+    fn whole(&self, first: u64, end: u64) -> u64 {
+        let commit = self.commits.partition_point(|commit| commit.end <= end);
+        let begin = commit.checked_sub(1).map_or(0, |before| self.commits[before].end);
+        match self.commits.get(commit) {
+            Some(commit) if commit.takes && begin < end => {
+                if begin > first {
+                    begin
+                } else {
+                    commit.end
+                }
+            }
+            _ => end,
+        }
+    }
 }
 
 /// Makes sources, tables and sinks over rows in memory; its clones share them.
@@ -58,9 +91,27 @@ impl MemoryConnectors {
         MemoryConnectors { world: Arc::default(), split_rows: split_rows.max(1) }
     }
 
-    /// Adds rows to a source. All that are added to one source have the same columns, at least those that the program reads.
+    /// Adds rows to a source. All that are added to one source have the same columns, at least those that the program reads. Of a source whose changes are
+    /// followed, rows may have a weight, [`WEIGHT`]; without it each is added once.
     pub fn add_rows(&self, source: &str, rows: RecordBatch) -> Result<(), RunError> {
-        add(&mut self.world().sources, source, rows)
+        self.commit_rows(source, rows, 0)
+    }
+
+    /// As [`MemoryConnectors::add_rows`]. `at`: when they were committed, in microseconds since 1970-01-01T00:00:00Z: for a source that tells.
+    pub fn commit_rows(&self, source: &str, rows: RecordBatch, at: i64) -> Result<(), RunError> {
+        let takes = rows.schema().index_of(WEIGHT).is_ok() && weights(&rows)?.iter().any(|weight| *weight < 0);
+        let rows = committed(&rows, at)?;
+        let mut world = self.world();
+        let (rows, mut commits) = match world.sources.get(source) {
+            Some(given) => {
+                let all = concat_batches(&given.rows.schema(), [&given.rows, &rows]).map_err(broken)?;
+                (all, given.commits.clone())
+            }
+            None => (rows, vec![]),
+        };
+        commits.push(Commit { end: rows.num_rows() as u64, takes });
+        world.sources.insert(source.to_string(), Given { rows, commits });
+        Ok(())
     }
 
     /// Adds malformed records to a source: the columns of [`flowc_ir::graph::malformed_schema`] but `_epoch`.
@@ -73,9 +124,10 @@ impl MemoryConnectors {
         self.world().tables.entry(table.to_string()).or_default().push((rows, at));
     }
 
-    /// All rows that a sink holds.
+    /// All rows that a sink holds: with the sink's columns, and `valid_to` and `is_current` behind them if it keeps history. Of a stream whose rows change,
+    /// what they add up to.
     pub fn written(&self, sink: &str) -> Vec<RecordBatch> {
-        self.world().targets.get(sink).map(|target| target.rows.clone()).unwrap_or_default()
+        self.world().targets.get(sink).map(Target::rows).unwrap_or_default()
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -106,11 +158,33 @@ fn broken(error: impl fmt::Display) -> RunError {
     crate::operators::internal(format!("rows in memory: {error}"))
 }
 
-/// The batches of a split of these rows, with the columns of the schema.
-fn stream(rows: &RecordBatch, schema: &Schema, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+/// The rows with the time of their commit.
+fn committed(rows: &RecordBatch, at: i64) -> Result<RecordBatch, RunError> {
+    let field = to_arrow_field(&Field::new(COMMITTED, Type::new(DataType::Timestamp)));
+    let times = TimestampMicrosecondArray::from(vec![at; rows.num_rows()]).with_timezone("UTC");
+    let times = arrow::compute::cast(&times, field.data_type()).map_err(broken)?;
+    let fields = rows.schema().fields().iter().cloned().chain([Arc::new(field)]).collect::<Vec<_>>();
+    let columns = rows.columns().iter().cloned().chain([times]).collect();
+    RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(broken)
+}
+
+/// The batches of a split of these rows, with the columns of the schema. `dated`: the column that is not among them, but says when they were committed.
+fn stream(
+    rows: &RecordBatch,
+    (schema, dated): (&Schema, Option<&str>),
+    split: &Split,
+    batch_rows: usize,
+) -> Result<BatchStream, RunError> {
     let bound = |i: usize| split.detail[i].as_u64().unwrap_or(0) as usize;
     let (from, to) = (bound(0), bound(1).min(rows.num_rows()));
-    let column = |name: &str| rows.column_by_name(name).cloned().ok_or_else(|| broken(format!("no column `{name}`")));
+    let column = |name: &str| -> Result<ArrayRef, RunError> {
+        match rows.column_by_name(name) {
+            Some(column) => Ok(Arc::clone(column)),
+            None if name == WEIGHT => Ok(Arc::new(Int64Array::from(vec![1; rows.num_rows()]))),
+            None if dated == Some(name) => rows.column_by_name(COMMITTED).cloned().ok_or_else(|| broken("no commits")),
+            None => Err(broken(format!("no column `{name}`"))),
+        }
+    };
     let columns: Vec<ArrayRef> = schema.fields.iter().map(|f| column(&f.name)).collect::<Result<_, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
     let rows = RecordBatch::try_new_with_options(to_arrow_schema(schema), columns, &options).map_err(broken)?;
@@ -123,7 +197,7 @@ fn stream(rows: &RecordBatch, schema: &Schema, split: &Split, batch_rows: usize)
 impl Connectors for MemoryConnectors {
     async fn source(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, RunError> {
         let memory = self.clone();
-        Ok(Arc::new(MemorySource { memory, name: spec.name.clone(), schema: spec.schema.clone() }))
+        Ok(Arc::new(MemorySource { memory, spec: spec.clone() }))
     }
 
     async fn table(&self, spec: &TableSpec) -> Result<Arc<dyn LookupTable>, RunError> {
@@ -132,8 +206,7 @@ impl Connectors for MemoryConnectors {
     }
 
     async fn sink(&self, spec: &SinkSpec) -> Result<Arc<dyn Sink>, RunError> {
-        let replaces = spec.mode == SinkMode::Overwrite;
-        Ok(Arc::new(MemorySink { memory: self.clone(), name: spec.name.clone(), replaces }))
+        Ok(Arc::new(MemorySink { memory: self.clone(), spec: Arc::new(spec.clone()) }))
     }
 }
 
@@ -141,8 +214,7 @@ impl Connectors for MemoryConnectors {
 #[derive(Debug)]
 struct MemorySource {
     memory: MemoryConnectors,
-    name: String,
-    schema: Schema,
+    spec: SourceSpec,
 }
 
 fn number(value: &serde_json::Value) -> u64 {
@@ -157,14 +229,16 @@ fn read_so_far(position: Option<&Position>) -> (u64, u64) {
 impl Source for MemorySource {
     async fn next_range(&self, from: Option<&Position>, limits: EpochLimits) -> Result<Option<SourceRange>, RunError> {
         let (first, first_malformed) = read_so_far(from);
-        let (there, malformed) = {
-            let world = self.memory.world();
-            let count =
-                |of: &BTreeMap<String, RecordBatch>| of.get(&self.name).map_or(0, |rows| rows.num_rows() as u64);
-            (count(&world.sources), count(&world.malformed))
-        };
         let most = |from: u64| from.saturating_add(limits.rows.unwrap_or(u64::MAX).max(1));
-        let (end, end_malformed) = (there.min(most(first)), malformed.min(most(first_malformed)));
+        let (end, end_malformed) = {
+            let world = self.memory.world();
+            let malformed = world.malformed.get(&self.spec.name).map_or(0, |rows| rows.num_rows() as u64);
+            let end = world.sources.get(&self.spec.name).map_or(0, |given| {
+                let end = most(first).min(given.rows.num_rows() as u64);
+                if self.spec.updates == Updates::Follow { given.whole(first, end) } else { end }
+            });
+            (end, malformed.min(most(first_malformed)))
+        };
         Ok((end > first || end_malformed > first_malformed).then(|| SourceRange {
             from: from.cloned(),
             to: Position(json!([end, end_malformed])),
@@ -176,9 +250,10 @@ impl Source for MemorySource {
 
     async fn splits(&self, range: &SourceRange) -> Result<Vec<Split>, RunError> {
         let (from, to) = (read_so_far(range.from.as_ref()), read_so_far(Some(&range.to)));
-        let mut splits = self.memory.cut(&self.name, from.0, to.0);
+        let mut splits = self.memory.cut(&self.spec.name, from.0, to.0);
         if to.1 > from.1 {
-            let (detail, text) = (json!([from.1, to.1, MALFORMED]), format!("malformed records of `{}`", self.name));
+            let (detail, text) =
+                (json!([from.1, to.1, MALFORMED]), format!("malformed records of `{}`", self.spec.name));
             splits.push(Split { detail, text, rows: None });
         }
         Ok(splits)
@@ -188,20 +263,20 @@ impl Source for MemorySource {
         if split.detail[2] == MALFORMED {
             return Ok(futures::stream::empty().boxed());
         }
-        let rows = self.memory.world().sources.get(&self.name).cloned();
-        let rows = rows.ok_or_else(|| broken(format!("no rows of `{}`", self.name)))?;
-        stream(&rows, &self.schema, split, batch_rows)
+        let rows = self.memory.world().sources.get(&self.spec.name).map(|given| given.rows.clone());
+        let rows = rows.ok_or_else(|| broken(format!("no rows of `{}`", self.spec.name)))?;
+        stream(&rows, (&self.spec.schema, self.spec.committed.as_deref()), split, batch_rows)
     }
 
     async fn read_parts(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
         if split.detail[2] != MALFORMED {
             return Ok(self.read(split, batch_rows).await?.map(|batch| batch.map(Part::Rows)).boxed());
         }
-        let records = self.memory.world().malformed.get(&self.name).cloned();
-        let records = records.ok_or_else(|| broken(format!("no malformed records of `{}`", self.name)))?;
+        let records = self.memory.world().malformed.get(&self.spec.name).cloned();
+        let records = records.ok_or_else(|| broken(format!("no malformed records of `{}`", self.spec.name)))?;
         let mut schema = flowc_ir::graph::malformed_schema();
         schema.fields.retain(|field| field.name != "_epoch");
-        Ok(stream(&records, &schema, split, batch_rows)?.map(|batch| batch.map(Part::Malformed)).boxed())
+        Ok(stream(&records, (&schema, None), split, batch_rows)?.map(|batch| batch.map(Part::Malformed)).boxed())
     }
 }
 
@@ -250,7 +325,7 @@ impl LookupTable for MemoryTable {
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
         let rows = self.version(&Position(split.detail[2].clone()));
         let rows = rows.ok_or_else(|| broken(format!("no such version of `{}`", self.name)))?;
-        stream(&rows, &self.schema, split, batch_rows)
+        stream(&rows, (&self.schema, None), split, batch_rows)
     }
 }
 
@@ -258,14 +333,13 @@ impl LookupTable for MemoryTable {
 #[derive(Debug, Clone)]
 struct MemorySink {
     memory: MemoryConnectors,
-    name: String,
-    replaces: bool,
+    spec: Arc<SinkSpec>,
 }
 
 #[async_trait]
 impl Sink for MemorySink {
     async fn committed(&self, _application: &str) -> Result<Option<u64>, RunError> {
-        Ok(self.memory.world().targets.get(&self.name).and_then(|target| target.committed))
+        Ok(self.memory.world().targets.get(&self.spec.name).and_then(|target| target.committed))
     }
 
     async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError> {
@@ -291,14 +365,10 @@ impl SinkEpoch for MemoryEpoch {
     async fn commit(&self, written: Vec<Written>, _quality: &[Judgement]) -> Result<Committed, RunError> {
         let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
         let mut world = self.sink.memory.world();
-        let target = world.targets.entry(self.sink.name.clone()).or_default();
-        if self.sink.replaces || self.id.replace {
-            target.rows.clear();
-        }
-        for number in written.iter().flat_map(|w| &w.detail).filter_map(serde_json::Value::as_u64) {
-            target.rows.append(&mut staged[number as usize]);
-        }
-        target.committed = Some(self.id.epoch);
+        let target = world.targets.entry(self.sink.spec.name.clone()).or_default();
+        let numbers = written.iter().flat_map(|w| &w.detail).filter_map(serde_json::Value::as_u64);
+        let rows = numbers.flat_map(|number| std::mem::take(&mut staged[number as usize])).collect();
+        target.take(&self.sink.spec, (self.id.epoch, self.id.replace), rows)?;
         Ok(Committed { rows: written.iter().map(|w| w.rows).sum(), ..Committed::default() })
     }
 
@@ -386,5 +456,83 @@ mod tests {
         };
         assert_eq!(times(&first).await, [7]);
         assert_eq!(times(&table.pin().await.unwrap()).await, [7, 7], "times do not fall");
+    }
+
+    /// Rows with a weight behind them.
+    fn changes(rows: &[(Row, i64)]) -> RecordBatch {
+        let plain = batch_of(&rows.iter().map(|(row, _)| *row).collect::<Vec<_>>());
+        crate::zset::weighted(&plain, rows.iter().map(|(_, weight)| *weight).collect()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn changes_are_followed_commit_by_commit() {
+        let row = |id: i64, x: f64| (id, Some(x));
+        let commits = [
+            changes(&[(row(1, 0.0), 1), (row(2, 0.0), 1), (row(3, 0.0), 1)]),
+            changes(&[(row(2, 0.0), -1), (row(2, 5.0), 1), (row(3, 0.0), -1)]),
+            changes(&[(row(4, 0.0), 1), (row(5, 0.0), 1)]),
+        ];
+        for (limit, ranges) in [(None, vec![8]), (Some(1), vec![1, 2, 3, 6, 7, 8]), (Some(2), vec![2, 3, 6, 8])] {
+            let memory = MemoryConnectors::new(2);
+            commits.iter().for_each(|commit| memory.add_rows("in", commit.clone()).unwrap());
+            let mut planned = Planned::new();
+            let source = planned.changing("in");
+            planned.merge("out", source, &["id"]);
+            planned.sink("sum", source, false);
+            let spec = &planned.plan.sources[0];
+            let source = memory.source(spec).await.unwrap();
+            let (mut from, mut found) = (None, vec![]);
+            let limits = EpochLimits { rows: limit, ..EpochLimits::NONE };
+            while let Some(range) = source.next_range(from.as_ref(), limits).await.unwrap() {
+                found.push(number(&range.to.0[0]));
+                from = Some(range.to);
+            }
+            assert_eq!(found, ranges, "{limit:?}");
+            let state = tempfile::tempdir().unwrap();
+            let options = options(state.path(), 2, 1, limit);
+            run(&planned.executable(), Arc::new(memory.clone()), options, Arc::new(Unobserved)).await.unwrap();
+            let wanted = texts(&batch_of(&[row(1, 0.0), row(2, 5.0), row(4, 0.0), row(5, 0.0)]));
+            assert_eq!(rows(&memory, "out"), wanted, "{limit:?}");
+            assert_eq!(rows(&memory, "sum"), wanted, "{limit:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_merge_of_rows_that_are_added_takes_them_in_order() {
+        // The last of each key stands in the last split; workers race for them.
+        let given: Vec<Row> = (0..40).map(|i| (i % 3, Some(i as f64))).collect();
+        let memory = MemoryConnectors::new(1);
+        memory.add_rows("in", batch_of(&given)).unwrap();
+        let mut planned = Planned::new();
+        let source = planned.source("in");
+        planned.merge("out", source, &["id"]);
+        let state = tempfile::tempdir().unwrap();
+        let options = options(state.path(), 4, 1, None);
+        run(&planned.executable(), Arc::new(memory.clone()), options, Arc::new(Unobserved)).await.unwrap();
+        assert_eq!(rows(&memory, "out"), texts(&batch_of(&[(0, Some(39.0)), (1, Some(37.0)), (2, Some(38.0))])));
+        let sink = memory.sink(&planned.plan.sinks[0]).await.unwrap();
+        assert!(!sink.ordered(), "the run sees to the order");
+    }
+
+    #[tokio::test]
+    async fn a_source_tells_when_its_rows_were_committed() {
+        let memory = MemoryConnectors::new(2);
+        memory.commit_rows("in", batch_of(&[(1, None), (2, None)]), 7).unwrap();
+        memory.commit_rows("in", batch_of(&[(3, None)]), 9).unwrap();
+        let mut planned = Planned::new();
+        planned.changing("in");
+        let spec = &mut planned.plan.sources[0];
+        spec.schema.fields.insert(2, Field::new("when", Type::new(DataType::Timestamp)));
+        spec.committed = Some("when".into());
+        let source = memory.source(spec).await.unwrap();
+        let range = source.next_range(None, EpochLimits::NONE).await.unwrap().unwrap();
+        let mut found = vec![];
+        for split in source.splits(&range).await.unwrap() {
+            let mut batches = source.read(&split, 10).await.unwrap();
+            while let Some(batch) = batches.next().await {
+                found.extend(texts(&batch.unwrap()));
+            }
+        }
+        assert_eq!(found, ["1 null 7 1", "2 null 7 1", "3 null 9 1"]);
     }
 }

@@ -67,6 +67,12 @@ fn unsupported(connector: &Connector, what: &str) -> RunError {
     RunError::data("R0201", format!("the connector `{kind}` cannot be used as a {what}"))
 }
 
+/// Files cannot be changed row by row: the compiler refuses such sinks.
+fn unkept(sink: &str) -> RunError {
+    let text = format!("sink `{sink}` writes files, which take rows that are added, or replace all of them");
+    RunError::data("R0201", text).help("write a Delta table")
+}
+
 /// Files to read; none if the connector does not read files.
 fn files(
     connector: &Connector,
@@ -113,7 +119,7 @@ impl Connectors for FileConnectors {
     async fn sink(&self, spec: &SinkSpec) -> Result<Arc<dyn Sink>, RunError> {
         let schema = spec.schema.clone();
         let (directory, kind): (&String, Arc<dyn FileKind>) = match &spec.connector {
-            Connector::Console => return Ok(Arc::new(ConsoleSink::new(schema, Arc::clone(&self.out)))),
+            Connector::Console => return Ok(Arc::new(ConsoleSink::new(schema, spec.changing, Arc::clone(&self.out)))),
             Connector::Parquet { glob } => (glob, Arc::new(ParquetKind { schema })),
             Connector::Json { glob } => (glob, Arc::new(JsonKind { schema })),
             Connector::Csv { glob, header, delimiter, quote, null } => {
@@ -129,6 +135,14 @@ impl Connectors for FileConnectors {
             let text = format!("sink `{}` needs a directory, not the pattern `{directory}`", spec.name);
             return Err(RunError::data("R0302", text));
         }
-        Ok(Arc::new(DirectorySink::new(directory, kind, spec.mode == SinkMode::Overwrite)))
+        let replaces = match &spec.mode {
+            SinkMode::Append => false,
+            SinkMode::Overwrite => true,
+            _ => return Err(unkept(&spec.name)),
+        };
+        if spec.changing {
+            return Err(unkept(&spec.name));
+        }
+        Ok(Arc::new(DirectorySink::new(directory, kind, replaces)))
     }
 }

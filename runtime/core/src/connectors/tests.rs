@@ -406,3 +406,19 @@ mod generated {
         }
     }
 }
+
+#[tokio::test]
+async fn files_take_no_rows_that_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = Schema::new(vec![Field::new("k", Type::new(DataType::Long))]);
+    let merge = SinkMode::Merge { keys: vec!["k".into()] };
+    let glob = directory.path().to_str().unwrap();
+    for connector in connectors(glob) {
+        for (mode, changing) in
+            [(merge.clone(), false), (SinkMode::Append, true), (SinkMode::OverwritePartition, false)]
+        {
+            let spec = SinkSpec { mode, changing, ..sink_spec(connector.clone(), schema.clone()) };
+            assert_eq!(FileConnectors::default().sink(&spec).await.unwrap_err().code, "R0201");
+        }
+    }
+}

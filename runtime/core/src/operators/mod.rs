@@ -1,6 +1,7 @@
 //! The operators, one a file. Each sees batches and the end of its input; none knows of sources, sinks, epochs or workers' scheduling.
 
 pub mod aggregate;
+pub(crate) mod changing_join;
 pub(crate) mod dedup;
 pub mod expect;
 pub mod explode;
@@ -14,6 +15,7 @@ pub mod stateful;
 pub(crate) mod top;
 pub mod transform;
 pub mod unique;
+pub(crate) mod upsert;
 pub mod watermark;
 pub mod window;
 

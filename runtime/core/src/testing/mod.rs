@@ -1,5 +1,6 @@
 //! For tests: sources, tables and sinks in memory that can be made to fail at any of their operations, and plans put together by hand.
 
+mod changing;
 mod determinism;
 mod files;
 mod follow;
@@ -21,7 +22,7 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use async_trait::async_trait;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::functions::find;
-use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId};
+use flowc_ir::graph::{Graph, Kind, Node, NodeId, Operator, SinkId, SourceId, WEIGHT, weight};
 use flowc_ir::interpret::Interpreter;
 use flowc_ir::plan::*;
 use flowc_ir::{DataType, Expr, ExprKind, Field, Origin, Output, Program, ProgramStep, Schema, Type, Value};
@@ -342,7 +343,9 @@ impl Planned {
 
     pub(crate) fn node(&mut self, operator: Operator, inputs: &[NodeId], schema: Schema) -> NodeId {
         let label = format!("{operator:?}").chars().take(20).collect();
-        let (inputs, kind, bounded) = (inputs.to_vec(), Kind::Append, true);
+        let changes = schema.field(WEIGHT).is_some();
+        let kind = if changes { Kind::Changing { key: vec![] } } else { Kind::Append };
+        let (inputs, bounded) = (inputs.to_vec(), true);
         self.plan.graph.add(Node { operator, inputs, schema, kind, bounded, label, origin: Origin::default() })
     }
 
@@ -365,16 +368,39 @@ impl Planned {
         self.node(Operator::Source(id), &[], row_schema())
     }
 
+    /// A source of that schema whose changes are followed.
+    pub(crate) fn changing(&mut self, name: &str) -> NodeId {
+        let id = self.source(name);
+        let mut schema = row_schema();
+        schema.fields.push(weight());
+        if let Some(spec) = self.plan.sources.last_mut() {
+            (spec.updates, spec.schema) = (Updates::Follow, schema.clone());
+        }
+        let node = &mut self.plan.graph.nodes[id.0 as usize];
+        (node.schema, node.kind) = (schema, Kind::Changing { key: vec![] });
+        id
+    }
+
+    /// A sink that merges by these columns.
+    pub(crate) fn merge(&mut self, name: &str, input: NodeId, keys: &[&str]) {
+        self.sink(name, input, false);
+        if let Some(spec) = self.plan.sinks.last_mut() {
+            spec.mode = SinkMode::Merge { keys: keys.iter().map(|key| key.to_string()).collect() };
+        }
+    }
+
     pub(crate) fn sink(&mut self, name: &str, input: NodeId, whole: bool) {
         let schema = self.plan.graph.node(input).schema.clone();
         let id = SinkId(self.plan.sinks.len() as u32);
+        let mut columns = schema.clone();
+        columns.fields.retain(|field| field.name != WEIGHT);
         self.plan.sinks.push(SinkSpec {
             name: name.into(),
             connector: Connector::Console,
             mode: if whole { SinkMode::Overwrite } else { SinkMode::Append },
             whole,
-            schema: schema.clone(),
-            changing: false,
+            changing: columns != schema,
+            schema: columns,
             partition_by: vec![],
             generated: vec![],
             constraints: vec![],

@@ -5,7 +5,10 @@
 //! nobody reads, what results are called, and what happens to rows before the step: state holds rows as they were. A column that was computed for the step
 //! alone is named by its expression (the compiler sees to that), so the layout of the programs before a step is no part of its form either.
 
-use flowc_ir::graph::{AggregateCall, Graph, JoinKind, Node, Operator, SortColumn, StreamJoin, WindowAggregate};
+use crate::operators::changing_join::is_changing;
+use flowc_ir::graph::{
+    AggregateCall, Graph, JoinKind, Node, Operator, SortColumn, StreamJoin, Upsert, WEIGHT, WindowAggregate,
+};
 use flowc_ir::types::quote_name;
 use flowc_ir::{Field, Schema, Type};
 use serde::{Deserialize, Serialize};
@@ -25,6 +28,10 @@ pub enum StepKind {
     Join,
     /// A rule with `unique`.
     Unique,
+    /// The newest records of a source of changes.
+    Upsert,
+    /// A `join` of rows that change.
+    ChangingJoin,
 }
 
 /// A column or a key: what it is, in words, and its type.
@@ -93,7 +100,7 @@ impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.does)?;
         if !self.keys.is_empty() {
-            let word = if self.kind == StepKind::Join { "on" } else { "by" };
+            let word = if matches!(self.kind, StepKind::Join | StepKind::ChangingJoin) { "on" } else { "by" };
             write!(f, " {word} ({})", list(&self.keys, |key| format!("{}: {}", key.name, key.ty)))?;
         }
         if !self.calls.is_empty() {
@@ -171,14 +178,26 @@ pub fn form(graph: &Graph, node: &Node) -> Option<Form> {
                 format!("the first {} by {}{}", spec.count, order(input(0), &spec.order), window.unwrap_or_default());
             Form { kind: StepKind::Top, does, keys: keys(&spec.keys), calls: vec![], rows: vec![row(input(0))] }
         }
-        Operator::Join(spec) => joined(spec, input(0), input(1)),
+        Operator::Join(spec) => joined(spec, input(0), input(1), is_changing(&node.schema)),
         Operator::Unique(spec) => {
             let bound = spec.time.zip(spec.within).map(|(time, duration)| within(time, duration));
             let does = format!("unique{}", bound.unwrap_or_default());
             Form { kind: StepKind::Unique, does, keys: keys(&spec.keys), calls: vec![], rows: vec![] }
         }
+        Operator::Upsert(spec) => upsert(spec, input(0)),
         _ => return None,
     })
+}
+
+fn upsert(spec: &Upsert, input: &Schema) -> Form {
+    let order = match spec.sequence.as_slice() {
+        [] => "order they come in".to_string(),
+        columns => format!("order of {}", list(columns, |column| word(input, *column))),
+    };
+    let (_, kept) = crate::operators::upsert::kept_fields(spec, input);
+    let keys = spec.keys.iter().map(|column| key(input, *column)).collect();
+    let rows = vec![row(&Schema::new(kept))];
+    Form { kind: StepKind::Upsert, does: format!("upsert in the {order}"), keys, calls: vec![], rows }
 }
 
 fn windowed(spec: &WindowAggregate, input: &Schema) -> Form {
@@ -223,8 +242,11 @@ fn kind_of(join: &StreamJoin) -> &'static str {
     JoinKind::ALL.iter().find(|(kind, _)| *kind == join.kind).map_or("", |(_, word)| word)
 }
 
-fn joined(spec: &StreamJoin, left: &Schema, right: &Schema) -> Form {
+fn joined(spec: &StreamJoin, left: &Schema, right: &Schema, changing: bool) -> Form {
     let mut does = format!("{} join", kind_of(spec));
+    if changing {
+        does += " of rows that change";
+    }
     if let Some(within) = spec.within {
         let (ours, theirs) = (word(left, within.left), word(right, within.right));
         does += &format!(" within {} of {ours} and {theirs}", duration(within.duration));
@@ -237,7 +259,14 @@ fn joined(spec: &StreamJoin, left: &Schema, right: &Schema) -> Form {
         name: format!("{} == {}", word(left, *l), word(right, *r)),
         ty: left.fields[*l].ty.clone(),
     });
-    Form { kind: StepKind::Join, does, keys: keys.collect(), calls: vec![], rows: vec![row(left), row(right)] }
+    let kind = if changing { StepKind::ChangingJoin } else { StepKind::Join };
+    let rows = [left, right].map(|side| row(&if changing { unweighted(side) } else { side.clone() }));
+    Form { kind, does, keys: keys.collect(), calls: vec![], rows: rows.into() }
+}
+
+/// The columns of rows that change, without the weight.
+pub(super) fn unweighted(schema: &Schema) -> Schema {
+    Schema::new(schema.fields.iter().filter(|field| field.name != WEIGHT).cloned().collect())
 }
 
 /// The forms that versions 1 and 2 of the format had: of types, and of the names of kept rows' columns.

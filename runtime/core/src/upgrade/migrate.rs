@@ -108,8 +108,19 @@ impl Migration<'_> {
         match (self.new.kind, part_of(batch).as_str()) {
             (StepKind::Aggregate, _) => self.groups(batch),
             (StepKind::Dedup, "kept") => self.firsts(batch),
-            (StepKind::Dedup, "waiting") | (StepKind::Top, "rows") | (StepKind::Join, "left") => self.rows(0, batch),
-            (StepKind::Join, "right") => self.rows(1, batch),
+            (StepKind::Dedup, "waiting") | (StepKind::Top, "rows") | (StepKind::Join, "left") => {
+                self.rows((0, &self.input(0).fields), 1, batch)
+            }
+            (StepKind::Join, "right") => self.rows((1, &self.input(1).fields), 1, batch),
+            (StepKind::ChangingJoin, part) => {
+                let side = usize::from(part == "right");
+                self.rows((side, &super::form::unweighted(self.input(side)).fields), 0, batch)
+            }
+            (StepKind::Upsert, "rows") => {
+                let Operator::Upsert(spec) = &self.node.operator else { return Err(internal("no upsert").into()) };
+                let (_, fields) = crate::operators::upsert::kept_fields(spec, self.input(0));
+                self.rows((0, &fields), 1, batch)
+            }
             (StepKind::Unique, _) => {
                 let types = |form: &Form| form.keys.iter().map(|key| to_arrow(&key.ty.data)).collect::<Vec<_>>();
                 Ok(rekeyed(batch, &types(self.old), &types(self.new), &self.moved.keys)?)
@@ -174,18 +185,26 @@ impl Migration<'_> {
         Ok(relaid(batch, columns)?)
     }
 
-    /// Rows behind their numbers.
-    fn rows(&self, input: usize, batch: &RecordBatch) -> Result<RecordBatch, Unmoved> {
-        let (Some(number), Some(places)) = (batch.columns().first(), self.moved.rows.get(input)) else {
+    /// Kept rows of an input, of these columns, behind so many others (their numbers), and before what else is stored of them.
+    fn rows(
+        &self,
+        (input, fields): (usize, &[flowc_ir::Field]),
+        leading: usize,
+        batch: &RecordBatch,
+    ) -> Result<RecordBatch, Unmoved> {
+        let (Some(places), Some(old)) = (self.moved.rows.get(input), self.old.rows.get(input)) else {
             return Err(lacking("#row").into());
         };
-        let mut columns: Vec<Placed> = vec![(Arc::clone(&batch.schema().fields()[0]), Arc::clone(number))];
-        for (field, place) in self.input(input).fields.iter().zip(places) {
+        let schema = batch.schema();
+        let stays =
+            |place: usize| Some((Arc::clone(schema.fields().get(place)?), Arc::clone(batch.columns().get(place)?)));
+        let mut columns: Vec<Placed> = (0..leading).filter_map(stays).collect();
+        for (field, place) in fields.iter().zip(places) {
             let data = to_arrow(&field.ty.data);
             let column = match place {
                 None => new_null_array(&data, batch.num_rows()),
                 Some(place) => {
-                    let stored = batch.columns().get(place + 1).ok_or_else(|| lacking(&field.name))?;
+                    let stored = batch.columns().get(place + leading).ok_or_else(|| lacking(&field.name))?;
                     widened(stored, &data)?
                 }
             };
@@ -194,6 +213,7 @@ impl Migration<'_> {
             }
             columns.push((Arc::new(to_arrow_field(field)), column));
         }
+        columns.extend((leading + old.len()..batch.num_columns()).filter_map(stays));
         Ok(relaid(batch, columns)?)
     }
 }

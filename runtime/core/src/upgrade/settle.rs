@@ -107,7 +107,7 @@ fn compare_keys(old: &Form, new: &Form, moved: &mut Move) -> Result<(), String> 
         let (before, now) = (&old.keys[from].ty, &key.ty);
         match new.kind {
             // They find their keys in the rows.
-            StepKind::Join | StepKind::Top => {}
+            StepKind::Join | StepKind::Top | StepKind::Upsert | StepKind::ChangingJoin => {}
             StepKind::Aggregate => compare_types(&format!("`{}`", key.name), before, now, moved)?,
             // Keys do not come out: one that is null matches nothing any more.
             StepKind::Dedup | StepKind::Unique => {
@@ -162,10 +162,26 @@ fn compare_rows(old: &Form, new: &Form, moved: &mut Move) -> Result<(), String> 
             (_, 0) => "left ",
             _ => "right ",
         };
+        if new.kind == StepKind::ChangingJoin {
+            same_rows(side, before, now)?;
+        }
         let rows = compare_columns(side, before, now, moved)?;
         moved.rows.push(rows);
     }
     Ok(())
+}
+
+/// Rows that change are found again by all of their columns.
+fn same_rows(side: &str, old: &[Column], new: &[Column]) -> Result<(), String> {
+    let lacks = |columns: &[Column], other: &&Column| find(columns, &other.name).is_none();
+    let gone = old.iter().find(|column| lacks(new, column)).map(|column| (column, "gone"));
+    match gone.or_else(|| new.iter().find(|column| lacks(old, column)).map(|column| (column, "new"))) {
+        None => Ok(()),
+        Some((column, word)) => Err(format!(
+            "the {side}column {} is {word}, and rows that change are told apart by all of their columns",
+            quoted(&words(&column.name))
+        )),
+    }
 }
 
 fn compare_columns(side: &str, old: &[Column], new: &[Column], moved: &mut Move) -> Result<Vec<Option<usize>>, String> {

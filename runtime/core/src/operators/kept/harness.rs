@@ -7,7 +7,7 @@ use crate::batch::{Batch, Order};
 use crate::error::RunError;
 use crate::operators::Fault;
 use crate::spill::Budget;
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType as A, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
@@ -93,6 +93,9 @@ fn number(double: f64) -> i64 {
     }
 }
 
+/// Texts by their numbers.
+pub(in crate::operators) const TEXTS: [&str; 8] = ["insert", "U", "Delete", "r", "d", "update_preimage", "upsert", "?"];
+
 /// Rows as a batch.
 pub(in crate::operators) fn batch(schema: &Schema, rows: &[Row]) -> RecordBatch {
     let column = |(i, data): (usize, &DataType)| -> ArrayRef {
@@ -100,6 +103,7 @@ pub(in crate::operators) fn batch(schema: &Schema, rows: &[Row]) -> RecordBatch 
         match data {
             DataType::Double => Arc::new(numbers.map(|n| n.map(double)).collect::<Float64Array>()),
             DataType::Timestamp => Arc::new(numbers.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+            DataType::String => Arc::new(numbers.map(|n| n.map(|n| TEXTS[n as usize])).collect::<StringArray>()),
             _ => Arc::new(numbers.collect::<Int64Array>()),
         }
     };

@@ -238,8 +238,22 @@ impl KeptRows {
         true
     }
 
+    /// The chunk of the row, and where in it the row is.
+    pub(in crate::operators) fn row(&self, place: Place) -> (&RecordBatch, usize) {
+        (&self.chunks[place.chunk as usize].batch, place.row as usize)
+    }
+
     /// The columns of these rows; [`Place::NONE`] beside nulls.
     pub(in crate::operators) fn gather(&self, places: &[Place]) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.gather_columns(places, &(0..self.schema.fields().len()).collect::<Vec<_>>())
+    }
+
+    /// These columns of these rows; [`Place::NONE`] beside nulls.
+    pub(in crate::operators) fn gather_columns(
+        &self,
+        places: &[Place],
+        columns: &[usize],
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
         let mut slot = vec![u32::MAX; self.chunks.len()];
         let mut used: Vec<&RecordBatch> = vec![];
         for place in places.iter().filter(|place| **place != Place::NONE) {
@@ -249,13 +263,15 @@ impl KeptRows {
                 used.push(&self.chunks[place.chunk as usize].batch);
             }
         }
-        let types = self.schema.fields().iter().map(|field| field.data_type());
         match used.as_slice() {
-            [] => Ok(types.map(|data| new_null_array(data, places.len())).collect()),
+            [] => {
+                let types = columns.iter().map(|column| self.schema.field(*column).data_type());
+                Ok(types.map(|data| new_null_array(data, places.len())).collect())
+            }
             [batch] => {
                 let row = |place: &Place| (*place != Place::NONE).then_some(place.row);
                 let rows: UInt32Array = places.iter().map(row).collect();
-                batch.columns().iter().map(|column| take(column, &rows, None)).collect()
+                columns.iter().map(|column| take(batch.column(*column), &rows, None)).collect()
             }
             _ => {
                 let row = |place: &Place| match *place {
@@ -263,12 +279,12 @@ impl KeptRows {
                     place => (slot[place.chunk as usize] as usize, place.row as usize),
                 };
                 let rows: Vec<(usize, usize)> = places.iter().map(row).collect();
-                let column = |(i, data): (usize, &DataType)| {
-                    let none = new_null_array(data, 1);
-                    let arrays = used.iter().map(|batch| &**batch.column(i)).chain([&*none]);
+                let column = |column: &usize| {
+                    let none = new_null_array(self.schema.field(*column).data_type(), 1);
+                    let arrays = used.iter().map(|batch| &**batch.column(*column)).chain([&*none]);
                     interleave(&arrays.collect::<Vec<_>>(), &rows)
                 };
-                types.enumerate().map(column).collect()
+                columns.iter().map(column).collect()
             }
         }
     }

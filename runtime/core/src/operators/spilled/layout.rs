@@ -3,7 +3,7 @@
 
 use crate::error::RunError;
 use crate::keys::{Keys, hash_bytes};
-use crate::operators::{dedup, internal, join, top, unique, window};
+use crate::operators::{changing_join, dedup, internal, join, top, unique, upsert, window};
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
@@ -102,9 +102,20 @@ impl Layout {
                 let arrangement = Arrangement::By(order, inputs[0].clone());
                 (vec![spec.keys.clone()], Box::new(move |batch| top::stored_keys(&spec, batch)), arrangement)
             }
+            Operator::Join(spec) if changing_join::is_changing(output) => {
+                if !changing_join::falls_apart(&spec, inputs) {
+                    return Ok(None);
+                }
+                let places = changing_join::key_places(&spec, inputs)?;
+                let keys = vec![spec.left_keys, spec.right_keys];
+                (keys, Box::new(move |batch| changing_join::stored_keys(&places, batch)), Arrangement::Any)
+            }
             Operator::Join(spec) => {
                 let keys = vec![spec.left_keys.clone(), spec.right_keys.clone()];
                 (keys, Box::new(move |batch| join::stored_keys(&spec, batch)), Arrangement::Any)
+            }
+            Operator::Upsert(spec) => {
+                (vec![spec.keys.clone()], Box::new(move |batch| upsert::stored_keys(&spec, batch)), Arrangement::Any)
             }
             _ => return Ok(None),
         };

@@ -16,7 +16,7 @@ use crate::run::{Follow, RunOptions, run};
 use crate::{Cancel, EpochLimits};
 use chaos::{Chaos, Event, Fired, KINDS, Kind, Ticking};
 use check::{Checked, Watermarks};
-use random::Random;
+pub(super) use random::Random;
 use schedule::{INTERVAL, Process, Schedule, Step};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
