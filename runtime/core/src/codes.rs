@@ -27,6 +27,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0116", "what a windowed aggregate remembers does not fit in memory"),
     ("R0117", "what a join of streams, `dedup` or `top` remembers does not fit in memory"),
     (VERSION_GONE, "a row needs a version of a table that is gone"),
+    ("R0131", "what a step over rows that change remembers does not fit in memory"),
     ("R0201", "the connector cannot be used in this way"),
     ("R0202", "a file changed after it was read"),
     ("R0203", "a column of a file does not have the type that was promised"),

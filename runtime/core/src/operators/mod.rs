@@ -4,6 +4,7 @@ pub mod aggregate;
 pub(crate) mod dedup;
 pub mod expect;
 pub mod explode;
+pub(crate) mod incremental;
 pub(crate) mod join;
 mod kept;
 pub mod limit;
