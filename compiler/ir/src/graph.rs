@@ -586,7 +586,12 @@ impl Operator {
             // behind. (Matches of rows that are themselves behind the watermark may lie further: the next step judges whether they are late.)
             Operator::Join(join) => join.within.map_or(0, |within| within.duration),
             // A session is open until the watermark is past its end, and its row has the time of its last instant, one microsecond before that.
-            Operator::WindowAggregate(spec) if matches!(spec.window, Window::Session { .. }) => 1,
+            // A window that is corrected comes out again until the watermark is further behind its end than that.
+            Operator::WindowAggregate(spec) => match (spec.late, &spec.window) {
+                (Some(late), _) => late.saturating_add(1),
+                (None, Window::Session { .. }) => 1,
+                (None, _) => 0,
+            },
             _ => 0,
         }
     }

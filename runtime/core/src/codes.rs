@@ -30,6 +30,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0141", "a record of a change does not say what happened"),
     ("R0142", "a row is taken away that is not there"),
     ("R0143", "a merge is left with several rows of one key"),
+    ("R0131", "what a step over rows that change remembers does not fit in memory"),
     ("R0201", "the connector cannot be used in this way"),
     ("R0202", "a file changed after it was read"),
     ("R0203", "a column of a file does not have the type that was promised"),

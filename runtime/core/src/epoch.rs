@@ -13,6 +13,7 @@ use crate::operators::changing_join::{ChangingJoin, is_changing};
 use crate::operators::dedup::Dedup;
 use crate::operators::expect::Expect;
 use crate::operators::explode::Explode;
+use crate::operators::incremental;
 use crate::operators::join::Join;
 use crate::operators::limit::Limit;
 use crate::operators::sort::Sort;
@@ -312,6 +313,9 @@ impl EpochRun {
         let node = graph.node(id);
         let output = node.schema.clone();
         let inputs: Vec<flowc_ir::Schema> = node.inputs.iter().map(|i| graph.node(*i).schema.clone()).collect();
+        if let Some(make) = inputs.first().and_then(|input| incremental::make(&node.operator, input, &output)) {
+            return Ok(make);
+        }
         Ok(match node.operator.clone() {
             Operator::Unique(spec) => {
                 let watermark = self.options.watermark;

@@ -1,6 +1,8 @@
 //! Judges rows by the rules of an `expect`: counts, keeps a few failing rows of each rule to be shown, stops at a `fail`. The rules' conditions are boolean
-//! columns already, and rows are removed by what stands behind; so this is popcounts of bitmaps. Knows nothing of epochs' order or of sinks.
+//! columns already, and rows are removed by what stands behind; so this is popcounts of bitmaps. Of rows that change only those that are added are judged, each as often
+//! as it is added: a row that is taken away was judged when it came. Knows nothing of epochs' order or of sinks.
 
+use super::incremental::weights;
 use super::{Fault, internal};
 use crate::batch::{Order, RowOrder};
 use crate::error::RunError;
@@ -52,9 +54,10 @@ impl Expect {
     /// The failure of the first row that breaks a rule which stops the run.
     pub fn check(&self, batch: &RecordBatch, context: &EvalContext) -> Result<(), Fault> {
         let mut first: Option<(usize, &ExpectRule)> = None;
+        let added = Added::of(batch)?;
         for rule in self.spec.rules.iter().filter(|r| r.policy == Policy::Fail) {
             let Some(passes) = rule.passes.map(|c| bitmap(batch, c)).transpose()? else { continue };
-            let row = (!&passes).set_indices().next();
+            let row = added.among(!&passes).set_indices().next();
             first = match (first, row) {
                 (Some((at, known)), Some(row)) if at <= row => Some((at, known)),
                 (known, None) => known,
@@ -74,27 +77,28 @@ impl Expect {
 
     /// Counts rows that went through [`Expect::check`].
     pub fn observe(&self, order: Order, batch: &RecordBatch) -> Result<(), RunError> {
-        let rows = batch.num_rows();
+        let added = Added::of(batch)?;
+        let rows = added.rows(batch.num_rows());
         let mut counts = vec![Counts::default(); self.spec.rules.len()];
         let mut failing = vec![];
         for (index, rule) in self.spec.rules.iter().enumerate() {
             let Some(passes) = rule.passes.map(|c| bitmap(batch, c)).transpose()? else {
-                counts[index].passed = rows as u64;
+                counts[index].passed = rows;
                 continue;
             };
-            let passed = passes.count_set_bits();
-            counts[index].passed = passed as u64;
-            counts[index].failed = (rows - passed) as u64;
+            let fails = added.among(!&passes);
+            counts[index].failed = added.count(&fails);
+            counts[index].passed = rows - counts[index].failed;
             if let Some(column) = rule.repaired {
-                counts[index].repaired = (&bitmap(batch, column)? & &passes).count_set_bits() as u64;
+                counts[index].repaired = added.count(&added.among(&bitmap(batch, column)? & &passes));
             }
-            if passed < rows {
-                failing.push((index, !&passes));
+            if counts[index].failed > 0 {
+                failing.push((index, fails));
             }
         }
-        self.attribute(&mut counts, &failing, rows);
+        self.attribute(&mut counts, &failing, &added);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.rows += rows as u64;
+        seen.rows += rows;
         seen.counts.iter_mut().zip(&counts).for_each(|(all, these)| all.add(these));
         for (index, fails) in failing {
             let samples = &mut seen.samples[index];
@@ -118,17 +122,16 @@ impl Expect {
     }
 
     /// Puts every removed row down to one rule: the first that it failed, of those that drop before those that quarantine.
-    fn attribute(&self, counts: &mut [Counts], failing: &[(usize, BooleanBuffer)], rows: usize) {
+    fn attribute(&self, counts: &mut [Counts], failing: &[(usize, BooleanBuffer)], added: &Added<'_>) {
         let mut removed: Option<BooleanBuffer> = None;
         for index in &self.removing {
             let Some((_, fails)) = failing.iter().find(|(i, _)| i == index) else { continue };
-            let before = removed.as_ref().map_or(0, BooleanBuffer::count_set_bits);
+            let before = removed.as_ref().map_or(0, |removed| added.count(removed));
             let all = match &removed {
                 Some(removed) => removed | fails,
                 None => fails.clone(),
             };
-            debug_assert_eq!(all.len(), rows);
-            let new = (all.count_set_bits() - before) as u64;
+            let new = added.count(&all) - before;
             match self.spec.rules[*index].policy.quarantines() {
                 true => counts[*index].quarantined = new,
                 false => counts[*index].dropped = new,
@@ -208,6 +211,38 @@ impl Expect {
         let sample = share.of.iter().find_map(|index| seen.samples[*index].values().next());
         error.row = sample.cloned().unwrap_or_default();
         Err(error.help("nothing of the epoch was committed; look at the rows that fail, or allow a greater share"))
+    }
+}
+
+/// Which rows of a batch are added, and how often.
+#[derive(Debug)]
+struct Added<'a> {
+    /// None: each is, once.
+    weights: Option<(&'a [i64], BooleanBuffer)>,
+}
+
+impl<'a> Added<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self, RunError> {
+        let positive = |weights: &'a [i64]| BooleanBuffer::collect_bool(weights.len(), |row| weights[row] > 0);
+        Ok(Added { weights: weights(batch)?.map(|weights| (weights, positive(weights))) })
+    }
+
+    /// Those of these rows that are added.
+    fn among(&self, rows: BooleanBuffer) -> BooleanBuffer {
+        self.weights.as_ref().map_or_else(|| rows.clone(), |(_, added)| &rows & added)
+    }
+
+    /// How many rows these are, all of which are added.
+    fn count(&self, rows: &BooleanBuffer) -> u64 {
+        match &self.weights {
+            None => rows.count_set_bits() as u64,
+            Some((weights, _)) => rows.set_indices().map(|row| weights[row].unsigned_abs()).sum(),
+        }
+    }
+
+    /// How many rows are added, of a batch of so many.
+    fn rows(&self, rows: usize) -> u64 {
+        self.weights.as_ref().map_or(rows as u64, |(_, added)| self.count(added))
     }
 }
 

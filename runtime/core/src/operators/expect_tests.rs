@@ -147,3 +147,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_rows_that_change_those_that_are_added_are_judged_as_often_as_they_are_added() {
+    let weighted = |weights: Vec<i64>, rules: &[Vec<bool>]| {
+        let batch = batch(0, rules);
+        let mut columns: Vec<(String, ArrayRef)> =
+            batch.schema().fields().iter().map(|f| f.name().clone()).zip(batch.columns().iter().cloned()).collect();
+        columns.push((graph::WEIGHT.into(), Arc::new(Int64Array::from(weights))));
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    let e = expect(vec![rule("a", Policy::Drop, 1), rule("b", Policy::Quarantine, 2), rule("c", Policy::Fail, 3)]);
+    let context = EvalContext::default();
+    let rules = [vec![false, false, true, true], vec![true, false, false, true], vec![false, true, true, true]];
+    let rows = weighted(vec![-1, 3, 2, 1], &rules);
+    // The row that breaks the rule is taken away.
+    e.check(&rows, &context).unwrap();
+    assert!(e.check(&weighted(vec![1, 3, 2, 1], &rules), &context).is_err());
+    e.observe(order(0, 0), &rows).unwrap();
+    let judged = e.finish(&context).unwrap();
+    let counts: Vec<_> = judged
+        .rules
+        .iter()
+        .map(|r| (r.counts.passed, r.counts.failed, r.counts.dropped, r.counts.quarantined))
+        .collect();
+    assert_eq!(counts, [(3, 3, 3, 0), (1, 5, 0, 2), (6, 0, 0, 0)]);
+    assert_eq!(judged.flow, FlowReport { flow: "clean".into(), rows: 6, passed: 1, dropped: 3, quarantined: 2 });
+    let shown = |rule: usize| judged.rules[rule].samples.iter().map(|row| row[0].1.clone()).collect::<Vec<_>>();
+    assert_eq!((shown(0), shown(1), shown(2)), (vec!["1".into()], vec!["1".into(), "2".into()], vec![]));
+}

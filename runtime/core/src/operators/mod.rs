@@ -5,6 +5,7 @@ pub(crate) mod changing_join;
 pub(crate) mod dedup;
 pub mod expect;
 pub mod explode;
+pub(crate) mod incremental;
 pub(crate) mod join;
 mod kept;
 pub mod limit;

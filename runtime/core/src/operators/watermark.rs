@@ -1,6 +1,8 @@
-//! Notes how far the event time of a source's rows has come. Knows nothing of what waits for it.
+//! Notes how far the event time of a source's rows has come. Of rows that change only those that are added move it: a row that is taken away tells of the past, and
+//! need never have been seen where a source is read from the middle of its history. Knows nothing of what waits for it.
 
 use crate::error::RunError;
+use crate::operators::incremental::weights;
 use crate::operators::internal;
 use crate::operators::stateful::Changes;
 use crate::state::OperatorState;
@@ -36,7 +38,13 @@ impl Watermark {
         let times = rows.column(self.spec.time);
         let times = times.as_primitive_opt::<TimestampMicrosecondType>();
         let times = times.ok_or_else(|| internal("an event time that is no timestamp"))?;
-        if let Some(latest) = max(times) {
+        let latest = match weights(rows)? {
+            None => max(times),
+            Some(weights) => {
+                times.iter().zip(weights).filter(|(_, weight)| **weight > 0).filter_map(|(at, _)| at).max()
+            }
+        };
+        if let Some(latest) = latest {
             self.latest.fetch_max(latest, Ordering::Relaxed);
         }
         Ok(())
@@ -87,6 +95,12 @@ mod tests {
         watermark.observe(&rows(vec![Some(10)])).unwrap();
         assert_eq!((watermark.latest(), watermark.watermark()), (Some(30), Some(25)));
         assert_eq!(Watermark::new(&spec, Some(40)).watermark(), Some(35));
+        // What is taken away moves nothing.
+        let columns = rows(vec![Some(70), Some(50), None]).columns().to_vec();
+        let weights = Arc::new(arrow::array::Int64Array::from(vec![-1, 2, 1])) as ArrayRef;
+        let changing = RecordBatch::try_from_iter([("at", columns[0].clone()), (graph::WEIGHT, weights)]).unwrap();
+        watermark.observe(&changing).unwrap();
+        assert_eq!(watermark.latest(), Some(50));
         // Times before 1970, and none that could be confused with "no time".
         let early = Watermark::new(&spec, None);
         early.observe(&rows(vec![Some(-100)])).unwrap();

@@ -6,8 +6,9 @@
 //! alone is named by its expression (the compiler sees to that), so the layout of the programs before a step is no part of its form either.
 
 use crate::operators::changing_join::is_changing;
+use crate::operators::incremental::is_incremental;
 use flowc_ir::graph::{
-    AggregateCall, Graph, JoinKind, Node, Operator, SortColumn, StreamJoin, Upsert, WEIGHT, WindowAggregate,
+    Aggregate, AggregateCall, Graph, JoinKind, Node, Operator, SortColumn, StreamJoin, Upsert, WEIGHT, WindowAggregate,
 };
 use flowc_ir::types::quote_name;
 use flowc_ir::{Field, Schema, Type};
@@ -32,6 +33,8 @@ pub enum StepKind {
     Upsert,
     /// A `join` of rows that change.
     ChangingJoin,
+    /// An `aggregate`, `dedup` or `top` that keeps its results right as rows come and change.
+    Incremental,
 }
 
 /// A column or a key: what it is, in words, and its type.
@@ -159,6 +162,9 @@ pub fn form(graph: &Graph, node: &Node) -> Option<Form> {
     let input = |i: usize| &graph.node(node.inputs[i]).schema;
     let keys = |keys: &[usize]| keys.iter().map(|column| key(input(0), *column)).collect();
     let within = |time: usize, within: i64| format!(" within {} of {}", duration(within), word(input(0), time));
+    if is_incremental(&node.operator, &node.schema) {
+        return incremental(&node.operator, input(0));
+    }
     Some(match &node.operator {
         Operator::WindowAggregate(spec) => windowed(spec, input(0)),
         Operator::Dedup(spec) => {
@@ -201,18 +207,44 @@ fn upsert(spec: &Upsert, input: &Schema) -> Form {
 }
 
 fn windowed(spec: &WindowAggregate, input: &Schema) -> Form {
-    let calls = spec.aggregate.aggregates.iter().map(|call| Call {
-        computes: computes(call, spec.by_time, input),
+    let does = format!("{} over {}", spec.window, word(input, spec.time));
+    aggregated(StepKind::Aggregate, does, &spec.aggregate, spec.by_time, input)
+}
+
+fn aggregated(kind: StepKind, does: String, spec: &Aggregate, by_time: bool, input: &Schema) -> Form {
+    let calls = spec.aggregates.iter().map(|call| Call {
+        computes: computes(call, by_time, input),
         operands: call.args.iter().map(|arg| input.fields[*arg].ty.clone()).collect(),
         nullable: call.ty.nullable,
     });
-    Form {
-        kind: StepKind::Aggregate,
-        does: format!("{} over {}", spec.window, word(input, spec.time)),
-        keys: spec.aggregate.keys.iter().map(|column| key(input, *column)).collect(),
-        calls: calls.collect(),
-        rows: vec![],
-    }
+    let keys = spec.keys.iter().map(|column| key(input, *column)).collect();
+    Form { kind, does, keys, calls: calls.collect(), rows: vec![] }
+}
+
+/// Of an operator that keeps its results right.
+fn incremental(operator: &Operator, input: &Schema) -> Option<Form> {
+    let kind = StepKind::Incremental;
+    let changing = input.fields.iter().any(|field| field.name == WEIGHT);
+    let of = if changing { " of rows that change" } else { "" };
+    let keys = |keys: &[usize]| keys.iter().map(|column| key(input, *column)).collect();
+    Some(match operator {
+        Operator::KeyedAggregate(spec) => aggregated(kind, format!("aggregate{of}"), &spec.aggregate, false, input),
+        Operator::WindowAggregate(spec) => {
+            let late = spec.late.map_or("for ever".to_string(), |late| format!("for {}", duration(late)));
+            let does = format!("{} over {}{of}, corrected {late}", spec.window, word(input, spec.time));
+            aggregated(kind, does, &spec.aggregate, spec.by_time, input)
+        }
+        Operator::Dedup(spec) => {
+            Form { kind, does: format!("the different rows{of}"), keys: keys(&spec.keys), calls: vec![], rows: vec![] }
+        }
+        Operator::Top(spec) => {
+            let does = format!("the first {} by {}{of}, kept right", spec.count, order(input, &spec.order));
+            let mut rows = row(input);
+            rows.retain(|column| column.name != WEIGHT);
+            Form { kind, does, keys: keys(&spec.keys), calls: vec![], rows: vec![rows] }
+        }
+        _ => return None,
+    })
 }
 
 fn computes(call: &AggregateCall, by_time: bool, input: &Schema) -> String {

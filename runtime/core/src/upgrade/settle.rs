@@ -64,7 +64,7 @@ fn same(a: &DataType, b: &DataType) -> bool {
 /// What a step of the new form can do with the state of the old one.
 pub(super) fn settle(old: &Form, new: &Form) -> Verdict {
     let mut moved = Move::default();
-    let parts = [compare_words, compare_keys, compare_calls, compare_rows];
+    let parts = [compare_words, compare_keys, compare_calls, compare_rows, compare_incremental];
     match parts.iter().try_for_each(|part| part(old, new, &mut moved)) {
         Ok(()) => {
             // A key of rows that wait is one of their columns, too.
@@ -80,6 +80,14 @@ fn compare_words(old: &Form, new: &Form, _: &mut Move) -> Result<(), String> {
     match old.kind == new.kind && old.does == new.does {
         true => Ok(()),
         false => Err(format!("it was `{}`, and is `{}` now", old.does, new.does)),
+    }
+}
+
+/// What keeps results right takes over nothing that was left by another form: what has come out of it has to be what it would come to itself.
+fn compare_incremental(old: &Form, new: &Form, _: &mut Move) -> Result<(), String> {
+    match new.kind != StepKind::Incremental || old == new {
+        true => Ok(()),
+        false => Err("its results have come out already, and would not be taken away as they were".into()),
     }
 }
 
@@ -106,8 +114,8 @@ fn compare_keys(old: &Form, new: &Form, moved: &mut Move) -> Result<(), String> 
         };
         let (before, now) = (&old.keys[from].ty, &key.ty);
         match new.kind {
-            // They find their keys in the rows.
-            StepKind::Join | StepKind::Top | StepKind::Upsert | StepKind::ChangingJoin => {}
+            // They find their keys in the rows; or nothing is taken over from another form.
+            StepKind::Join | StepKind::Top | StepKind::Upsert | StepKind::ChangingJoin | StepKind::Incremental => {}
             StepKind::Aggregate => compare_types(&format!("`{}`", key.name), before, now, moved)?,
             // Keys do not come out: one that is null matches nothing any more.
             StepKind::Dedup | StepKind::Unique => {

@@ -173,3 +173,39 @@ fn forms_of_earlier_versions_are_told_apart_by_their_types() {
     ));
     assert!(agrees("by (string?, integer) within 7s", dedup(true, Some(7_000_000)), &[rows()]));
 }
+
+#[test]
+fn what_keeps_results_right_has_forms_of_its_own_and_takes_over_nothing_else() {
+    let weighted = |mut schema: Schema| {
+        schema.fields.push(weight());
+        schema
+    };
+    let formed = |operator: Operator, input: Schema| {
+        let mut graph = graph(operator, &[input]);
+        graph.nodes[1].schema = weighted(Schema::default());
+        form(&graph, &graph.nodes[1]).unwrap()
+    };
+    let Operator::WindowAggregate(windows) = windows(false) else { unreachable!() };
+    let keyed = |aggregate: Aggregate| Operator::KeyedAggregate(KeyedAggregate { name: "k".into(), aggregate });
+    let count = Aggregate { keys: vec![0], aggregates: vec![call(F::Count, &[], Some(4), vec![])] };
+    let of_changes = formed(keyed(count.clone()), weighted(rows()));
+    assert_eq!(of_changes.to_string(), "aggregate of rows that change by (id: long): count() where v > 1");
+    assert_eq!(formed(keyed(count.clone()), rows()).to_string(), "aggregate by (id: long): count() where v > 1");
+    let late = |late| formed(Operator::WindowAggregate(WindowAggregate { late, ..windows.clone() }), rows());
+    assert!(
+        late(Some(60_000_000)).to_string().starts_with("tumble(1m) over at, corrected for 1m by (device.site: string?")
+    );
+    assert!(late(None).to_string().starts_with("tumble(1m) over at, corrected for ever by"));
+    let Operator::Top(first) = top() else { unreachable!() };
+    let first = formed(Operator::Top(Top { window: None, ..first }), weighted(rows()));
+    assert!(first.to_string().starts_with(
+        "the first 3 by v * 2 desc nulls last of rows that change, kept right by (id: long) of (id: long, v"
+    ));
+    let settled =
+        |old: &Form, new: &Form| matches!(settle(old, new), Verdict::Taken(moved) if moved.changes.is_empty());
+    assert!(settled(&of_changes, &of_changes));
+    let more = Aggregate { aggregates: vec![], ..count };
+    assert!(!settled(&of_changes, &formed(keyed(more), weighted(rows()))));
+    let once = graph(Operator::WindowAggregate(windows.clone()), &[rows()]);
+    assert!(!settled(&form(&once, &once.nodes[1]).unwrap(), &late(None)));
+}

@@ -45,6 +45,8 @@ pub(in crate::operators) struct Rows<'a> {
     pub(in crate::operators) places: &'a Places,
     /// The number of groups so far.
     pub(in crate::operators) count: usize,
+    /// How often each row is added; less than 0: it is taken away. Only counts, sums, means and variances know of weights. None: each is added once.
+    pub(in crate::operators) weights: Option<&'a [i64]>,
 }
 
 impl Rows<'_> {
@@ -52,6 +54,11 @@ impl Rows<'_> {
     pub(in crate::operators) fn admitted(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let passes = |row: usize| self.filter.is_none_or(|f| f.is_valid(row) && f.value(row));
         self.groups.iter().enumerate().filter(move |(row, _)| passes(*row)).map(|(row, group)| (row, *group as usize))
+    }
+
+    /// How often a row is added.
+    pub(in crate::operators) fn weight(&self, row: usize) -> i64 {
+        self.weights.map_or(1, |weights| weights[row])
     }
 
     /// Rows that are let in and where this array is not null.
@@ -96,6 +103,11 @@ pub(in crate::operators) trait Accumulator: Any + Send + fmt::Debug {
 
     /// Whether what it keeps of a group grows with the group's rows.
     fn grows(&self) -> bool {
+        false
+    }
+
+    /// Whether a group is as if it had never had a row. An accumulator that knows no weights need not know.
+    fn is_initial(&self, _group: u32) -> bool {
         false
     }
 

@@ -6,32 +6,62 @@ use smallvec::SmallVec;
 /// About 2^960. From here on a value goes into a [`Wide`] at once: sums of fewer than 2^60 smaller ones do not overflow.
 const LARGE: f64 = 9.7e288;
 
-/// The exact sum of doubles: a few doubles that do not overlap (Shewchuk, 1997), or all bits of the range of doubles where values are huge.
+/// Values that have no place in a sum, each with how often it was added, less how often it was taken away.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Special {
+    nan: i64,
+    positive: i64,
+    negative: i64,
+}
+
+/// The exact sum of doubles: a few doubles that do not overlap (Shewchuk, 1997), or all bits of the range of doubles where values are huge. Values can be taken
+/// away again: what comes out depends on those that are left alone, down to the last bit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExactSum {
     parts: SmallVec<[f64; 3]>,
     wide: Option<Box<Wide>>,
-    infinite: (bool, bool),
-    nan: bool,
+    special: Option<Box<Special>>,
 }
 
 impl ExactSum {
     /// Adds a value.
-    pub(crate) fn add(&mut self, mut x: f64) {
+    pub(crate) fn add(&mut self, x: f64) {
+        if x.is_finite() { self.add_finite(x) } else { self.add_special(x, 1) }
+    }
+
+    /// Adds a value so many times; less than 0: takes it away.
+    pub(crate) fn add_times(&mut self, x: f64, times: i64) {
         if !x.is_finite() {
-            self.nan |= x.is_nan();
-            self.infinite.0 |= x == f64::INFINITY;
-            self.infinite.1 |= x == f64::NEG_INFINITY;
-            return;
+            return self.add_special(x, times);
         }
+        let signed = if times < 0 { -x } else { x };
+        let mut bits = times.unsigned_abs();
+        while bits != 0 {
+            let bit = bits.trailing_zeros();
+            bits &= bits - 1;
+            // Powers of two are exact, but for what is then too large for a double.
+            let power = signed * (1_u64 << bit) as f64;
+            if power.is_finite() { self.add_finite(power) } else { self.widen().add_shifted(signed, bit as usize) }
+        }
+    }
+
+    fn add_special(&mut self, x: f64, times: i64) {
+        let special = self.special.get_or_insert_default();
+        let count = match x {
+            f64::INFINITY => &mut special.positive,
+            f64::NEG_INFINITY => &mut special.negative,
+            _ => &mut special.nan,
+        };
+        *count += times;
+        self.special = self.special.take().filter(|special| **special != Special::default());
+    }
+
+    fn add_finite(&mut self, mut x: f64) {
         if let Some(wide) = &mut self.wide {
             return wide.add(x);
         }
         if x.abs() >= LARGE {
-            let mut wide = Box::<Wide>::default();
-            self.parts.drain(..).chain([x]).for_each(|part| wide.add(part));
-            self.wide = Some(wide);
-            return;
+            return self.widen().add(x);
         }
         let mut kept = 0;
         for i in 0..self.parts.len() {
@@ -46,25 +76,45 @@ impl ExactSum {
         self.parts.push(x);
     }
 
+    /// From here on it is all bits of the range.
+    fn widen(&mut self) -> &mut Wide {
+        let parts = &mut self.parts;
+        self.wide.get_or_insert_with(|| {
+            let mut wide = Box::<Wide>::default();
+            parts.drain(..).for_each(|part| wide.add(part));
+            wide
+        })
+    }
+
     /// Adds another sum.
     pub(crate) fn merge(&mut self, other: &ExactSum) {
-        self.nan |= other.nan;
-        self.infinite.0 |= other.infinite.0;
-        self.infinite.1 |= other.infinite.1;
-        other.parts.iter().for_each(|part| self.add(*part));
+        if let Some(theirs) = &other.special {
+            let mine = self.special.get_or_insert_default();
+            mine.nan += theirs.nan;
+            mine.positive += theirs.positive;
+            mine.negative += theirs.negative;
+            self.special = self.special.take().filter(|special| **special != Special::default());
+        }
+        other.parts.iter().for_each(|part| self.add_finite(*part));
         if let Some(theirs) = &other.wide {
-            let mut wide = self.wide.take().unwrap_or_default();
-            self.parts.drain(..).for_each(|part| wide.add(part));
-            wide.merge(theirs);
-            self.wide = Some(wide);
+            self.widen().merge(theirs);
         }
     }
 
-    /// Appends its bytes: a byte of flags (1: NaN, 2 and 4: an infinity of either sign, 8: huge), then the doubles whose sum it is, or where it is huge its
-    /// 70 digits of 32 bits, each a signed 64-bit number, from the lowest, which counts 2^-1074; all little-endian.
+    /// Whether nothing was added that was not taken away.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.special.is_none() && self.value() == 0.0
+    }
+
+    /// Appends its bytes: a byte of flags (1: NaN, 2 and 4: an infinity of either sign, 8: huge, 16: counts follow), then how often NaN and the infinities
+    /// (positive first) were added, if any was, each a signed 64-bit number; then the doubles whose sum it is, or where it is huge its 70 digits of 32 bits,
+    /// each a signed 64-bit number, from the lowest, which counts 2^-1074; all little-endian. Earlier ones have no counts.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let flags = [self.nan, self.infinite.0, self.infinite.1, self.wide.is_some()];
+        let counts = self.special.as_ref().map(|s| [s.nan, s.positive, s.negative]);
+        let [nan, positive, negative] = counts.unwrap_or_default().map(|count| count != 0);
+        let flags = [nan, positive, negative, self.wide.is_some(), counts.is_some()];
         out.push(flags.iter().enumerate().map(|(bit, set)| u8::from(*set) << bit).sum());
+        counts.iter().flatten().for_each(|count| out.extend(count.to_le_bytes()));
         self.parts.iter().for_each(|part| out.extend(part.to_le_bytes()));
         if let Some(wide) = &self.wide {
             let mut wide = wide.clone();
@@ -76,41 +126,68 @@ impl ExactSum {
     /// The reverse of [`ExactSum::write`]; none for other bytes.
     pub(crate) fn read(bytes: &[u8]) -> Option<ExactSum> {
         let (flags, rest) = bytes.split_first()?;
-        let words = rest.chunks_exact(8).map(|word| word.try_into().unwrap_or_default());
+        let mut words = rest.chunks_exact(8).map(|word| word.try_into().unwrap_or_default());
         let flag = |bit: u8| flags >> bit & 1 == 1;
-        let mut sum = ExactSum { nan: flag(0), infinite: (flag(1), flag(2)), ..ExactSum::default() };
+        let mut special = Special { nan: flag(0).into(), positive: flag(1).into(), negative: flag(2).into() };
+        if flag(4) {
+            let mut count = || words.next().map(i64::from_le_bytes);
+            special = Special { nan: count()?, positive: count()?, negative: count()? };
+        }
+        let special = Some(special).filter(|special| *special != Special::default()).map(Box::new);
+        let mut sum = ExactSum { special, ..ExactSum::default() };
         if flag(3) {
             let limbs: Vec<i64> = words.map(i64::from_le_bytes).collect();
             sum.wide = Some(Box::new(Wide { limbs: limbs.try_into().ok()?, pending: 0 }));
         } else {
             sum.parts = words.map(f64::from_le_bytes).collect();
         }
-        (*flags < 16 && rest.len() % 8 == 0).then_some(sum)
+        (*flags < 32 && rest.len() % 8 == 0).then_some(sum)
     }
 
     /// The sum, rounded to the nearest double (ties to even). Infinities of both signs make NaN. A zero sum is 0.0.
     pub(crate) fn value(&self) -> f64 {
-        match (self.nan, self.infinite) {
-            (true, _) | (_, (true, true)) => f64::NAN,
-            (_, (true, false)) => f64::INFINITY,
-            (_, (false, true)) => f64::NEG_INFINITY,
+        let special = self.special.as_deref().cloned().unwrap_or_default();
+        match (special.nan > 0, special.positive > 0, special.negative > 0) {
+            (true, _, _) | (_, true, true) => f64::NAN,
+            (_, true, false) => f64::INFINITY,
+            (_, false, true) => f64::NEG_INFINITY,
             _ => match (&self.wide, self.parts.as_slice()) {
-                (Some(wide), _) => wide.value(),
+                (Some(wide), _) => wide.value() + 0.0,
                 (None, []) => 0.0,
                 (None, [part]) => part + 0.0,
-                (None, parts) => {
-                    let mut wide = Wide::default();
-                    parts.iter().for_each(|part| wide.add(*part));
-                    wide.value()
-                }
+                (None, _) => self.widened().value() + 0.0,
             },
         }
     }
 
-    /// The doubles whose sum it is, if it is finite and not huge.
-    fn finite_parts(&self) -> Option<&[f64]> {
-        let special = self.nan || self.infinite.0 || self.infinite.1 || self.wide.is_some();
-        (!special).then_some(self.parts.as_slice())
+    fn widened(&self) -> Wide {
+        let mut wide = self.wide.as_deref().cloned().unwrap_or_default();
+        self.parts.iter().for_each(|part| wide.add(*part));
+        wide
+    }
+
+    /// The doubles whose sum it is, if it is finite and not huge: the sum rounded, what is left rounded, and so on. They depend on the sum alone, not on how it came
+    /// about.
+    fn finite_parts(&self) -> Option<SmallVec<[f64; 4]>> {
+        if self.special.is_some() {
+            return None;
+        }
+        if let (None, [] | [_]) = (&self.wide, self.parts.as_slice()) {
+            let small = self.parts.iter().all(|part| part.abs() < LARGE);
+            return small.then(|| SmallVec::from_slice(&self.parts));
+        }
+        let (mut rest, mut parts) = (self.widened(), SmallVec::new());
+        loop {
+            let part = rest.value();
+            if part == 0.0 {
+                return Some(parts);
+            }
+            if part.abs() >= LARGE {
+                return None;
+            }
+            parts.push(part);
+            rest.add(-part);
+        }
     }
 }
 
@@ -151,10 +228,16 @@ impl Default for Wide {
 
 impl Wide {
     fn add(&mut self, x: f64) {
+        self.add_shifted(x, 0);
+    }
+
+    /// Adds a value times a power of two, up to the 62nd.
+    fn add_shifted(&mut self, x: f64, power: usize) {
         let bits = x.to_bits();
         let exponent = (bits >> 52 & 0x7FF) as usize;
         let fraction = bits & ((1 << 52) - 1);
         let (mantissa, shift) = if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) };
+        let shift = shift + power;
         let digits = u128::from(mantissa) << (shift % 32);
         for i in 0..3 {
             let digit = (digits >> (32 * i) & 0xFFFF_FFFF) as i64;
@@ -227,20 +310,20 @@ impl Wide {
 /// Sums for the variance.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Moments {
-    pub(crate) count: u64,
+    pub(crate) count: i64,
     pub(crate) sum: ExactSum,
     pub(crate) squares: ExactSum,
 }
 
 impl Moments {
-    /// Adds a value.
-    pub(crate) fn add(&mut self, x: f64) {
-        self.count += 1;
-        self.sum.add(x);
+    /// Adds a value so many times; less than 0: takes it away.
+    pub(crate) fn add_times(&mut self, x: f64, times: i64) {
+        self.count += times;
+        self.sum.add_times(x, times);
         let (square, rest) = two_product(x, x);
-        self.squares.add(square);
+        self.squares.add_times(square, times);
         if rest.is_finite() {
-            self.squares.add(rest);
+            self.squares.add_times(rest, times);
         }
     }
 
@@ -249,6 +332,11 @@ impl Moments {
         self.count += other.count;
         self.sum.merge(&other.sum);
         self.squares.merge(&other.squares);
+    }
+
+    /// Whether nothing was added that was not taken away.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.count == 0 && self.sum.is_zero() && self.squares.is_zero()
     }
 
     /// The sample variance; none for fewer than two values. NaN and infinities make NaN.
@@ -318,7 +406,7 @@ mod tests {
     fn variances_do_not_cancel() {
         let variance = |xs: &[f64]| {
             let mut moments = Moments::default();
-            xs.iter().for_each(|x| moments.add(*x));
+            xs.iter().for_each(|x| moments.add_times(*x, 1));
             moments.variance()
         };
         assert_eq!(variance(&[1.0]), None);
@@ -331,6 +419,12 @@ mod tests {
 
     fn double() -> impl Strategy<Value = f64> {
         prop_oneof![any::<f64>().prop_filter("finite", |x| x.is_finite()), -10.0..10.0, Just(1e300), Just(-1e300)]
+    }
+
+    fn any_double() -> impl Strategy<Value = f64> {
+        let special =
+            vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, f64::MAX, -f64::MAX, 5e-324, 1e-200, 1e200];
+        prop_oneof![3 => double(), 1 => prop::sample::select(special), 1 => any::<f64>()]
     }
 
     proptest! {
@@ -354,6 +448,30 @@ mod tests {
         fn integers_sum_as_integers(xs in prop::collection::vec(-1_000_000_000_000_i64..1_000_000_000_000, 0..50)) {
             let doubles: Vec<f64> = xs.iter().map(|x| *x as f64).collect();
             prop_assert_eq!(sum(&doubles), xs.iter().sum::<i64>() as f64);
+        }
+
+        /// Whatever was added and taken away again leaves no trace, not even values that are no numbers or larger than any double.
+        #[test]
+        fn what_is_taken_away_leaves_no_trace(
+            stays in prop::collection::vec((any_double(), 1i64..4), 0..12),
+            goes in prop::collection::vec((any_double(), prop_oneof![1i64..5, Just(1 << 40)]), 0..12),
+        ) {
+            let add = |moments: &mut Moments, all: &[(f64, i64)], sign: i64| all.iter().for_each(|(x, n)| moments.add_times(*x, sign * n));
+            let mut wanted = Moments::default();
+            stays.iter().for_each(|(x, n)| (0..*n).for_each(|_| wanted.add_times(*x, 1)));
+            let mut found = Moments::default();
+            add(&mut found, &goes, 1);
+            let mut bytes = vec![];
+            found.sum.write(&mut bytes);
+            found.sum = ExactSum::read(&bytes).unwrap();
+            add(&mut found, &stays, 1);
+            let mut other = Moments::default();
+            add(&mut other, &goes, -1);
+            found.merge(&other);
+            let bits = |moments: &Moments| (moments.count, moments.sum.value().to_bits(), moments.variance().map(f64::to_bits));
+            prop_assert_eq!(bits(&found), bits(&wanted));
+            add(&mut found, &stays, -1);
+            prop_assert!(found.is_zero());
         }
     }
 }

@@ -100,7 +100,9 @@ fn update(accumulator: &mut dyn Accumulator, call: &AggregateCall, rows: &[Row],
     let args: Vec<ArrayRef> = call.args.iter().map(|a| Arc::clone(&columns[*a])).collect();
     let filter = call.filter.map(|f| columns[f].as_boolean());
     let places = Places::From(from as u128 + (7 << 70));
-    accumulator.update(&Rows { groups: &groups, filter, args: &args, places: &places, count: GROUPS }).unwrap();
+    accumulator
+        .update(&Rows { groups: &groups, filter, args: &args, places: &places, count: GROUPS, weights: None })
+        .unwrap();
 }
 
 /// The results, down to the bits.

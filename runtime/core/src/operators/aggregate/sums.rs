@@ -22,8 +22,8 @@ impl Accumulator for Count {
     fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
         grow(&mut self.0, rows.count);
         match rows.args.first() {
-            Some(arg) => rows.valid(arg).for_each(|(_, group)| self.0[group] += 1),
-            None => rows.admitted().for_each(|(_, group)| self.0[group] += 1),
+            Some(arg) => rows.valid(arg).for_each(|(row, group)| self.0[group] += rows.weight(row)),
+            None => rows.admitted().for_each(|(row, group)| self.0[group] += rows.weight(row)),
         }
         Ok(())
     }
@@ -50,6 +50,10 @@ impl Accumulator for Count {
         room(&self.0)
     }
 
+    fn is_initial(&self, group: u32) -> bool {
+        of(&self.0, group) == 0
+    }
+
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
         Ok(Arc::new(Int64Array::from_iter_values(order.iter().map(|group| of(&self.0, *group)))))
     }
@@ -64,7 +68,7 @@ fn overflow(group: u32, sum: impl std::fmt::Display, ty: &DataType) -> Failed {
 pub(super) struct Integers {
     ty: Type,
     /// Sum and count.
-    groups: Vec<(i128, u64)>,
+    groups: Vec<(i128, i64)>,
 }
 
 impl Integers {
@@ -79,9 +83,9 @@ impl Accumulator for Integers {
         let values = cast(&rows.args[0], &A::Int64).map_err(internal)?;
         let numbers = values.as_primitive::<Int64Type>().values();
         for (row, group) in rows.valid(&values) {
-            let (sum, count) = &mut self.groups[group];
-            *sum += i128::from(numbers[row]);
-            *count += 1;
+            let ((sum, count), weight) = (&mut self.groups[group], rows.weight(row));
+            *sum += i128::from(numbers[row]) * i128::from(weight);
+            *count += weight;
         }
         Ok(())
     }
@@ -100,7 +104,7 @@ impl Accumulator for Integers {
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         let of = |group: &u32| of(&self.groups, *group);
         let sums = Decimal128Array::from_iter_values(groups.iter().map(|group| of(group).0));
-        let counts = UInt64Array::from_iter_values(groups.iter().map(|group| of(group).1));
+        let counts = UInt64Array::from_iter_values(groups.iter().map(|group| of(group).1 as u64));
         Ok(vec![Arc::new(sums), Arc::new(counts)])
     }
 
@@ -109,7 +113,7 @@ impl Accumulator for Integers {
         let (sums, counts) = (saved::<Decimal128Type>(columns, 0)?, saved::<UInt64Type>(columns, 1)?);
         for (row, group) in groups.iter().enumerate() {
             let mine = &mut self.groups[*group as usize];
-            *mine = (mine.0 + sums.value(row), mine.1 + counts.value(row));
+            *mine = (mine.0 + sums.value(row), mine.1 + counts.value(row) as i64);
         }
         Ok(())
     }
@@ -118,14 +122,18 @@ impl Accumulator for Integers {
         room(&self.groups)
     }
 
+    fn is_initial(&self, group: u32) -> bool {
+        of(&self.groups, group) == (0, 0)
+    }
+
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
         let values = order.iter().map(|group| (*group, of(&self.groups, *group)));
         if self.ty.data == DataType::Double {
-            let mean = |(_, (sum, count)): (u32, (i128, u64))| (count > 0).then(|| sum as f64 / count as f64);
+            let mean = |(_, (sum, count)): (u32, (i128, i64))| (count > 0).then(|| sum as f64 / count as f64);
             return Ok(Arc::new(values.map(mean).collect::<Float64Array>()));
         }
-        let sum = |(group, (sum, count)): (u32, (i128, u64))| match (count, i64::try_from(sum)) {
-            (0, _) => Ok(None),
+        let sum = |(group, (sum, count)): (u32, (i128, i64))| match (count, i64::try_from(sum)) {
+            (..=0, _) => Ok(None),
             (_, Ok(sum)) => Ok(Some(sum)),
             _ => Err(overflow(group, sum, &self.ty.data)),
         };
@@ -144,7 +152,7 @@ pub(super) struct Decimals {
     ty: Type,
     mean: bool,
     scale: u8,
-    groups: Vec<(i256, u64)>,
+    groups: Vec<(i256, i64)>,
 }
 
 impl Decimals {
@@ -154,7 +162,7 @@ impl Decimals {
     }
 
     /// The mean with the scale of the result, half up.
-    fn mean(&self, sum: i256, count: u64, scale: u8) -> Option<i256> {
+    fn mean(&self, sum: i256, count: i64, scale: u8) -> Option<i256> {
         let ten = |n: u8| i256::from_i128(10).checked_pow(u32::from(n));
         let numerator = sum.checked_mul(ten(scale.saturating_sub(self.scale))?)?;
         let divisor = i256::from_i128(i128::from(count)).checked_mul(ten(self.scale.saturating_sub(scale))?)?;
@@ -172,9 +180,10 @@ impl Accumulator for Decimals {
         grow(&mut self.groups, rows.count);
         let numbers = rows.args[0].as_primitive::<Decimal128Type>().values();
         for (row, group) in rows.valid(&rows.args[0]) {
-            let (sum, count) = &mut self.groups[group];
-            *sum = sum.wrapping_add(i256::from_i128(numbers[row]));
-            *count += 1;
+            let ((sum, count), weight) = (&mut self.groups[group], rows.weight(row));
+            let number = i256::from_i128(numbers[row]);
+            *sum = sum.wrapping_add(number.wrapping_mul(i256::from_i128(i128::from(weight))));
+            *count += weight;
         }
         Ok(())
     }
@@ -193,7 +202,7 @@ impl Accumulator for Decimals {
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         let of = |group: &u32| of(&self.groups, *group);
         let sums = Decimal256Array::from_iter_values(groups.iter().map(|group| of(group).0));
-        let counts = UInt64Array::from_iter_values(groups.iter().map(|group| of(group).1));
+        let counts = UInt64Array::from_iter_values(groups.iter().map(|group| of(group).1 as u64));
         Ok(vec![Arc::new(sums), Arc::new(counts)])
     }
 
@@ -202,13 +211,17 @@ impl Accumulator for Decimals {
         let (sums, counts) = (saved::<Decimal256Type>(columns, 0)?, saved::<UInt64Type>(columns, 1)?);
         for (row, group) in groups.iter().enumerate() {
             let mine = &mut self.groups[*group as usize];
-            *mine = (mine.0.wrapping_add(sums.value(row)), mine.1 + counts.value(row));
+            *mine = (mine.0.wrapping_add(sums.value(row)), mine.1 + counts.value(row) as i64);
         }
         Ok(())
     }
 
     fn bytes(&self) -> usize {
         room(&self.groups)
+    }
+
+    fn is_initial(&self, group: u32) -> bool {
+        of(&self.groups, group) == (i256::ZERO, 0)
     }
 
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
@@ -218,7 +231,7 @@ impl Accumulator for Decimals {
         let bound = 10_i128.pow(u32::from(precision));
         let value = |group: &u32| {
             let (sum, count) = of(&self.groups, *group);
-            if count == 0 {
+            if count <= 0 {
                 return Ok(None);
             }
             let value = if self.mean { self.mean(sum, count, scale) } else { Some(sum) };
@@ -245,7 +258,7 @@ fn save_sums<'a>(sums: impl Iterator<Item = Option<&'a ExactSum>>) -> ArrayRef {
 #[derive(Debug)]
 pub(super) struct Doubles {
     mean: bool,
-    groups: Vec<(ExactSum, u64)>,
+    groups: Vec<(ExactSum, i64)>,
 }
 
 impl Doubles {
@@ -260,9 +273,13 @@ impl Accumulator for Doubles {
         let values = cast(&rows.args[0], &A::Float64).map_err(internal)?;
         let numbers = values.as_primitive::<Float64Type>().values();
         for (row, group) in rows.valid(&values) {
-            let (sum, count) = &mut self.groups[group];
-            sum.add(numbers[row]);
-            *count += 1;
+            let ((sum, count), weight) = (&mut self.groups[group], rows.weight(row));
+            if weight == 1 {
+                sum.add(numbers[row])
+            } else {
+                sum.add_times(numbers[row], weight)
+            }
+            *count += weight;
         }
         Ok(())
     }
@@ -283,7 +300,7 @@ impl Accumulator for Doubles {
     /// The sum, as [`ExactSum::write`] has it, and the count.
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         let sums = save_sums(groups.iter().map(|group| self.groups.get(*group as usize).map(|(sum, _)| sum)));
-        let count = |group: &u32| self.groups.get(*group as usize).map_or(0, |(_, count)| *count);
+        let count = |group: &u32| self.groups.get(*group as usize).map_or(0, |(_, count)| *count as u64);
         Ok(vec![sums, Arc::new(UInt64Array::from_iter_values(groups.iter().map(count)))])
     }
 
@@ -293,13 +310,17 @@ impl Accumulator for Doubles {
         for (row, group) in groups.iter().enumerate() {
             let mine = &mut self.groups[*group as usize];
             mine.0.merge(&ExactSum::read(sums.value(row)).ok_or_else(damaged)?);
-            mine.1 += counts.value(row);
+            mine.1 += counts.value(row) as i64;
         }
         Ok(())
     }
 
     fn bytes(&self) -> usize {
         room(&self.groups)
+    }
+
+    fn is_initial(&self, group: u32) -> bool {
+        self.groups.get(group as usize).is_none_or(|(sum, count)| *count == 0 && sum.is_zero())
     }
 
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
@@ -330,7 +351,7 @@ impl Accumulator for Variances {
         grow(&mut self.groups, rows.count);
         let values = cast(&rows.args[0], &A::Float64).map_err(internal)?;
         let numbers = values.as_primitive::<Float64Type>().values();
-        rows.valid(&values).for_each(|(row, group)| self.groups[group].add(numbers[row]));
+        rows.valid(&values).for_each(|(row, group)| self.groups[group].add_times(numbers[row], rows.weight(row)));
         Ok(())
     }
 
@@ -348,7 +369,7 @@ impl Accumulator for Variances {
     /// The count, the sum and the sum of the squares; the sums as [`ExactSum::write`] has them.
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         let moments = || groups.iter().map(|group| self.groups.get(*group as usize));
-        let counts = UInt64Array::from_iter_values(moments().map(|m| m.map_or(0, |m| m.count)));
+        let counts = UInt64Array::from_iter_values(moments().map(|m| m.map_or(0, |m| m.count as u64)));
         let sums = save_sums(moments().map(|m| m.map(|m| &m.sum)));
         Ok(vec![Arc::new(counts), sums, save_sums(moments().map(|m| m.map(|m| &m.squares)))])
     }
@@ -360,13 +381,17 @@ impl Accumulator for Variances {
         let sum = |bytes: &[u8]| ExactSum::read(bytes).ok_or_else(damaged);
         for (row, group) in groups.iter().enumerate() {
             let (sum, squares) = (sum(sums.value(row))?, sum(squares.value(row))?);
-            self.groups[*group as usize].merge(&Moments { count: counts.value(row), sum, squares });
+            self.groups[*group as usize].merge(&Moments { count: counts.value(row) as i64, sum, squares });
         }
         Ok(())
     }
 
     fn bytes(&self) -> usize {
         room(&self.groups)
+    }
+
+    fn is_initial(&self, group: u32) -> bool {
+        self.groups.get(group as usize).is_none_or(Moments::is_zero)
     }
 
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {

@@ -110,7 +110,7 @@ impl State {
         for (call, accumulator) in shape.spec.aggregates.iter().zip(&mut self.accumulators) {
             let args = part.pick(&call.args);
             let filter = call.filter.map(|c| part.data.column(c).as_boolean());
-            accumulator.update(&Rows { groups, filter, args: &args, places: &part.places, count })?;
+            accumulator.update(&Rows { groups, filter, args: &args, places: &part.places, count, weights: None })?;
         }
         Ok(())
     }

@@ -7,7 +7,10 @@ use crate::batch::{Batch, Order};
 use crate::error::RunError;
 use crate::operators::Fault;
 use crate::spill::Budget;
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray,
+    TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType as A, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
@@ -75,12 +78,14 @@ pub(in crate::operators) struct Came {
     pub(in crate::operators) others: u64,
 }
 
-/// A double for a number: few numbers are few doubles, NaN and both zeros among them.
+/// A double for a number: few numbers are few doubles, NaN, both zeros and both infinities among them.
 pub(in crate::operators) fn double(number: i64) -> f64 {
     match number {
         0 => 0.0,
         -1 => -0.0,
         1 => f64::NAN,
+        98 => f64::INFINITY,
+        99 => f64::NEG_INFINITY,
         n => n as f64,
     }
 }
@@ -89,12 +94,19 @@ fn number(double: f64) -> i64 {
     match double {
         d if d.is_nan() => 1,
         d if d == 0.0 => -i64::from(d.is_sign_negative()),
+        d if d.is_infinite() => 98 + i64::from(d < 0.0),
         d => d as i64,
     }
 }
 
 /// Texts by their numbers.
 pub(in crate::operators) const TEXTS: [&str; 8] = ["insert", "U", "Delete", "r", "d", "update_preimage", "upsert", "?"];
+
+/// The text of a number: one of [`TEXTS`], as far as there are any.
+fn text(number: i64) -> String {
+    let known = usize::try_from(number).ok().and_then(|n| TEXTS.get(n));
+    known.map_or_else(|| format!("s{number}"), |text| text.to_string())
+}
 
 /// Rows as a batch.
 pub(in crate::operators) fn batch(schema: &Schema, rows: &[Row]) -> RecordBatch {
@@ -103,7 +115,12 @@ pub(in crate::operators) fn batch(schema: &Schema, rows: &[Row]) -> RecordBatch 
         match data {
             DataType::Double => Arc::new(numbers.map(|n| n.map(double)).collect::<Float64Array>()),
             DataType::Timestamp => Arc::new(numbers.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
-            DataType::String => Arc::new(numbers.map(|n| n.map(|n| TEXTS[n as usize])).collect::<StringArray>()),
+            DataType::String => Arc::new(numbers.map(|n| n.map(text)).collect::<StringArray>()),
+            DataType::Boolean => Arc::new(numbers.map(|n| n.map(|n| n != 0)).collect::<BooleanArray>()),
+            DataType::Decimal { precision, scale } => {
+                let decimals: Decimal128Array = numbers.map(|n| n.map(i128::from)).collect();
+                Arc::new(decimals.with_precision_and_scale(*precision, *scale as i8).unwrap())
+            }
             _ => Arc::new(numbers.collect::<Int64Array>()),
         }
     };

@@ -3,7 +3,7 @@
 
 use crate::error::RunError;
 use crate::keys::{Keys, hash_bytes};
-use crate::operators::{changing_join, dedup, internal, join, top, unique, upsert, window};
+use crate::operators::{changing_join, dedup, incremental, internal, join, top, unique, upsert, window};
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
@@ -77,6 +77,11 @@ impl Layout {
     /// Of an operator with these inputs; none: it remembers nothing that falls apart by key.
     pub(super) fn of(operator: &Operator, inputs: &[&Schema], output: &Schema) -> Result<Option<Layout>, RunError> {
         let (keys, find, arrangement): (Vec<Vec<usize>>, Find, Arrangement) = match operator.clone() {
+            // Within an epoch the order of rows that change means nothing.
+            operator if incremental::is_incremental(&operator, output) => {
+                let Some((keys, find)) = incremental::stored_keys(&operator, output) else { return Ok(None) };
+                (vec![keys], find, Arrangement::Any)
+            }
             Operator::WindowAggregate(spec) => {
                 let keys = spec.aggregate.keys.clone();
                 let width = keys.len();

@@ -14,7 +14,7 @@ pub(super) struct Cell(pub(super) i64, pub(super) i64);
 
 /// Cells that cover all of time. A cell contains its start and not its end; times beyond 64 bits are cut off.
 #[derive(Debug, Clone)]
-pub(super) enum Cells {
+pub(in crate::operators) enum Cells {
     /// Of one length.
     Even {
         /// Their length.
@@ -42,7 +42,7 @@ pub(super) enum Cells {
 
 /// The days of a time zone.
 #[derive(Debug, Clone)]
-pub(super) struct Calendar {
+pub(in crate::operators) struct Calendar {
     zone: Zone,
     /// How long after midnight a day begins, by the clock: less than a day.
     begins: i64,

@@ -5,13 +5,13 @@
 mod cells;
 mod ends;
 mod kept;
-mod open;
+pub(super) mod open;
 mod out;
 mod parts;
 mod sessions;
 mod stored;
-mod values;
-mod windows;
+pub(super) mod values;
+pub(super) mod windows;
 
 pub(super) use stored::stored_keys;
 

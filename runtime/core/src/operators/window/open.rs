@@ -59,17 +59,17 @@ impl Table {
 
 /// The slices of moments that often lie in the same one.
 #[derive(Debug)]
-pub(super) struct Slicer<'a> {
+pub(in crate::operators) struct Slicer<'a> {
     windows: &'a Windows,
     last: Option<Slice>,
 }
 
 impl<'a> Slicer<'a> {
-    pub(super) fn new(windows: &'a Windows) -> Self {
+    pub(in crate::operators) fn new(windows: &'a Windows) -> Self {
         Slicer { windows, last: None }
     }
 
-    pub(super) fn slice(&mut self, at: i64) -> Slice {
+    pub(in crate::operators) fn slice(&mut self, at: i64) -> Slice {
         match self.last {
             Some(slice) if slice.start <= at && at < slice.end => slice,
             _ => *self.last.insert(self.windows.slice(at)),

@@ -44,8 +44,7 @@ impl Shape {
 
     /// The event times of rows; a null one is any number.
     pub(super) fn times<'a>(&self, data: &'a RecordBatch) -> Result<&'a [i64], RunError> {
-        let times = data.column(self.spec.time).as_primitive_opt::<TimestampMicrosecondType>();
-        Ok(times.ok_or_else(|| internal("the event time is no timestamp"))?.values())
+        times(data, self.spec.time)
     }
 
     /// The places of rows; `first`: of the first. Of a batch whose late rows were left out, the others move up, which does not change their order.
@@ -53,18 +52,29 @@ impl Shape {
         if !self.spec.by_time || !self.ordered {
             return Ok(Places::From(first));
         }
-        let encoded = Keys::new(data.columns().iter().map(|c| c.data_type()))?.exact(data.columns())?;
-        // The lowest time has to be the lowest number.
-        let place = |(time, row): (&i64, arrow::row::Row<'_>)| {
-            RowOrder::from(*time as u64 ^ 1 << 63) << 64 | RowOrder::from(xxh64(row.data(), 0))
-        };
-        Ok(Places::Each(self.times(data)?.iter().zip(&encoded).map(place).collect()))
+        places_by_time(data, self.spec.time)
     }
 
     /// What was stored by a program of another form cannot be used.
     pub(super) fn other(&self) -> RunError {
         other_shape(&self.spec.name)
     }
+}
+
+/// The event times of rows; a null one is any number.
+fn times(data: &RecordBatch, time: usize) -> Result<&[i64], RunError> {
+    let times = data.column(time).as_primitive_opt::<TimestampMicrosecondType>();
+    Ok(times.ok_or_else(|| internal("the event time is no timestamp"))?.values())
+}
+
+/// The places of rows that are taken in the order of their times, and where these are equal, of a hash of the row.
+pub(in crate::operators) fn places_by_time(data: &RecordBatch, time: usize) -> Result<Places, RunError> {
+    let encoded = Keys::new(data.columns().iter().map(|c| c.data_type()))?.exact(data.columns())?;
+    // The lowest time has to be the lowest number.
+    let place = |(time, row): (&i64, arrow::row::Row<'_>)| {
+        RowOrder::from(*time as u64 ^ 1 << 63) << 64 | RowOrder::from(xxh64(row.data(), 0))
+    };
+    Ok(Places::Each(times(data, time)?.iter().zip(&encoded).map(place).collect()))
 }
 
 /// Rows that are on time.
@@ -114,7 +124,7 @@ impl Values {
         for (call, accumulator) in shape.spec.aggregate.aggregates.iter().zip(&mut self.0) {
             let args: Vec<ArrayRef> = call.args.iter().map(|arg| Arc::clone(data.column(*arg))).collect();
             let filter = call.filter.map(|column| data.column(column).as_boolean());
-            accumulator.update(&Rows { groups, filter, args: &args, places, count })?;
+            accumulator.update(&Rows { groups, filter, args: &args, places, count, weights: None })?;
         }
         Ok(())
     }

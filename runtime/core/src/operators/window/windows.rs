@@ -8,27 +8,27 @@ use flowc_ir::graph::Window;
 
 /// The time that no start or end of a window divides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slice {
+pub(in crate::operators) struct Slice {
     /// Its first moment.
-    pub(super) start: i64,
+    pub(in crate::operators) start: i64,
     /// The first moment after it.
-    pub(super) end: i64,
+    pub(in crate::operators) end: i64,
     /// The end of the last window that it belongs to; none: it belongs to none.
-    pub(super) last_end: Option<i64>,
+    pub(in crate::operators) last_end: Option<i64>,
 }
 
 /// A window's bounds; ordered by end, then start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Bounds {
+pub(in crate::operators) struct Bounds {
     /// The first moment after it.
-    pub(super) end: i64,
+    pub(in crate::operators) end: i64,
     /// Its first moment.
-    pub(super) start: i64,
+    pub(in crate::operators) start: i64,
 }
 
 /// How time is cut into windows, sessions apart. The later a window begins, the later it ends, or at the same time.
 #[derive(Debug, Clone)]
-pub(super) enum Windows {
+pub(in crate::operators) enum Windows {
     /// One begins with each cell, or each so many cells.
     Hop(Hop),
     /// Of one start for each long cell, ending with each short one in it.
@@ -42,7 +42,7 @@ pub(super) enum Windows {
 
 /// Windows of one length.
 #[derive(Debug, Clone)]
-pub(super) struct Hop {
+pub(in crate::operators) struct Hop {
     cells: Cells,
     /// One begins with every so many cells.
     every: i64,
@@ -105,7 +105,7 @@ fn within(at: i64) -> i64 {
 
 impl Windows {
     /// For windows that are no sessions.
-    pub(super) fn new(window: &Window) -> Result<Windows, RunError> {
+    pub(in crate::operators) fn new(window: &Window) -> Result<Windows, RunError> {
         let positive = |duration: i64| match duration > 0 {
             true => Ok(duration),
             false => Err(internal(format!("a window of {duration} microseconds"))),
@@ -207,7 +207,12 @@ impl Windows {
     }
 
     /// The windows that contain a slice, come after others and end by a moment, in their order. `slice`: the first slice that begins at a moment or later.
-    pub(super) fn ending(&self, slice: impl Fn(i64) -> Option<i64>, after: Option<Bounds>, until: i64) -> Vec<Bounds> {
+    pub(in crate::operators) fn ending(
+        &self,
+        slice: impl Fn(i64) -> Option<i64>,
+        after: Option<Bounds>,
+        until: i64,
+    ) -> Vec<Bounds> {
         let (mut found, mut after): (Vec<Bounds>, _) = (vec![], after);
         let mut from = slice(i64::MIN);
         while let Some(at) = from {
