@@ -345,6 +345,8 @@ struct Taken {
     files: u64,
     bytes: u64,
     rows: Option<u64>,
+    /// Rows, also where some are not known.
+    about_rows: u64,
 }
 
 impl Taken {
@@ -352,15 +354,16 @@ impl Taken {
         self.files += unit.files();
         self.bytes += unit.bytes();
         self.rows = self.rows.zip(unit.rows()).map(|(a, b)| a + b);
+        self.about_rows += unit.about_rows();
     }
 
-    /// Whether one more unit would be too much, or may be. At least one is always taken.
+    /// Whether one more unit would be too much. At least one is always taken.
     fn full(&self, next: &Unit, limits: &EpochLimits) -> bool {
-        let over = |limit: Option<u64>, value: Option<u64>| limit.is_some_and(|l| value.is_none_or(|v| v > l));
+        let over = |limit: Option<u64>, value: u64| limit.is_some_and(|l| value > l);
         self.files > 0
-            && (over(limits.files, Some(self.files + next.files()))
-                || over(limits.bytes, Some(self.bytes + next.bytes()))
-                || over(limits.rows, self.rows.zip(next.rows()).map(|(a, b)| a + b)))
+            && (over(limits.files, self.files + next.files())
+                || over(limits.bytes, self.bytes + next.bytes())
+                || over(limits.rows, self.about_rows + next.about_rows()))
     }
 }
 
@@ -383,7 +386,7 @@ impl Source for DeltaSource {
         let begin = passed.filter(|(from, _)| *from == start).map_or_else(|| start.clone(), |(_, to)| to);
         let (mut version, mut done, mut whole) = after(&begin);
         let first = self.at(version, Some(done), whole);
-        let mut taken = Taken { files: 0, bytes: 0, rows: Some(0) };
+        let mut taken = Taken { files: 0, bytes: 0, rows: Some(0), about_rows: 0 };
         let mut last: Option<At> = None;
         'versions: while let Some(files) = self.units(version, whole).await? {
             let ends = if limits == EpochLimits::NONE { vec![] } else { self.ends(&files) };

@@ -70,6 +70,22 @@ impl Unit {
             Unit::Rewritten(_) => None,
         }
     }
+
+    /// About how many rows come out, or a few more: where it is not known, as many as so many bytes hold.
+    pub fn about_rows(&self) -> u64 {
+        match self {
+            Unit::Added { add, .. } => about_rows(add),
+            Unit::Rewritten(rewrite) => rewrite.about_rows(),
+        }
+    }
+}
+
+/// A row of a file of which nothing is known is thought to have so many bytes.
+const BYTES_A_ROW: u64 = 32;
+
+/// How many rows a file has, or may have.
+fn about_rows(add: &Add) -> u64 {
+    add.rows().unwrap_or(add.size.max(0) as u64 / BYTES_A_ROW)
 }
 
 /// Rows of a file that come out, or may do so if others do not cancel them out.

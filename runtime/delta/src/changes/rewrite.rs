@@ -99,6 +99,21 @@ impl Rewrite {
         }
     }
 
+    /// About how many rows come out, or more: those that are carried along are among them.
+    pub(super) fn about_rows(&self) -> u64 {
+        let deleted = |add: &Add| add.deletion_vector.as_ref().map_or(0, |v| v.cardinality);
+        match &self.told {
+            Told::Feed(files) => files.iter().map(super::about_rows).sum(),
+            Told::Files(files) => {
+                let rows = |pair: &(Option<Add>, Option<Add>)| match pair {
+                    (Some(old), Some(new)) => deleted(old).abs_diff(deleted(new)),
+                    (old, new) => old.iter().chain(new).map(super::about_rows).sum(),
+                };
+                files.iter().map(rows).sum()
+            }
+        }
+    }
+
     /// What is to be said of the rows of a piece.
     pub(super) fn mark(&self, piece: &Piece) -> Mark {
         Mark { weight: piece.weight, rows: None, committed: self.committed, commit: Some(Arc::clone(&self.commit)) }

@@ -5,9 +5,10 @@ use super::*;
 use arrow::datatypes::TimestampMicrosecondType;
 use deltalake::logstore::object_store::ObjectStoreExt;
 use deltalake::logstore::object_store::path::Path;
+use flowc_delta::DeltaSink;
 use flowc_delta::log::commits::commit_path;
 use flowc_ir::expr::{Expr, ExprKind, Origin, Output, Program};
-use flowc_ir::plan::VersionSpec;
+use flowc_ir::plan::{SinkMode, SinkSpec, VersionSpec};
 use flowc_ir::{Field, Type, Value};
 use serde_json::json;
 
@@ -21,7 +22,7 @@ fn row(id: i64, part: &'static str, value: i64) -> Row {
 
 /// Version 1 has rows 0, 1 and 2 in partitions a and b.
 async fn three_rows() -> Writer {
-    let mut writer = Writer::new(true, false).await;
+    let mut writer = Writer::new(true, false, Mapping::None).await;
     writer.write(&Operation::Append(vec![row(0, "a", 0), row(1, "a", 1), row(2, "b", 2)]), FILES).await;
     writer
 }
@@ -65,6 +66,21 @@ async fn a_start_version_is_followed_without_what_was_before() {
         let source = open(&writer.storage, &spec).await;
         assert_eq!(new_rows(&source, None).await, weights(expected), "from version {start}");
     }
+}
+
+#[tokio::test]
+async fn small_changes_go_into_one_epoch() {
+    let mut writer = three_rows().await;
+    let source = open(&writer.storage, &following(&ALL)).await;
+    let first = next(&source, None).await.expect("rows");
+    for id in [0, 1, 2] {
+        writer.write(&Operation::Update(id, Some(7), None), FILES).await;
+    }
+    let limits = |rows| EpochLimits { rows: Some(rows), ..EpochLimits::NONE };
+    let all = source.next_range(Some(&first.to), limits(1_000)).await.expect("reads").expect("rows");
+    assert_eq!((all.text.as_str(), all.rows), ("version 2..4, 7 files", None));
+    let one = source.next_range(Some(&first.to), limits(2)).await.expect("reads").expect("rows");
+    assert_eq!(one.text, "version 2, 3 files");
 }
 
 #[tokio::test]
@@ -169,7 +185,7 @@ async fn a_removal_that_says_too_little_needs_the_version_before() {
 
 #[tokio::test]
 async fn a_feed_of_unknown_changes_is_refused() {
-    let mut writer = Writer::new(false, true).await;
+    let mut writer = Writer::new(false, true, Mapping::None).await;
     writer.write(&Operation::Append(vec![row(0, "a", 0)]), FILES).await;
     let source = open(&writer.storage, &following(&ALL)).await;
     let first = next(&source, None).await.expect("rows");
@@ -246,7 +262,52 @@ async fn a_commit_without_a_time_has_that_of_its_file() {
     assert_eq!(at, modified.timestamp_micros());
 }
 
-/// `value(column at `index`) >= bound` over these columns.
+/// Two rows with values of every kind, of which the second has this float, and one of nulls.
+fn every_type(float: &str) -> (Schema, RecordBatch) {
+    let nullable = Type::nullable;
+    let item = DataType::Struct(vec![column("a", DataType::Double), column("b", DataType::Binary)]);
+    let types = [
+        ("boolean", DataType::Boolean),
+        ("decimal", DataType::Decimal { precision: 20, scale: 3 }),
+        ("date", DataType::Date),
+        ("timestamp", DataType::Timestamp),
+        ("items", DataType::Array(Box::new(nullable(item)))),
+        ("map", DataType::Map(Box::new(DataType::String), Box::new(nullable(DataType::Float)))),
+    ];
+    let schema = Schema::new(types.into_iter().map(|(name, ty)| column(name, ty)).collect());
+    let row = |float: &str| {
+        format!(
+            r#"{{"boolean":true,"decimal":"1.500","date":"2026-01-01","timestamp":"2026-01-01T00:00:00Z",
+                "items":[{{"a":{float},"b":"00ff"}},null],"map":{{"x":0.5,"y":null}}}}
+            "#
+        )
+    };
+    let text = [row("0.25"), row(float), "{}".to_string()].concat();
+    let arrow = flowc_ir::arrow_types::to_arrow_schema(&schema);
+    let reader = arrow::json::ReaderBuilder::new(arrow).build(text.as_bytes()).expect("a reader");
+    let batches: Vec<RecordBatch> = reader.map(|batch| batch.expect("JSON")).collect();
+    (schema, arrow::compute::concat_batches(&batches[0].schema(), &batches).expect("one batch"))
+}
+
+#[tokio::test]
+async fn rows_of_every_type_cancel_out() {
+    let storage = memory();
+    let (mut schema, batch) = every_type("1.5");
+    append(&storage, &schema, "a", &[batch]).await;
+    let columns = schema.clone();
+    schema.fields.push(weight());
+    let spec = SourceSpec { updates: Updates::Follow, ..source_spec(schema) };
+    let source = open(&storage, &spec).await;
+    let first = next(&source, None).await.expect("rows");
+    let spec = SinkSpec { mode: SinkMode::Overwrite, ..sink_spec(columns, &[]) };
+    run_epoch(&DeltaSink::new(&spec, storage.clone()), 1, &[vec![every_type("-0.0").1]]).await.expect("commits");
+    let rows = new_rows(&source, Some(&first.to)).await;
+    let mut floats: Vec<(bool, i64)> = rows.iter().map(|(row, weight)| (row.contains("a: 1.5"), *weight)).collect();
+    floats.sort();
+    assert_eq!(floats, [(false, 1), (true, -1)], "{rows:?}");
+}
+
+/// `column >= bound`, of the column at `index`.
 fn at_least(schema: &Schema, index: usize, bound: i64) -> Program {
     let ty = schema.fields[index].ty.clone();
     let boolean = Type::nullable(DataType::Boolean);
@@ -260,7 +321,7 @@ fn at_least(schema: &Schema, index: usize, bound: i64) -> Program {
 
 #[tokio::test]
 async fn files_are_skipped_on_both_sides() {
-    let mut writer = Writer::new(false, false).await;
+    let mut writer = Writer::new(false, false, Mapping::None).await;
     let rows: Vec<Row> = (0..3).chain([7, 8, 9]).map(|id| row(id, "a", id)).collect();
     writer.write(&Operation::Append(rows), FILES).await;
     // The time of the commit stands before the column that the predicate reads.

@@ -16,7 +16,7 @@ use flowc_ir::{DataType, Schema};
 use flowc_runtime::{EpochLimits, Position, Source, SourceRange};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use writer::{Bag, How, Operation, Row, Writer};
+use writer::{Bag, How, Mapping, Operation, Row, Writer};
 
 /// Rows as text, with how often each is there.
 type Weights = BTreeMap<String, i64>;
@@ -181,8 +181,7 @@ impl Reading {
     }
 }
 
-async fn follow(partitioned: bool, feed: bool, names: &[&'static str], small: bool, steps: &[Step]) {
-    let mut writer = Writer::new(partitioned, feed).await;
+async fn follow(mut writer: Writer, names: &[&'static str], small: bool, steps: &[Step]) {
     let how = How { vectors: false, says_all: true };
     writer.write(&Operation::AddColumn, how).await;
     let mut reading = Reading::open(&writer.storage, names, small).await;
@@ -207,6 +206,7 @@ proptest! {
     #[test]
     fn what_is_given_out_adds_up_to_the_table(
         (partitioned, feed, small) in (any::<bool>(), any::<bool>(), any::<bool>()),
+        mapping in prop_oneof![Just(Mapping::None), Just(Mapping::Name), Just(Mapping::Id)],
         names in prop_oneof![
             2 => Just(&["id", "part", "value", "note"] as &[_]),
             1 => Just(&["value", "id"] as &[_]),
@@ -216,6 +216,8 @@ proptest! {
         steps in prop::collection::vec(step(), 1..24),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(follow(partitioned, feed, names, small, &steps));
+        runtime.block_on(async {
+            follow(Writer::new(partitioned, feed, mapping).await, names, small, &steps).await;
+        });
     }
 }

@@ -83,15 +83,29 @@ pub struct How {
     pub says_all: bool,
 }
 
+/// How the table finds its columns in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapping {
+    None,
+    Name,
+    Id,
+}
+
 /// A table and what it holds.
 pub struct Writer {
     pub storage: Storage,
     pub versions: Vec<Bag>,
-    pub partitioned: bool,
+    partitioned: bool,
+    mapping: Mapping,
     files: Vec<File>,
     noted: bool,
     feed: bool,
     names: u128,
+}
+
+/// The id of a column.
+fn id(name: &str) -> usize {
+    ["id", "part", "value", "note"].iter().position(|n| *n == name).map_or(0, |i| i + 1)
 }
 
 fn z85(bytes: &[u8]) -> String {
@@ -111,27 +125,36 @@ pub fn time(version: usize) -> i64 {
 
 impl Writer {
     /// An empty table: version 0.
-    pub async fn new(partitioned: bool, feed: bool) -> Writer {
-        let mut writer =
-            Writer { storage: memory(), versions: vec![], partitioned, files: vec![], noted: false, feed, names: 0 };
-        let features = ["deletionVectors", "changeDataFeed"];
+    pub async fn new(partitioned: bool, feed: bool, mapping: Mapping) -> Writer {
+        let (storage, versions, files) = (memory(), vec![], vec![]);
+        let mut writer = Writer { storage, versions, partitioned, mapping, files, noted: false, feed, names: 0 };
+        let features = ["deletionVectors", "columnMapping", "changeDataFeed"];
         let protocol = json!({ "protocol": { "minReaderVersion": 3, "minWriterVersion": 7,
-            "readerFeatures": ["deletionVectors"], "writerFeatures": features } });
+            "readerFeatures": features[..2], "writerFeatures": features } });
         let lines = vec![protocol, writer.metadata()];
         writer.commit("CREATE TABLE", lines).await;
         writer
     }
 
     fn metadata(&self) -> Value {
-        let field = |name: &str, ty: &str| json!({ "name": name, "type": ty, "nullable": true, "metadata": {} });
+        let field = |name: &str, ty: &str| {
+            let metadata = match self.mapping {
+                Mapping::None => json!({}),
+                _ => {
+                    json!({ "delta.columnMapping.physicalName": self.physical(name), "delta.columnMapping.id": id(name) })
+                }
+            };
+            json!({ "name": name, "type": ty, "nullable": true, "metadata": metadata })
+        };
         let mut fields = vec![field("id", "long"), field("part", "string"), field("value", "long")];
         fields.extend(self.noted.then(|| field("note", "string")));
         let by: &[&str] = if self.partitioned { &["part"] } else { &[] };
         let schema = json!({ "type": "struct", "fields": fields }).to_string();
+        let mode = format!("{:?}", self.mapping).to_lowercase();
         json!({ "metaData": {
             "id": "3a1c1d54-3c2f-4c2f-8f6a-0d1d6f3f1f10", "format": { "provider": "parquet", "options": {} },
             "schemaString": schema, "partitionColumns": by,
-            "configuration": { "delta.enableChangeDataFeed": self.feed.to_string() },
+            "configuration": { "delta.enableChangeDataFeed": self.feed.to_string(), "delta.columnMapping.mode": mode },
         } })
     }
 
@@ -149,6 +172,21 @@ impl Writer {
         self.versions.push(bag);
     }
 
+    fn physical(&self, name: &str) -> String {
+        if self.mapping == Mapping::None { name.to_string() } else { format!("col-{name}") }
+    }
+
+    /// A column of a file; by ids it may have any name.
+    fn field(&self, name: &str, ty: A) -> AField {
+        match self.mapping {
+            Mapping::Id => {
+                let metadata = [("PARQUET:field_id".to_string(), id(name).to_string())].into_iter().collect();
+                AField::new(format!("f{}", id(name)), ty, true).with_metadata(metadata)
+            }
+            _ => AField::new(self.physical(name), ty, true),
+        }
+    }
+
     fn name(&mut self) -> u128 {
         self.names += 1;
         self.names
@@ -156,23 +194,23 @@ impl Writer {
 
     /// Writes rows of a partition; the last column of a feed's file is the type of the change.
     async fn parquet(&self, path: &str, rows: &[Row], types: Option<Vec<&str>>) -> usize {
-        let mut fields = vec![AField::new("value", A::Int64, true), AField::new("id", A::Int64, true)];
+        let mut fields = vec![self.field("value", A::Int64), self.field("id", A::Int64)];
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(rows.iter().map(|r| r.value).collect::<Int64Array>()),
             Arc::new(rows.iter().map(|r| r.id).collect::<Int64Array>()),
         ];
-        let mut text = |name: &str, values: Vec<Option<&str>>| {
-            fields.push(AField::new(name, A::Utf8, true));
+        let mut text = |field: AField, values: Vec<Option<&str>>| {
+            fields.push(field);
             columns.push(Arc::new(StringArray::from(values)));
         };
         if !self.partitioned {
-            text("part", rows.iter().map(|r| r.part).collect());
+            text(self.field("part", A::Utf8), rows.iter().map(|r| r.part).collect());
         }
         if self.noted {
-            text("note", rows.iter().map(|r| r.note).collect());
+            text(self.field("note", A::Utf8), rows.iter().map(|r| r.note).collect());
         }
         if let Some(types) = types {
-            text("_change_type", types.into_iter().map(Some).collect());
+            text(AField::new("_change_type", A::Utf8, true), types.into_iter().map(Some).collect());
         }
         let batch = RecordBatch::try_new(Arc::new(ASchema::new(fields)), columns).expect("a batch");
         let properties = WriterProperties::builder().set_max_row_group_row_count(Some(3)).build();
@@ -194,7 +232,7 @@ impl Writer {
     }
 
     fn partition(&self, row: &Row) -> Value {
-        if self.partitioned { json!({ "part": row.part }) } else { json!({}) }
+        if self.partitioned { json!({ self.physical("part"): row.part }) } else { json!({}) }
     }
 
     /// Writes rows as files, and returns their actions.
