@@ -388,7 +388,7 @@ pub struct Show {
     /// Show the table as of this version
     #[arg(long, value_name = "N")]
     pub version: Option<u64>,
-    /// Show what these versions did, from..to
+    /// Show the rows that these versions added and took away, from..to
     #[arg(long, value_name = "A..B", conflicts_with_all = ["rows", "version"], value_parser = versions)]
     pub changes: Option<(u64, u64)>,
     /// How to write it

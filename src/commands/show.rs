@@ -6,6 +6,8 @@ use crate::exit::{Exit, Failure};
 use crate::progress::group;
 use crate::report;
 use crate::world::describe;
+use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::record_batch::RecordBatch;
 use flowc_delta::Storage;
 use flowc_delta::show::{self, Change, Entry, Summary};
@@ -14,12 +16,13 @@ use flowc_ir::plan::VersionSpec;
 use flowc_runtime::RunError;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Versions of the history that are shown, the newest first.
 const HISTORY: usize = 20;
 /// Partitions that are shown.
 const PARTITIONS: usize = 20;
-/// Rows of a version that `--changes` shows.
+/// Changed rows of a version that `--changes` shows.
 const CHANGED_ROWS: usize = 20;
 
 /// Shows the table.
@@ -103,17 +106,32 @@ async fn changes(words: &Show, storage: &Storage, from: u64, to: u64) -> Result<
 fn change_text(change: &Change) -> String {
     let mut text = format!("{}\n", entry_line(&change.entry));
     if !change.rows.is_empty() {
-        let _ = writeln!(text, "{}", pretty(&change.rows));
+        let rows: Vec<RecordBatch> = change.rows.iter().filter_map(signed).collect();
+        let _ = writeln!(text, "{}", pretty(&rows));
         let shown: usize = change.rows.iter().map(RecordBatch::num_rows).sum();
-        if let Some(more) = change.entry.rows_added.and_then(|n| n.checked_sub(shown as u64)).filter(|n| *n > 0) {
-            let _ = writeln!(text, "and {} more", count(more, "row"));
+        match change.count {
+            Some(all) if all > shown as u64 => {
+                let _ = writeln!(text, "and {} more", count(all - shown as u64, "row"));
+            }
+            // How many rows a removed file had is not always known.
+            None if shown == CHANGED_ROWS => text.push_str("and maybe more\n"),
+            _ => {}
         }
-    }
-    if change.removed > 0 {
-        let _ = writeln!(text, "{} with rows removed", count(change.removed, "file"));
     }
     text.push('\n');
     text
+}
+
+/// Rows with `+` or `-` before them in place of their weight behind them.
+fn signed(batch: &RecordBatch) -> Option<RecordBatch> {
+    let (weight, columns) = batch.columns().split_last()?;
+    let weights = weight.as_primitive_opt::<Int64Type>()?;
+    let signs = StringArray::from_iter_values(weights.values().iter().map(|w| if *w < 0 { "-" } else { "+" }));
+    let schema = batch.schema();
+    let sign = Arc::new(Field::new("", DataType::Utf8, false));
+    let fields: Vec<_> = std::iter::once(sign).chain(schema.fields().iter().take(columns.len()).cloned()).collect();
+    let columns = std::iter::once(Arc::new(signs) as ArrayRef).chain(columns.iter().cloned()).collect();
+    RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).ok()
 }
 
 fn table_text(name: &str, summary: &Summary, history: &[Entry]) -> String {

@@ -22,7 +22,11 @@ fn versions_and_changes_are_shown() {
     let old =
         project.flowc(&["show", "warehouse/sensor", "--version", "0", "--rows", "10", "--format", "json"]).expect(0);
     assert_eq!(old.json()["rows"].as_array().map(Vec::len), Some(5));
-    project.flowc(&["show", "warehouse/sensor", "--changes", "0..1"]).expect(0);
+    let changes = ["show", "warehouse/sensor", "--changes", "0..1"];
+    let shown = project.flowc(&changes).expect(0).stdout;
+    assert_eq!(shown.lines().filter(|line| line.starts_with("| + |")).count(), project.rows("warehouse/sensor").len());
+    let shown = project.flowc(&[&changes[..], &["--format", "json"]].concat()).expect(0).json();
+    assert_eq!(shown["changes"][1]["rows"][0]["#weight"], 1, "{shown:#}");
     project.flowc(&["show", "warehouse/sensor", "--changes", "1..0"]).expect(2);
     project.flowc(&["show", "warehouse/sensor", "--version", "7"]).expect(1);
 }

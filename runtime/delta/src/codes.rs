@@ -42,6 +42,11 @@ pub const BAD_PARTITION_VALUE: &str = "R0329";
 /// Another writer changed rows that were being replayed.
 pub const REPLAY_CONFLICT: &str = "R0330";
 
+/// What a version changed cannot be read any more: its files were vacuumed.
+pub const CHANGES_GONE: &str = "R0361";
+/// The log does not say what a version changed.
+pub const CHANGES_UNKNOWN: &str = "R0362";
+
 /// Storage cannot be read.
 pub const CANNOT_READ: &str = "R0521";
 /// Storage cannot be written.
@@ -73,6 +78,8 @@ pub const ALL: &[(&str, &str)] = &[
     (BAD_PROPERTY, "a table cannot be created with this property"),
     (BAD_PARTITION_VALUE, "a value cannot be a partition's"),
     (REPLAY_CONFLICT, "another writer changed rows that were being replayed"),
+    (CHANGES_GONE, "what a version changed is gone"),
+    (CHANGES_UNKNOWN, "what a version changed is not known"),
     (CANNOT_READ, "storage cannot be read"),
     (CANNOT_WRITE, "storage cannot be written"),
     (DAMAGED_LOG, "the table's log is damaged"),

@@ -1,5 +1,6 @@
 //! Makes Delta sources, tables and sinks for the runtime; leaves other connectors to the next one.
 
+use crate::changes::Layout;
 use crate::lookup::DeltaTable;
 use crate::sink::DeltaSink;
 use crate::source::{self, DeltaSource};
@@ -65,7 +66,8 @@ pub async fn prune_report(spec: &SourceSpec) -> Result<Option<(usize, usize)>, R
     match &spec.connector {
         Connector::Delta { location } => {
             let storage = storage(location, spec.origin)?;
-            source::prune_report(&storage, None, &spec.schema, spec.predicate.as_ref()).await.map(Some)
+            let layout = Layout::new(&spec.schema, spec.committed.as_deref());
+            source::prune_report(&storage, None, layout, spec.predicate.as_ref()).await.map(Some)
         }
         _ => Ok(None),
     }
@@ -76,7 +78,8 @@ pub async fn table_prune_report(spec: &TableSpec) -> Result<Option<(usize, usize
     match &spec.connector {
         Connector::Delta { location } => {
             let storage = storage(location, spec.origin)?;
-            source::prune_report(&storage, spec.version, &spec.schema, spec.predicate.as_ref()).await.map(Some)
+            let layout = Layout::new(&spec.schema, None);
+            source::prune_report(&storage, spec.version, layout, spec.predicate.as_ref()).await.map(Some)
         }
         _ => Ok(None),
     }

@@ -6,6 +6,7 @@
 //! not know of the language, the compiler, or the operators.
 
 pub mod catalog;
+pub mod changes;
 pub mod codes;
 pub mod connectors;
 pub mod convert;

@@ -38,6 +38,22 @@ pub trait Facts {
     fn range(&self, path: &[usize], ty: &Type) -> Option<Range>;
 }
 
+/// Facts about columns that a predicate counts in another way; of some of its columns nothing is known.
+pub struct Renumbered<'a> {
+    /// What is known.
+    pub facts: &'a dyn Facts,
+    /// The position among the facts' columns of each of the predicate's.
+    pub places: &'a [Option<usize>],
+}
+
+impl Facts for Renumbered<'_> {
+    fn range(&self, path: &[usize], ty: &Type) -> Option<Range> {
+        let (first, inner) = path.split_first()?;
+        let place = self.places.get(*first).copied().flatten()?;
+        self.facts.range(&[&[place], inner].concat(), ty)
+    }
+}
+
 /// What a condition may be for the rows of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Outcome {

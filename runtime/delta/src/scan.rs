@@ -8,8 +8,8 @@ use crate::file_reader::FileReader;
 use crate::log::features::{self, Features};
 use crate::log::{Add, Metadata, Snapshot, actions::DeletionVector, deletion};
 use crate::partition;
-use crate::prune::{Facts, may_match};
-use crate::schema::{self, DeltaField};
+use crate::prune::{Facts, Renumbered, may_match};
+use crate::schema::{self, DeltaField, DeltaType};
 use crate::storage::{Storage, StorageError, one_line};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType as A, Field as AField, FieldRef, Schema as ASchema, SchemaRef, TimeUnit};
@@ -22,6 +22,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::basic::Type as Physical;
+use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct Scan {
     columns: Arc<Vec<Column>>,
     schema: SchemaRef,
     predicate: Option<Arc<Program>>,
+    /// Of each of the predicate's columns, which of `columns` it is.
+    places: Arc<Vec<Option<usize>>>,
     by_id: bool,
     split_rows: u64,
 }
@@ -89,6 +92,7 @@ impl Scan {
             columns: Arc::new(wanted.fields.iter().filter_map(column).collect()),
             schema: to_arrow_schema(wanted),
             predicate: predicate.cloned().map(Arc::new),
+            places: Arc::new((0..wanted.len()).map(Some).collect()),
             by_id: metadata.property("delta.columnMapping.mode") == Some("id"),
             split_rows: SPLIT_ROWS,
         })
@@ -99,9 +103,48 @@ impl Scan {
         Scan { split_rows, ..self }
     }
 
+    /// With a predicate over further columns, of which nothing is known: `places` has the position among the columns that are read of each of its columns.
+    pub fn with_predicate(self, predicate: Option<&Program>, places: Vec<Option<usize>>) -> Scan {
+        Scan { predicate: predicate.cloned().map(Arc::new), places: Arc::new(places), ..self }
+    }
+
+    /// With one more column, behind the others: one that files have and the table does not, of this name.
+    pub fn with_column(self, name: &str, ty: Type) -> Scan {
+        let table = DeltaField {
+            name: name.to_string(),
+            ty: DeltaType::Primitive(ty.data.clone()),
+            nullable: ty.nullable,
+            metadata: Default::default(),
+        };
+        let column = Column { field: flowc_ir::Field::new(name, ty), table, partition: false };
+        let columns: Vec<Column> = self.columns.iter().cloned().chain([column]).collect();
+        let schema = to_arrow_schema(&Schema::new(columns.iter().map(|c| c.field.clone()).collect()));
+        Scan { columns: Arc::new(columns), schema, ..self }
+    }
+
+    /// The columns of the batches.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The table, for messages.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// How many rows a part of a large file has.
+    pub fn split_rows(&self) -> u64 {
+        self.split_rows
+    }
+
     /// Whether a file can hold a row that the predicate lets through.
     pub fn keeps(&self, add: &Add) -> bool {
-        self.predicate.as_ref().is_none_or(|p| may_match(p, &FileFacts::new(&self.columns, add)))
+        self.may_match(&FileFacts::new(&self.columns, add))
+    }
+
+    fn may_match(&self, facts: &dyn Facts) -> bool {
+        let Some(predicate) = &self.predicate else { return true };
+        may_match(predicate, &Renumbered { facts, places: &self.places })
     }
 
     /// The least and the greatest value of a column of whole numbers or timestamps in a file, where its statistics say so.
@@ -166,14 +209,30 @@ impl Scan {
     pub async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
         let part: Part = serde_json::from_value(split.detail.clone())
             .map_err(|e| RunError::world(codes::BAD_POSITION, format!("{}: split {}: {e}", self.what, split.text)))?;
-        let add = part.add;
-        let opened = self.open(&add).await?;
-        let groups = self.row_groups(&opened, part.row_groups);
+        Ok(self.read_rows(&part.add, part.row_groups, None, batch_rows).await?.batches)
+    }
+
+    /// Reads of a file, or of some of its row groups, the rows that are in the table; or exactly the rows `only`, deleted or not. Either way without row groups
+    /// that the predicate rules out.
+    pub async fn read_rows(
+        &self,
+        add: &Add,
+        row_groups: Option<Range<usize>>,
+        only: Option<&RoaringTreemap>,
+        batch_rows: usize,
+    ) -> Result<FileRows, RunError> {
+        let opened = self.open(add).await?;
+        let deleted = match &add.deletion_vector {
+            Some(vector) if only.is_none() => Some(self.deleted(vector).await?),
+            _ => None,
+        };
+        let groups = self.row_groups(&opened, row_groups);
+        let Selected { groups, rows, selection } = selected(&opened, &groups, only, deleted.as_ref());
         let mut builder =
             ParquetRecordBatchStreamBuilder::new_with_metadata(opened.reader.clone(), opened.metadata.clone())
                 .with_batch_size(batch_rows.max(1));
-        if let Some(vector) = &add.deletion_vector {
-            builder = builder.with_row_selection(self.selection(vector, &opened, &groups).await?);
+        if only.is_some() || deleted.is_some() {
+            builder = builder.with_row_selection(selection);
         }
         let roots: Vec<usize> = opened.positions.iter().flatten().copied().collect();
         let mask = ProjectionMask::roots(opened.metadata.parquet_schema(), roots.clone());
@@ -184,12 +243,12 @@ impl Scan {
         order.sort_unstable();
         order.dedup();
         let places = opened.positions.iter().map(|p| p.and_then(|p| order.binary_search(&p).ok())).collect();
-        let shape = Shape { scan: self.clone(), places, partitions: self.partitions(&add)? };
+        let shape = Shape { scan: self.clone(), places, partitions: self.partitions(add)? };
         let path = add.path.clone();
         let (scan, error_path) = (self.clone(), path.clone());
         let batches = stream.map_err(move |e| scan.parquet_error(&error_path, e));
         let batches = batches.and_then(move |batch| std::future::ready(shape.batch(&path, &batch)));
-        Ok(batches.try_filter(|b| std::future::ready(b.num_rows() > 0)).boxed())
+        Ok(FileRows { rows, batches: batches.try_filter(|b| std::future::ready(b.num_rows() > 0)).boxed() })
     }
 
     /// The row groups of a part that can hold a row that the predicate lets through.
@@ -197,36 +256,19 @@ impl Scan {
         let metadata = opened.metadata.metadata();
         let all = part.unwrap_or(0..metadata.num_row_groups());
         let keeps = |index: &usize| {
-            let Some(predicate) = &self.predicate else { return true };
             let group = metadata.row_group(*index);
             let (parquet, arrow) = (opened.metadata.parquet_schema(), opened.metadata.schema());
-            may_match(predicate, &RowGroupFacts::new(&self.columns, &opened.positions, group, parquet, arrow))
+            self.may_match(&RowGroupFacts::new(&self.columns, &opened.positions, group, parquet, arrow))
         };
         all.filter(|i| *i < metadata.num_row_groups()).filter(keeps).collect()
     }
 
-    /// The rows of these row groups that are not deleted.
-    async fn selection(
-        &self,
-        vector: &DeletionVector,
-        opened: &Opened,
-        groups: &[usize],
-    ) -> Result<RowSelection, RunError> {
-        let deleted = deletion::read(&self.storage, vector).await.map_err(|e| e.reading(&self.what))?;
-        let all = opened.metadata.metadata().row_groups();
-        let starts = all.iter().scan(0u64, |next, group| {
-            let start = *next;
-            *next += group.num_rows().max(0) as u64;
-            Some(start..*next)
-        });
-        let starts: Vec<Range<u64>> = starts.collect();
-        let (mut ranges, mut offset) = (vec![], 0);
-        for rows in groups.iter().map(|g| starts[*g].clone()) {
-            let length = (rows.end - rows.start) as usize;
-            ranges.extend(deletion::kept(&deleted, rows).into_iter().map(|r| r.start + offset..r.end + offset));
-            offset += length;
-        }
-        Ok(RowSelection::from_consecutive_ranges(ranges.into_iter(), offset))
+    /// The rows that a deletion vector takes out of a file.
+    pub async fn deleted(&self, vector: &DeletionVector) -> Result<RoaringTreemap, RunError> {
+        deletion::read(&self.storage, vector).await.map_err(|e| match e {
+            StorageError::Missing(path) => self.gone(&format!("deletion vector {path}")),
+            other => other.reading(&self.what),
+        })
     }
 
     fn partitions(&self, add: &Add) -> Result<Vec<Value>, RunError> {
@@ -240,11 +282,18 @@ impl Scan {
         self.columns.iter().map(value).collect()
     }
 
-    fn bad(&self, path: &str, why: &str) -> RunError {
+    pub(crate) fn bad(&self, path: &str, why: &str) -> RunError {
         RunError::world(codes::BAD_FILE, format!("{}: data file {path}: {why}", self.what))
             .help(
                 "the file is damaged, or was not written by the table's schema: restore it, or delete it from the table; nothing of the epoch was committed",
             )
+    }
+
+    fn gone(&self, file: &str) -> RunError {
+        RunError::world(codes::FILE_GONE, format!("{}: {file} is gone", self.what)).help(
+            "it was vacuumed before it was read, or lost: bring it back, or run with --full-refresh to read the table as it is now; nothing of the epoch was \
+             committed",
+        )
     }
 
     fn parquet_error(&self, path: &str, error: parquet::errors::ParquetError) -> RunError {
@@ -252,15 +301,68 @@ impl Scan {
             && let Some(store) = inner.downcast_ref::<object_store::Error>()
         {
             if matches!(store, object_store::Error::NotFound { .. }) {
-                return RunError::world(codes::FILE_GONE, format!("{}: data file {path} is gone", self.what)).help(
-                    "it was vacuumed before it was read, or lost: bring it back, or run with --full-refresh to read the table as it is now; nothing of \
-                     the epoch was committed",
-                );
+                return self.gone(&format!("data file {path}"));
             }
             return StorageError::Failed(one_line(store)).reading(&self.what);
         }
         self.bad(path, &one_line(&error))
     }
+}
+
+/// Rows of a file.
+pub struct FileRows {
+    /// Their numbers in the file, in the order of the batches.
+    pub rows: Vec<Range<u64>>,
+    /// They themselves.
+    pub batches: BatchStream,
+}
+
+/// Which rows of a file are read.
+struct Selected {
+    /// The row groups that have any of them.
+    groups: Vec<usize>,
+    /// Their numbers in the file.
+    rows: Vec<Range<u64>>,
+    /// They as the reader of these row groups counts them.
+    selection: RowSelection,
+}
+
+/// Of these row groups the rows `only`, or those that are not deleted.
+fn selected(
+    opened: &Opened,
+    groups: &[usize],
+    only: Option<&RoaringTreemap>,
+    deleted: Option<&RoaringTreemap>,
+) -> Selected {
+    let all = opened.metadata.metadata().row_groups();
+    let starts = all.iter().scan(0u64, |next, group| {
+        let start = *next;
+        *next += group.num_rows().max(0) as u64;
+        Some(start..*next)
+    });
+    let starts: Vec<Range<u64>> = starts.collect();
+    let (mut read, mut rows, mut counted, mut offset) = (vec![], vec![], vec![], 0u64);
+    for group in groups {
+        let within = starts[*group].clone();
+        let found: Vec<Range<u64>> = match (only, deleted) {
+            (Some(only), _) => deletion::runs(only, within.clone()),
+            (None, Some(deleted)) => {
+                let kept = deletion::kept(deleted, within.clone());
+                kept.into_iter().map(|r| within.start + r.start as u64..within.start + r.end as u64).collect()
+            }
+            (None, None) => vec![within.clone()],
+        };
+        if found.is_empty() {
+            continue;
+        }
+        let counts = |row: u64| (row - within.start + offset) as usize;
+        counted.extend(found.iter().map(|r| counts(r.start)..counts(r.end)));
+        rows.extend(found);
+        read.push(*group);
+        offset += within.end - within.start;
+    }
+    let selection = RowSelection::from_consecutive_ranges(counted.into_iter(), offset as usize);
+    Selected { groups: read, rows, selection }
 }
 
 /// How the batches of one file become batches of the program.
@@ -346,7 +448,7 @@ fn fits(table: &Type, wanted: &Type) -> bool {
 }
 
 /// What reading a file needs of its action.
-fn slim(add: &Add) -> Add {
+pub(crate) fn slim(add: &Add) -> Add {
     Add { stats: None, tags: None, ..add.clone() }
 }
 

@@ -1,7 +1,8 @@
-//! What `flowc show` shows of a table: what it is, its partitions, its history, some rows, and what versions added. Knows tables; nothing of
+//! What `flowc show` shows of a table: what it is, its partitions, its history, some rows, and what versions changed. Knows tables; nothing of
 //! terminals.
 
 use crate::catalog::{self, table_info};
+use crate::changes::{Layout, Reader};
 use crate::codes;
 use crate::log::commits::{Listing, read_commit};
 use crate::log::{Commit, Snapshot};
@@ -10,8 +11,9 @@ use crate::storage::{Storage, StorageError};
 use arrow::array::RecordBatch;
 use flowc_ir::Schema;
 use flowc_ir::catalog::{CatalogError, TableInfo};
+use flowc_ir::graph::weight;
 use flowc_ir::plan::VersionSpec;
-use flowc_runtime::RunError;
+use flowc_runtime::{BatchStream, RunError, Split};
 use futures::TryStreamExt;
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -78,15 +80,15 @@ pub struct Entry {
     pub applications: BTreeMap<String, i64>,
 }
 
-/// What a version added.
+/// What a version changed.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// The version.
     pub entry: Entry,
-    /// The rows of files that it added.
+    /// Rows that it added and took away: the last column, [`flowc_ir::graph::WEIGHT`], says how often.
     pub rows: Vec<RecordBatch>,
-    /// Files with rows that it removed: those rows are not shown.
-    pub removed: u64,
+    /// How many such rows there are, where that is known.
+    pub count: Option<u64>,
 }
 
 fn failed(storage: &Storage, error: StorageError) -> RunError {
@@ -187,14 +189,15 @@ fn scan(storage: &Storage, snapshot: &Snapshot) -> Result<(Schema, Scan), RunErr
     Ok((schema, scan))
 }
 
-async fn read(
-    scan: &Scan,
-    files: &[std::sync::Arc<crate::log::Add>],
+/// The first rows of splits.
+async fn first_rows(
+    splits: &[Split],
     limit: usize,
+    read: impl AsyncFn(&Split, usize) -> Result<BatchStream, RunError>,
 ) -> Result<Vec<RecordBatch>, RunError> {
     let (mut batches, mut left) = (vec![], limit);
-    for split in scan.splits(files).await? {
-        let mut stream = scan.read(&split, left.clamp(1, 8192)).await?;
+    for split in splits {
+        let mut stream = read(split, left.clamp(1, 8192)).await?;
         while left > 0
             && let Some(batch) = stream.try_next().await?
         {
@@ -217,18 +220,22 @@ pub async fn rows(
 ) -> Result<(Schema, Vec<RecordBatch>), RunError> {
     let snapshot = catalog::load(storage, version).await.map_err(|e| failed(storage, e))?;
     let (schema, scan) = scan(storage, &snapshot)?;
-    let batches = read(&scan, &snapshot.ordered_files(), limit).await?;
+    let splits = scan.splits(&snapshot.ordered_files()).await?;
+    let read = async |split: &Split, rows: usize| scan.read(split, rows).await;
+    let batches = first_rows(&splits, limit, read).await?;
     Ok((schema, batches))
 }
 
-/// What each of these versions added, at most `limit` rows of each; columns as the last of them has them.
+/// What each of these versions changed, at most `limit` rows of each; columns as the last of them has them, and [`flowc_ir::graph::WEIGHT`].
 pub async fn changes(
     storage: &Storage,
     versions: RangeInclusive<u64>,
     limit: usize,
 ) -> Result<(Schema, Vec<Change>), RunError> {
     let last = Snapshot::load(storage, Some(*versions.end())).await.map_err(|e| failed(storage, e))?;
-    let (schema, scan) = scan(storage, &last)?;
+    let mut schema = info(storage, &last)?.schema;
+    schema.fields.push(weight());
+    let reader = Reader::new(storage, storage.location(), &last, Layout::new(&schema, None), None)?;
     let mut changes = vec![];
     for version in versions {
         let commit = read_commit(storage, version).await.map_err(|e| failed(storage, e))?;
@@ -240,9 +247,11 @@ pub async fn changes(
                 return Err(failed(storage, StorageError::NoSuchVersion { oldest, newest: last.version }));
             }
         };
-        let (entry, removed) = (entry(&commit), commit.removes.iter().filter(|r| r.data_change).count() as u64);
-        let files: Vec<_> = commit.adds.into_iter().filter(|a| a.data_change).map(std::sync::Arc::new).collect();
-        changes.push(Change { entry, rows: read(&scan, &files, limit).await?, removed });
+        let entry = entry(&commit);
+        let splits = reader.splits(&reader.changed(commit, false).await?).await?;
+        let count = splits.iter().map(|split| split.rows).sum();
+        let read = async |split: &Split, rows: usize| reader.read(split, rows).await;
+        changes.push(Change { entry, rows: first_rows(&splits, limit, read).await?, count });
     }
     Ok((schema, changes))
 }

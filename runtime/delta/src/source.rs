@@ -1,17 +1,18 @@
-//! A Delta table as a stream of rows: the snapshot at the first run, then what each commit adds. Knows positions and commits; reading files is
-//! [`crate::scan`]'s matter.
+//! A Delta table as a stream of rows: the snapshot at the first run, then what each commit adds, or changes. Knows positions; what a commit changes is
+//! [`crate::changes`]'s matter, reading files [`crate::scan`]'s.
 
 use crate::catalog;
+use crate::changes::{Layout, Reader, Unit};
 use crate::codes;
 use crate::log::commits::{Listing, commit_path, read_commit};
 use crate::log::features::Features;
-use crate::log::{Add, Commit, Snapshot};
-use crate::scan::{Scan, broken_promises, changed, differences, promised, unreadable};
+use crate::log::{Commit, Snapshot};
+use crate::scan::{broken_promises, changed, differences, promised, unreadable};
 use crate::schema::{self, DeltaField};
 use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
-use flowc_ir::plan::{SourceSpec, VersionSpec};
+use flowc_ir::plan::{SourceSpec, Updates, VersionSpec};
 use flowc_ir::{Program, Schema};
 use flowc_runtime::{BatchStream, EpochLimits, Position, RunError, Source, SourceRange, Split};
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 struct At {
     /// The version that has been read, or is being read.
     version: u64,
-    /// So many of its files have been read; none: all.
+    /// So much of it has been read: so many of its files, as long as it only adds some; none: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<usize>,
     /// Whether the version is read whole, as the first one is, and not only what it added.
@@ -36,19 +37,21 @@ struct At {
     table: String,
 }
 
-/// The files of a version, in the order in which they are read.
-type Files = Arc<Vec<Arc<Add>>>;
+/// What is read of a version, in order.
+type Units = Arc<Vec<Unit>>;
 
 /// A Delta table as a source.
 #[derive(Debug)]
 pub struct DeltaSource {
     spec: SourceSpec,
+    /// The columns of the table that are read.
+    columns: Schema,
     storage: Storage,
-    scan: Scan,
+    reader: Reader,
     table: String,
     opened: Snapshot,
-    /// Files of versions that were looked at lately, so that `splits` need not read the log again.
-    seen: Mutex<BTreeMap<(u64, bool), Files>>,
+    /// What is read of versions that were looked at lately, so that `splits` need not read the log again.
+    seen: Mutex<BTreeMap<(u64, bool), Units>>,
     /// A position, and one behind it with no rows between them: commits that add none are read once.
     passed: Mutex<Option<(At, At)>>,
 }
@@ -58,14 +61,26 @@ impl DeltaSource {
     pub async fn open(spec: &SourceSpec, storage: Storage) -> Result<DeltaSource, RunError> {
         let what = format!("source `{}` ({})", spec.name, storage.location());
         let opened = Snapshot::load(&storage, None).await.map_err(|e| e.reading(&what).at(spec.origin))?;
-        let scan = Scan::new(&storage, &what, &opened, &spec.schema, spec.predicate.as_ref())
-            .map_err(|e| e.at(spec.origin))?;
+        let layout = Layout::new(&spec.schema, spec.committed.as_deref());
+        let columns = layout.columns().clone();
+        let reader = Reader::new(&storage, &what, &opened, layout, spec.predicate.as_ref());
+        let reader = reader.map_err(|e| e.at(spec.origin))?;
         promised(&what, &opened, &spec.promises).map_err(|e| e.at(spec.origin))?;
         let (table, mut opened) = (opened.metadata.id.clone(), opened);
-        let files: Files = Arc::new(opened.ordered_files());
+        let mut seen = BTreeMap::new();
+        if spec.committed.is_none() {
+            // The times of its files are many commits to read, and needed only if nothing has been read yet.
+            let units = reader.snapshot(&opened, false).await.map_err(|e| e.reading(&what).at(spec.origin))?;
+            seen.insert((opened.version, true), Arc::new(units));
+        }
         opened.files.clear();
-        let seen = Mutex::new([((opened.version, true), files)].into());
-        Ok(DeltaSource { spec: spec.clone(), storage, scan, table, opened, seen, passed: Mutex::new(None) })
+        let (spec, seen, passed) = (spec.clone(), Mutex::new(seen), Mutex::new(None));
+        Ok(DeltaSource { spec, columns, storage, reader, table, opened, seen, passed })
+    }
+
+    /// With a reader that is set up otherwise.
+    pub fn with_reader(self, set_up: impl FnOnce(Reader) -> Reader) -> DeltaSource {
+        DeltaSource { reader: set_up(self.reader.clone()), ..self }
     }
 
     fn what(&self) -> String {
@@ -108,7 +123,7 @@ impl DeltaSource {
                 return Ok(self.at(opened, Some(0), true));
             }
             let version = Snapshot::load(&self.storage, None).await.map_err(|e| self.failed(e))?;
-            return Ok(self.at(self.remember(version), Some(0), true));
+            return Ok(self.at(self.remember(version).await?, Some(0), true));
         };
         let version = Snapshot::first_from(&self.storage, start).await.map_err(|e| self.failed(e))?;
         let listing = Listing::read(&self.storage, 0).await.map_err(|e| self.failed(e))?;
@@ -126,22 +141,29 @@ impl DeltaSource {
         At { version, file, snapshot, begun: None, table: self.table.clone() }
     }
 
-    fn remember(&self, snapshot: Snapshot) -> u64 {
+    async fn remember(&self, snapshot: Snapshot) -> Result<u64, RunError> {
+        let units = self.reader.snapshot(&snapshot, self.timed()).await.map_err(|e| self.failed(e))?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert((snapshot.version, true), Arc::new(snapshot.ordered_files()));
-        snapshot.version
+        seen.insert((snapshot.version, true), Arc::new(units));
+        Ok(snapshot.version)
     }
 
-    /// The files of a version: all that it has, or those that it added.
-    async fn files(&self, version: u64, whole: bool) -> Result<Option<Files>, RunError> {
+    /// Whether the rows say when they were committed.
+    fn timed(&self) -> bool {
+        self.spec.committed.is_some()
+    }
+
+    /// What is read of a version: all that it has, or what it changed.
+    async fn units(&self, version: u64, whole: bool) -> Result<Option<Units>, RunError> {
         if let Some(files) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&(version, whole)) {
             return Ok(Some(files.clone()));
         }
         let files = if whole {
-            Snapshot::load(&self.storage, Some(version)).await.map_err(|e| self.failed(e))?.ordered_files()
+            let snapshot = Snapshot::load(&self.storage, Some(version)).await.map_err(|e| self.failed(e))?;
+            self.reader.snapshot(&snapshot, self.timed()).await.map_err(|e| self.failed(e))?
         } else {
             match read_commit(&self.storage, version).await.map_err(|e| self.failed(e))? {
-                Some(commit) => self.added(commit)?,
+                Some(commit) => self.commit(commit).await?,
                 None => return Ok(None),
             }
         };
@@ -154,21 +176,28 @@ impl DeltaSource {
         Ok(Some(files))
     }
 
-    /// The files that a commit added, or why its rows are not simply added.
-    fn added(&self, commit: Commit) -> Result<Vec<Arc<Add>>, RunError> {
+    /// What is read of a commit, or why nothing is.
+    async fn commit(&self, commit: Commit) -> Result<Vec<Unit>, RunError> {
         if commit.version > 0 {
             self.same_table(&commit)?;
         }
-        if commit.removes.iter().any(|r| r.data_change) {
-            let message = format!("{}: {} updated or deleted rows", self.what(), commit.describe());
-            let help = format!(
-                "declare the source with `changes` to follow updates and deletes; or compute everything again from the table as it is now: --full-refresh; \
-                 or pass over that commit: give the source another name, and `start version {}`",
-                commit.version + 1
-            );
-            return Err(RunError::data(codes::ROWS_CHANGED, message).help(help).at(self.spec.origin));
+        match self.spec.updates {
+            Updates::Follow => self.reader.changed(commit, self.timed()).await.map_err(|e| e.at(self.spec.origin)),
+            Updates::Ignore if commit.changes_rows() => Ok(vec![]),
+            Updates::Stop if commit.changes_rows() => {
+                let message = format!("{}: {} updated or deleted rows", self.what(), commit.describe());
+                let help = format!(
+                    "declare the source with `changes` to follow updates and deletes, or with `ignore updates` to pass over such commits; or compute \
+                     everything again from the table as it is now: --full-refresh; or pass over this commit alone: give the source another name, and \
+                     `start version {}`",
+                    commit.version + 1
+                );
+                Err(RunError::data(codes::ROWS_CHANGED, message).help(help).at(self.spec.origin))
+            }
+            Updates::Ignore | Updates::Stop => {
+                self.reader.added(commit, self.timed()).await.map_err(|e| self.failed(e))
+            }
         }
-        Ok(commit.adds.into_iter().filter(|a| a.data_change).map(Arc::new).collect())
     }
 
     /// A commit may add columns and set properties; what the program reads must stay what it is.
@@ -188,7 +217,7 @@ impl DeltaSource {
             let what = format!("{}, since {}", self.what(), commit.describe());
             return Err(unreadable(&what, &features.unreadable).at(self.spec.origin));
         }
-        let mut wanted = self.spec.schema.clone();
+        let mut wanted = self.columns.clone();
         if commit.version <= self.opened.version {
             // Columns that came later than this commit are null in its files.
             wanted.fields.retain(|f| fields.iter().any(|t| t.name == f.name) || !f.ty.nullable);
@@ -267,12 +296,16 @@ impl DeltaSource {
 
     /// Where an epoch may end among the files of a version: before which of them. Where something waits for the watermark, not where a row further on would be
     /// late for it: files may lie in any order, be it that the table was compacted.
-    fn ends(&self, files: &[Arc<Add>]) -> Vec<bool> {
+    fn ends(&self, files: &[Unit]) -> Vec<bool> {
         let Some(arrival) = &self.spec.arrival else { return vec![true; files.len()] };
         // Before the first file what was read are earlier versions.
         let none = || (0..files.len()).map(|i| i == 0).collect();
         let Some((column, unit)) = &arrival.column else { return none() };
-        let Some(times) = files.iter().map(|file| self.scan.span(file, column)).collect::<Option<Vec<_>>>() else {
+        let span = |unit: &Unit| match unit {
+            Unit::Added { add, .. } => self.reader.scan().span(add, column),
+            Unit::Rewritten(_) => None,
+        };
+        let Some(times) = files.iter().map(span).collect::<Option<Vec<_>>>() else {
             return none();
         };
         let micros = |value: i64| i128::from(value) * i128::from(*unit);
@@ -312,22 +345,25 @@ struct Taken {
     files: u64,
     bytes: u64,
     rows: Option<u64>,
+    /// Rows, also where some are not known.
+    about_rows: u64,
 }
 
 impl Taken {
-    fn add(&mut self, file: &Add) {
-        self.files += 1;
-        self.bytes += file.size.max(0) as u64;
-        self.rows = self.rows.zip(file.rows()).map(|(a, b)| a + b);
+    fn add(&mut self, unit: &Unit) {
+        self.files += unit.files();
+        self.bytes += unit.bytes();
+        self.rows = self.rows.zip(unit.rows()).map(|(a, b)| a + b);
+        self.about_rows += unit.about_rows();
     }
 
-    /// Whether one more file would be too much. At least one is always taken.
-    fn full(&self, next: &Add, limits: &EpochLimits) -> bool {
+    /// Whether one more unit would be too much. At least one is always taken.
+    fn full(&self, next: &Unit, limits: &EpochLimits) -> bool {
         let over = |limit: Option<u64>, value: u64| limit.is_some_and(|l| value > l);
         self.files > 0
-            && (over(limits.files, self.files + 1)
-                || over(limits.bytes, self.bytes + next.size.max(0) as u64)
-                || over(limits.rows, self.rows.unwrap_or(0) + next.rows().unwrap_or(0)))
+            && (over(limits.files, self.files + next.files())
+                || over(limits.bytes, self.bytes + next.bytes())
+                || over(limits.rows, self.about_rows + next.about_rows()))
     }
 }
 
@@ -350,9 +386,9 @@ impl Source for DeltaSource {
         let begin = passed.filter(|(from, _)| *from == start).map_or_else(|| start.clone(), |(_, to)| to);
         let (mut version, mut done, mut whole) = after(&begin);
         let first = self.at(version, Some(done), whole);
-        let mut taken = Taken { files: 0, bytes: 0, rows: Some(0) };
+        let mut taken = Taken { files: 0, bytes: 0, rows: Some(0), about_rows: 0 };
         let mut last: Option<At> = None;
-        'versions: while let Some(files) = self.files(version, whole).await? {
+        'versions: while let Some(files) = self.units(version, whole).await? {
             let ends = if limits == EpochLimits::NONE { vec![] } else { self.ends(&files) };
             for (i, file) in files.iter().enumerate().skip(done) {
                 if taken.full(file, &limits) && ends.get(i) != Some(&false) {
@@ -410,28 +446,29 @@ impl Source for DeltaSource {
                     "version {version}, part of the recorded range, is no longer there"
                 )))
             };
-            let all = self.files(version, whole).await?.ok_or_else(gone)?;
+            let all = self.units(version, whole).await?.ok_or_else(gone)?;
             let end = if version == to.version { to.file.unwrap_or(all.len()) } else { all.len() };
             files.extend(all.get(done..end).unwrap_or_default().iter().cloned());
             (version, done, whole) = (version + 1, 0, false);
         }
-        self.scan.splits(&files).await.map_err(|e| e.at(self.spec.origin))
+        self.reader.splits(&files).await.map_err(|e| e.at(self.spec.origin))
     }
 
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
-        self.scan.read(split, batch_rows).await.map_err(|e| e.at(self.spec.origin))
+        self.reader.read(split, batch_rows).await.map_err(|e| e.at(self.spec.origin))
     }
 }
 
-/// How many files the table has (now, or at a version), and how many of them the predicate leaves: for `explain`.
+/// How many files the table has (now, or at a version), and how many of them the predicate over the columns of a layout leaves: for `explain`.
 pub async fn prune_report(
     storage: &Storage,
     version: Option<VersionSpec>,
-    schema: &Schema,
+    layout: Layout,
     predicate: Option<&Program>,
 ) -> Result<(usize, usize), RunError> {
     let what = storage.location();
     let snapshot = catalog::load(storage, version).await.map_err(|e| e.reading(what))?;
-    let scan = Scan::new(storage, what, &snapshot, schema, predicate)?;
+    let reader = Reader::new(storage, what, &snapshot, layout, predicate)?;
+    let scan = reader.scan();
     Ok((snapshot.files.len(), snapshot.files.values().filter(|f| scan.keeps(f)).count()))
 }

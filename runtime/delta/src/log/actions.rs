@@ -167,6 +167,22 @@ pub struct Remove {
     pub default_row_commit_version: Option<i64>,
 }
 
+/// A file of the change data feed: the rows that a commit inserted, updated or deleted, each with its `_change_type`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cdc {
+    /// As in [`Add`].
+    pub path: String,
+    /// As in [`Add`].
+    #[serde(default)]
+    pub partition_values: IndexMap<String, Option<String>>,
+    /// In bytes.
+    pub size: i64,
+    /// Always false: the rows of the table change by its other files.
+    #[serde(default)]
+    pub data_change: bool,
+}
+
 /// How far an application has written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -245,6 +261,8 @@ pub struct Line {
     pub add: Option<Add>,
     /// A file goes.
     pub remove: Option<Remove>,
+    /// A file tells what changed.
+    pub cdc: Option<Cdc>,
     /// What the table is.
     pub meta_data: Option<Metadata>,
     /// What it asks for.
@@ -266,6 +284,8 @@ pub struct Commit {
     pub adds: Vec<Add>,
     /// Files that go.
     pub removes: Vec<Remove>,
+    /// Files that tell what changed. Where there are any, they tell all of it.
+    pub cdcs: Vec<Cdc>,
     /// What the table is from here on.
     pub metadata: Option<Metadata>,
     /// What it asks for from here on.
@@ -295,10 +315,16 @@ impl Commit {
     fn take(&mut self, line: Line) {
         self.adds.extend(line.add);
         self.removes.extend(line.remove);
+        self.cdcs.extend(line.cdc);
         self.txns.extend(line.txn);
         self.metadata = line.meta_data.or(self.metadata.take());
         self.protocol = line.protocol.or(self.protocol.take());
         self.info = line.commit_info.or(self.info.take());
+    }
+
+    /// Whether it updates or deletes rows.
+    pub fn changes_rows(&self) -> bool {
+        self.removes.iter().any(|remove| remove.data_change)
     }
 
     fn info_text(&self, key: &str) -> Option<&str> {
@@ -345,11 +371,13 @@ mod tests {
 
 {"add":{"path":"a%20b","partitionValues":{"p":null},"size":1,"modificationTime":2,"dataChange":true,"stats":"{\"numRecords\":7}","x":1}}
 {"txn":{"appId":"a","version":3}}
+{"cdc":{"path":"_change_data/c","size":9,"partitionValues":{"p":"1"},"dataChange":false}}
 "#;
         let commit = Commit::parse(4, text).expect("parses");
         assert_eq!(commit.adds[0].rows(), Some(7));
         assert_eq!(commit.adds[0].partition_values["p"], None);
         assert_eq!(commit.txns[0].version, 3);
+        assert_eq!((commit.cdcs[0].path.as_str(), commit.cdcs[0].size), ("_change_data/c", 9));
         assert_eq!(commit.describe(), "version 4 (WRITE at 1970-01-01 00:00:00 UTC)");
     }
 

@@ -106,6 +106,20 @@ pub fn kept(deleted: &RoaringTreemap, rows: Range<u64>) -> Vec<Range<usize>> {
     kept
 }
 
+/// The ranges of consecutive rows among those of `rows` that lie within `within`.
+pub fn runs(rows: &RoaringTreemap, within: Range<u64>) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = vec![];
+    let mut iterator = rows.iter();
+    iterator.advance_to(within.start);
+    for row in iterator.take_while(|r| *r < within.end) {
+        match runs.last_mut() {
+            Some(last) if last.end == row => last.end = row + 1,
+            _ => runs.push(row..row + 1),
+        }
+    }
+    runs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +139,7 @@ mod tests {
         assert_eq!(kept(&deleted, 0..10), vec![1..3, 5..9]);
         assert_eq!(kept(&deleted, 4..12), vec![1..5, 6..8]);
         assert_eq!(kept(&deleted, 3..5), Vec::<Range<usize>>::new());
+        assert_eq!(runs(&deleted, 3..13), [3..5, 9..10, 12..13]);
+        assert_eq!(runs(&deleted, 1..3), Vec::<Range<u64>>::new());
     }
 }

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod catalog;
+mod changes;
 mod common;
 mod faults;
 mod features;

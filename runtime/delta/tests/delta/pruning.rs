@@ -1,6 +1,7 @@
 //! Files and row groups that a predicate rules out are not read, and never a row that it lets through.
 
 use crate::common::*;
+use flowc_delta::changes::Layout;
 use flowc_delta::sink::Sizes;
 use flowc_delta::{DeltaSink, DeltaSource};
 use flowc_ir::expr::{Expr, ExprKind, Origin, Output, Program};
@@ -26,9 +27,10 @@ async fn read(storage: &flowc_delta::Storage, predicate: Program) -> (usize, Vec
     let source = DeltaSource::open(&spec, storage.clone()).await.expect("opens");
     let range = source.next_range(None, EpochLimits::NONE).await.expect("reads").expect("rows");
     let splits = source.splits(&range).await.expect("splits").len();
-    let (total, kept) = flowc_delta::source::prune_report(storage, None, &spec.schema, spec.predicate.as_ref())
-        .await
-        .expect("a report");
+    let (total, kept) =
+        flowc_delta::source::prune_report(storage, None, Layout::new(&spec.schema, None), spec.predicate.as_ref())
+            .await
+            .expect("a report");
     assert!(kept == splits && kept <= total);
     (splits, texts(&range_rows(&source, &range).await))
 }

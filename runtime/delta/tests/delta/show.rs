@@ -3,6 +3,7 @@
 use crate::common::*;
 use flowc_delta::sink::Sizes;
 use flowc_delta::{DeltaSink, show};
+use flowc_ir::plan::{SinkMode, SinkSpec};
 
 async fn table() -> flowc_delta::Storage {
     let storage = memory();
@@ -35,6 +36,12 @@ async fn rows_and_changes() {
     let old = Some(flowc_ir::plan::VersionSpec::Number(0));
     assert_eq!(texts(&show::rows(&storage, old, 100).await.expect("rows").1).len(), 5);
     let (_, changes) = show::changes(&storage, 1..=1, 100).await.expect("changes");
-    assert_eq!(texts(&changes[0].rows), ["5 | a", "6 | a", "7 | a", "8 | a"]);
+    assert_eq!(texts(&changes[0].rows), ["5 | a | 1", "6 | a | 1", "7 | a | 1", "8 | a | 1"]);
+    let spec = SinkSpec { mode: SinkMode::Overwrite, ..sink_spec(numbers_schema(), &["part"]) };
+    let rows = vec![numbers(0..2, Some("a")), numbers(3..5, None)];
+    run_epoch(&DeltaSink::new(&spec, storage.clone()), 3, &[rows]).await.expect("commits");
+    let (_, changes) = show::changes(&storage, 1..=2, 3).await.expect("changes");
+    assert_eq!(changes[0].count.zip(changes[1].count), Some((4, 5)));
+    assert_eq!(texts(&changes[1].rows), ["2 | a | -1", "5 | a | -1", "6 | a | -1"]);
     assert_eq!(show::changes(&storage, 1..=7, 100).await.expect_err("no such version").code, "R0222");
 }
