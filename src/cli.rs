@@ -237,9 +237,12 @@ pub struct RunFlags {
     /// The most memory that batches in flight may take, for example 512MiB
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub memory: Option<u64>,
-    /// Compute everything from the beginning and replace what the sinks hold
-    #[arg(long)]
-    pub full_refresh: bool,
+    /// Compute everything from the beginning and replace what the sinks hold; of one sink: --full-refresh=SINK, may be repeated
+    #[arg(long, value_name = "SINK", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub full_refresh: Vec<String>,
+    /// Read a source again from this version of its table on, for sinks that keep rows by a key; where the program has several sources: --since SOURCE=version N
+    #[arg(long, value_names = ["[SOURCE=]version", "N"], num_args = 2)]
+    pub since: Option<Vec<String>>,
     /// Compute the sinks behind this step again from the beginning, and replace what they hold; may be repeated
     #[arg(long, value_name = "STEP")]
     pub rebuild: Vec<String>,

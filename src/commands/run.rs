@@ -9,7 +9,7 @@ use crate::progress::{self, Bars, JsonLines, Lines};
 use crate::report;
 use crate::world::{self, Program};
 use flowc_core::pipeline::CheckOutcome;
-use flowc_ir::plan::{Connector, Executable, Plan};
+use flowc_ir::plan::{Connector, Executable, Plan, SourceSpec, VersionSpec};
 use flowc_runtime::connectors::console::Out;
 use flowc_runtime::report::Unobserved;
 use flowc_runtime::{Cancel, EpochLimits, Follow, Observer, RunError, RunOptions, RunSummary};
@@ -26,7 +26,7 @@ const EPOCH_ROWS: u64 = 4_000_000;
 
 /// Whether something waits for watermarks, and all sources can tell which files hold later rows.
 fn closes_as_it_reads(plan: &Plan) -> bool {
-    let delta = |source: &flowc_ir::plan::SourceSpec| matches!(source.connector, Connector::Delta { .. });
+    let delta = |source: &SourceSpec| matches!(source.connector, Connector::Delta { .. });
     plan.sources.iter().any(|source| source.arrival.is_some()) && plan.sources.iter().all(delta)
 }
 
@@ -42,9 +42,10 @@ pub fn program(program: &Program, flags: &RunFlags, console: &Console) -> Result
         Err(exit) => return Ok(exit),
     };
     let plan = world::plan(&outcome)?;
-    let options = options(program, &plan, flags);
+    let (plan, since) = since(plan, flags)?;
+    let options = RunOptions { since, ..options(program, &plan, flags) };
     let state = options.state_dir.clone();
-    let baseline = lock::baseline(program, &state)?.filter(|_| !flags.full_refresh);
+    let baseline = lock::baseline(program, &state)?.filter(|_| !refreshes_all(flags));
     if let Some(Err(error)) = baseline.map(|lock| lock::gate(program, &outcome, &plan, &lock)) {
         return Ok(conclude(program, flags.format, (Err(error), None), &outcome, console));
     }
@@ -120,11 +121,40 @@ impl Watch {
     }
 }
 
+/// Whether all sinks are computed again, and not only those that are named.
+fn refreshes_all(flags: &RunFlags) -> bool {
+    flags.full_refresh.iter().any(String::is_empty)
+}
+
+/// The plan with a source that is read again from a version on, and that source.
+fn since(mut plan: Plan, flags: &RunFlags) -> Result<(Plan, Option<String>), Failure> {
+    let Some([what, number]) = flags.since.as_deref() else { return Ok((plan, None)) };
+    let usage = "--since takes `version N`, or `SOURCE=version N` where the program has several sources";
+    let (named, word) = what.rsplit_once('=').map_or((None, what.as_str()), |(name, word)| (Some(name), word));
+    let version: u64 = number.parse().ok().filter(|_| word == "version").ok_or_else(|| Failure::usage(usage))?;
+    let delta = |source: &&mut SourceSpec| matches!(source.connector, Connector::Delta { .. });
+    let mut sources: Vec<&mut SourceSpec> = plan.sources.iter_mut().filter(delta).collect();
+    let names: Vec<String> = sources.iter().map(|source| format!("`{}`", source.name)).collect();
+    let known = || if names.is_empty() { "none that reads a Delta table".to_string() } else { names.join(", ") };
+    let source = match named {
+        Some(name) => sources.into_iter().find(|source| source.name == name),
+        None if sources.len() == 1 => sources.pop(),
+        None => None,
+    };
+    let Some(source) = source else {
+        return Err(Failure::usage(format!("which source is read again? {usage}; the program has {}", known())));
+    };
+    source.start = Some(VersionSpec::Number(version));
+    let name = source.name.clone();
+    Ok((plan, Some(name)))
+}
+
 fn options(program: &Program, plan: &Plan, flags: &RunFlags) -> RunOptions {
     let mut options = RunOptions::new(flags.state.clone().unwrap_or_else(|| program.state()));
     options.workers = flags.workers.map_or(options.workers, usize::from);
     options.memory = flags.memory.and_then(|m| usize::try_from(m).ok()).unwrap_or(options.memory);
-    options.full_refresh = flags.full_refresh;
+    options.full_refresh = refreshes_all(flags);
+    options.refresh = flags.full_refresh.iter().filter(|sink| !sink.is_empty()).cloned().collect();
     options.rebuild = flags.rebuild.clone();
     options.limits = EpochLimits { files: flags.epoch_files, bytes: flags.epoch_bytes, rows: flags.epoch_rows };
     if options.limits == EpochLimits::NONE && closes_as_it_reads(plan) {

@@ -56,6 +56,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0411", "two replays of one table ran at the same time"),
     ("R0412", "the program has changed, and a run would lose what a step remembers"),
     ("R0413", "there is no such step to rebuild"),
+    ("R0414", "there is no such sink to compute again"),
+    ("R0415", "rows that are read again would be there twice"),
     ("R0501", "the state directory cannot be written"),
     ("R0502", "temporary files cannot be written"),
     ("R0503", "the console cannot be written"),

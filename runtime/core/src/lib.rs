@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod backfill;
 pub mod batch;
 pub mod cancel;
 pub mod clock;

@@ -1,6 +1,7 @@
 //! A run: looks at the state and the targets, finishes what an earlier run left, then takes epochs until nothing is new. The order of its steps is that of
 //! [`crate::protocol`], which decides; here is the I/O.
 
+use crate::backfill;
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::connector::{Committed, Connectors, EpochLimits};
@@ -40,6 +41,10 @@ pub struct RunOptions {
     pub limits: EpochLimits,
     /// Whether everything starts again: targets are replaced.
     pub full_refresh: bool,
+    /// Sinks that are computed again from the beginning, and their targets replaced.
+    pub refresh: Vec<String>,
+    /// The source that is read again from its [`flowc_ir::plan::SourceSpec::start`] on, for the sinks behind it, all of which keep rows by a key.
+    pub since: Option<String>,
     /// Steps whose sinks are computed again from the beginning, and their targets replaced.
     pub rebuild: Vec<String>,
     /// Whether what is written to the state directory is forced to the disk: it must be, unless the directory is thrown away with the process.
@@ -80,6 +85,8 @@ impl RunOptions {
             on_disk: false,
             limits: EpochLimits::NONE,
             full_refresh: false,
+            refresh: vec![],
+            since: None,
             rebuild: vec![],
             durable: true,
             watermark: None,
@@ -227,7 +234,11 @@ impl Session {
             Action::Next { .. } => check_locations(&self.checkpoint, &self.executable.plan)?,
         }
         self.rebuild()?;
+        self.refresh_sinks()?;
         self.refuse_losses()?;
+        if let Some(source) = self.options.since.clone() {
+            backfill::forget(&self.executable.plan, &self.inputs, &mut self.checkpoint, &source)?;
+        }
         let executable = Arc::clone(&self.executable);
         let world = Arc::clone(&self.world);
         let inputs = self.inputs.clone();
@@ -433,6 +444,21 @@ impl Session {
             }
         }
         if self.options.rebuild.is_empty() { Ok(()) } else { self.state.save_checkpoint(&self.checkpoint) }
+    }
+
+    /// Forgets the positions of sinks that are to be computed again. The checkpoint says that their targets are to be replaced, so a crash after this changes nothing.
+    fn refresh_sinks(&mut self) -> Result<(), RunError> {
+        for sink in &self.options.refresh {
+            let sinks = &self.executable.plan.sinks;
+            if !sinks.iter().any(|spec| spec.name == *sink) {
+                let names: Vec<String> = sinks.iter().map(|spec| format!("`{}`", spec.name)).collect();
+                let text = format!("there is no sink `{sink}` to compute again");
+                return Err(RunError::data("R0414", text).help(format!("the program has {}", names.join(", "))));
+            }
+            let blank = SinkState { replace: true, ..SinkState::default() };
+            self.checkpoint.sinks.insert(sink.clone(), blank);
+        }
+        if self.options.refresh.is_empty() { Ok(()) } else { self.state.save_checkpoint(&self.checkpoint) }
     }
 
     /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing.
