@@ -3,7 +3,7 @@
 
 use crate::codes;
 use crate::convert;
-use crate::facts::{Column, FileFacts, RowGroupFacts};
+use crate::facts::{Column, FileFacts, PartFacts, RowGroupFacts};
 use crate::file_reader::FileReader;
 use crate::log::features::{self, Features};
 use crate::log::{Add, Metadata, Snapshot, actions::DeletionVector, deletion};
@@ -17,6 +17,7 @@ use deltalake::logstore::object_store;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::{DataType, Program, Schema, Type, Value};
 use flowc_runtime::{BatchStream, RunError, Split};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
@@ -58,6 +59,22 @@ struct Opened {
     /// The root column in the file of each column.
     positions: Vec<Option<usize>>,
 }
+
+impl Opened {
+    /// The rows of each row group, by their numbers in the file.
+    fn groups(&self) -> Vec<Range<u64>> {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let groups = groups.scan(0u64, |next, group| {
+            let start = *next;
+            *next += group.num_rows().max(0) as u64;
+            Some(start..*next)
+        });
+        groups.collect()
+    }
+}
+
+/// Batches, each with the number of its first row in the file.
+pub type NumberedRows = BoxStream<'static, Result<(u64, RecordBatch), RunError>>;
 
 impl Scan {
     /// Reads `wanted` columns of the table as it is at a version. `what` names it in messages.
@@ -169,11 +186,107 @@ impl Scan {
         let add = part.add;
         let opened = self.open(&add).await?;
         let groups = self.row_groups(&opened, part.row_groups);
+        let selection = match &add.deletion_vector {
+            Some(vector) => Some(self.selection(vector, &opened, &groups).await?),
+            None => None,
+        };
+        self.stream(&add, &opened, (groups, selection), batch_rows)
+    }
+
+    /// The rows of those row groups of a file of which `keeps` is true, deleted ones too; each batch with the number of its first row in the file.
+    pub async fn numbered(
+        &self,
+        add: &Add,
+        keeps: impl Fn(&dyn Facts) -> Result<bool, RunError>,
+        batch_rows: usize,
+    ) -> Result<NumberedRows, RunError> {
+        let opened = self.open(add).await?;
+        let (metadata, parquet) = (opened.metadata.metadata(), opened.metadata.parquet_schema());
+        let (mut groups, mut runs) = (vec![], vec![]);
+        for (index, rows) in opened.groups().into_iter().enumerate() {
+            let (group, arrow) = (metadata.row_group(index), opened.metadata.schema());
+            let group = RowGroupFacts::new(&self.columns, &opened.positions, group, parquet, arrow);
+            if keeps(&PartFacts::new(&self.columns, add, group))? {
+                groups.push(index);
+                runs.push(rows);
+            }
+        }
+        let batches = self.stream(add, &opened, (groups, None), batch_rows)?;
+        let mut runs = runs.into_iter();
+        let mut run = runs.next().unwrap_or_default();
+        let mut number = move |batch: Result<RecordBatch, RunError>| match batch {
+            Err(error) => vec![Err(error)],
+            Ok(batch) => {
+                let (mut pieces, mut taken) = (vec![], 0);
+                while taken < batch.num_rows() {
+                    if run.is_empty() {
+                        match runs.next() {
+                            Some(next) => run = next,
+                            None => break,
+                        }
+                        continue;
+                    }
+                    let rows = (batch.num_rows() - taken).min((run.end - run.start) as usize);
+                    pieces.push(Ok((run.start, batch.slice(taken, rows))));
+                    run.start += rows as u64;
+                    taken += rows;
+                }
+                pieces
+            }
+        };
+        Ok(batches.flat_map(move |batch| futures::stream::iter(number(batch))).boxed())
+    }
+
+    /// These rows of a file, in their order, deleted ones too.
+    pub async fn selected(
+        &self,
+        add: &Add,
+        rows: &roaring::RoaringTreemap,
+        batch_rows: usize,
+    ) -> Result<BatchStream, RunError> {
+        let opened = self.open(add).await?;
+        let (mut groups, mut ranges, mut offset) = (vec![], vec![], 0);
+        for (index, group) in opened.groups().into_iter().enumerate() {
+            let wanted = deletion::ranges(rows, group.clone());
+            if !wanted.is_empty() {
+                ranges.extend(wanted.into_iter().map(|r| r.start + offset..r.end + offset));
+                groups.push(index);
+                offset += (group.end - group.start) as usize;
+            }
+        }
+        let selection = RowSelection::from_consecutive_ranges(ranges.into_iter(), offset);
+        self.stream(add, &opened, (groups, Some(selection)), batch_rows)
+    }
+
+    /// How many rows a file has, deleted ones too.
+    pub async fn length(&self, add: &Add) -> Result<u64, RunError> {
+        match add.physical_rows() {
+            Some(rows) => Ok(rows),
+            None => Ok(self.open(add).await?.groups().last().map_or(0, |group| group.end)),
+        }
+    }
+
+    /// The rows of a file that are deleted.
+    pub async fn deleted(&self, add: &Add) -> Result<roaring::RoaringTreemap, RunError> {
+        match &add.deletion_vector {
+            Some(vector) => deletion::read(&self.storage, vector).await.map_err(|e| e.reading(&self.what)),
+            None => Ok(roaring::RoaringTreemap::new()),
+        }
+    }
+
+    /// The rows of row groups, all or those selected.
+    fn stream(
+        &self,
+        add: &Add,
+        opened: &Opened,
+        (groups, selection): (Vec<usize>, Option<RowSelection>),
+        batch_rows: usize,
+    ) -> Result<BatchStream, RunError> {
         let mut builder =
             ParquetRecordBatchStreamBuilder::new_with_metadata(opened.reader.clone(), opened.metadata.clone())
                 .with_batch_size(batch_rows.max(1));
-        if let Some(vector) = &add.deletion_vector {
-            builder = builder.with_row_selection(self.selection(vector, &opened, &groups).await?);
+        if let Some(selection) = selection {
+            builder = builder.with_row_selection(selection);
         }
         let roots: Vec<usize> = opened.positions.iter().flatten().copied().collect();
         let mask = ProjectionMask::roots(opened.metadata.parquet_schema(), roots.clone());
@@ -184,7 +297,7 @@ impl Scan {
         order.sort_unstable();
         order.dedup();
         let places = opened.positions.iter().map(|p| p.and_then(|p| order.binary_search(&p).ok())).collect();
-        let shape = Shape { scan: self.clone(), places, partitions: self.partitions(&add)? };
+        let shape = Shape { scan: self.clone(), places, partitions: self.partitions(add)? };
         let path = add.path.clone();
         let (scan, error_path) = (self.clone(), path.clone());
         let batches = stream.map_err(move |e| scan.parquet_error(&error_path, e));
@@ -213,13 +326,7 @@ impl Scan {
         groups: &[usize],
     ) -> Result<RowSelection, RunError> {
         let deleted = deletion::read(&self.storage, vector).await.map_err(|e| e.reading(&self.what))?;
-        let all = opened.metadata.metadata().row_groups();
-        let starts = all.iter().scan(0u64, |next, group| {
-            let start = *next;
-            *next += group.num_rows().max(0) as u64;
-            Some(start..*next)
-        });
-        let starts: Vec<Range<u64>> = starts.collect();
+        let starts = opened.groups();
         let (mut ranges, mut offset) = (vec![], 0);
         for rows in groups.iter().map(|g| starts[*g].clone()) {
             let length = (rows.end - rows.start) as usize;

@@ -167,6 +167,23 @@ pub struct Remove {
     pub default_row_commit_version: Option<i64>,
 }
 
+/// A file of the change data feed: the rows that a version changed, with `_change_type` (the protocol's section "Add CDC File"). A version that has such files
+/// is read from them alone by who follows changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cdc {
+    /// As in [`Add`].
+    pub path: String,
+    /// The values of the partition columns.
+    #[serde(default)]
+    pub partition_values: IndexMap<String, Option<String>>,
+    /// In bytes.
+    pub size: i64,
+    /// Never set: the rows are no part of the table.
+    #[serde(default)]
+    pub data_change: bool,
+}
+
 /// How far an application has written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -245,6 +262,8 @@ pub struct Line {
     pub add: Option<Add>,
     /// A file goes.
     pub remove: Option<Remove>,
+    /// Rows change.
+    pub cdc: Option<Cdc>,
     /// What the table is.
     pub meta_data: Option<Metadata>,
     /// What it asks for.
@@ -266,6 +285,8 @@ pub struct Commit {
     pub adds: Vec<Add>,
     /// Files that go.
     pub removes: Vec<Remove>,
+    /// Files that say which rows changed; none: that follows from those that come and go.
+    pub cdcs: Vec<Cdc>,
     /// What the table is from here on.
     pub metadata: Option<Metadata>,
     /// What it asks for from here on.
@@ -295,6 +316,7 @@ impl Commit {
     fn take(&mut self, line: Line) {
         self.adds.extend(line.add);
         self.removes.extend(line.remove);
+        self.cdcs.extend(line.cdc);
         self.txns.extend(line.txn);
         self.metadata = line.meta_data.or(self.metadata.take());
         self.protocol = line.protocol.or(self.protocol.take());

@@ -8,5 +8,5 @@ pub mod deletion;
 pub mod features;
 pub mod snapshot;
 
-pub use actions::{Add, Commit, Metadata, Protocol, Remove, Txn};
+pub use actions::{Add, Cdc, Commit, Metadata, Protocol, Remove, Txn};
 pub use snapshot::Snapshot;
