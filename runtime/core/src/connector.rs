@@ -9,6 +9,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
 
 /// How far a source has been read: the connector's own matter, kept as JSON. For Delta `{"version": 12}`; for files the list of those read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +133,23 @@ pub trait LookupTable: Send + Sync + fmt::Debug {
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError>;
 }
 
-/// What identifies the writer of an epoch.
+/// What a sink may use for rows of an epoch that it cannot write before it has all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scratch {
+    /// The bytes of rows that it may keep in memory.
+    pub memory: usize,
+    /// Where temporary files go when there are more.
+    pub directory: PathBuf,
+}
+
+impl Default for Scratch {
+    /// 256 MiB, and the system's folder for temporary files.
+    fn default() -> Self {
+        Scratch { memory: 256 << 20, directory: std::env::temp_dir() }
+    }
+}
+
+/// What identifies the writer of an epoch, and what the epoch may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochId {
     /// Pipeline and sink: `sensor/sensor_result`. The same for all runs.
@@ -153,13 +170,17 @@ pub struct EpochId {
     /// The program's file, where there is one: for a target that has a place for it.
     #[serde(default)]
     pub program: Option<String>,
+    /// For rows that wait.
+    #[serde(skip)]
+    pub scratch: Scratch,
 }
 
 impl EpochId {
     /// An epoch that adds its rows to the target.
     pub fn new(application: impl Into<String>, epoch: u64) -> Self {
         let application = application.into();
-        EpochId { application, epoch, started: 0, replace: false, resumed: false, takes: None, program: None }
+        let scratch = Scratch::default();
+        EpochId { application, epoch, started: 0, replace: false, resumed: false, takes: None, program: None, scratch }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
-use crate::connector::{EpochId, Part, Written, takes_order};
+use crate::connector::{EpochId, Part, Scratch, Written, takes_order};
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
 use crate::handover::Handover;
@@ -45,6 +45,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
+
+/// A sink that must wait for all rows of an epoch may keep one part in so many of the memory.
+const SINK_PART: usize = 4;
 
 /// Why a run does not go on.
 #[derive(Debug)]
@@ -380,6 +383,7 @@ impl EpochRun {
             resumed: self.resumed,
             takes: read.filter(|_| replayed == Some(&spec.name)),
             program: self.options.program.clone(),
+            scratch: Scratch { memory: budget.total / SINK_PART, directory: budget.directory.to_path_buf() },
             ..EpochId::new(application(plan, &spec.name, replayed), record.epoch)
         };
         let epoch = target.begin(id).await.map_err(|e| located(e, spec.origin))?;

@@ -9,7 +9,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use std::sync::Arc;
 
 /// Floats in one form: every NaN the same, -0.0 as 0.0; also inside of arrays, maps and structs. Bytes of equal values are then equal.
-pub(crate) fn normalize(array: &ArrayRef) -> ArrayRef {
+pub fn normalize(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float32 => {
             let floats: Float32Array =
@@ -52,36 +52,37 @@ pub(crate) fn has_floats(data: &DataType) -> bool {
     }
 }
 
-/// Turns columns into byte strings and back.
+/// Turns columns into byte strings and back. The bytes of several columns are those of each, one after the other, and no value's bytes begin with those of
+/// another value of its type.
 #[derive(Debug)]
-pub(crate) struct Keys(RowConverter);
+pub struct Keys(RowConverter);
 
 impl Keys {
-    /// For columns of these types, ascending, nulls first.
-    pub(crate) fn new<'a>(types: impl Iterator<Item = &'a DataType>) -> Result<Keys, RunError> {
+    /// For columns of these types, ascending, nulls first. Fails for types that have no order.
+    pub fn new<'a>(types: impl Iterator<Item = &'a DataType>) -> Result<Keys, RunError> {
         let fields = types.map(|t| SortField::new(t.clone())).collect();
         Ok(Keys(RowConverter::new(fields).map_err(internal)?))
     }
 
-    /// For columns of these types, ordered as said.
-    pub(crate) fn sorted(fields: Vec<(DataType, SortOptions)>) -> Result<Keys, RunError> {
+    /// For columns of these types, ordered as said. Fails for types that have no order.
+    pub fn sorted(fields: Vec<(DataType, SortOptions)>) -> Result<Keys, RunError> {
         let fields = fields.into_iter().map(|(t, o)| SortField::new_with_options(t, o)).collect();
         Ok(Keys(RowConverter::new(fields).map_err(internal)?))
     }
 
-    /// By flowc's equality and order.
-    pub(crate) fn encode(&self, columns: &[ArrayRef]) -> Result<Rows, RunError> {
+    /// By flowc's equality and order. Fails for columns of other types.
+    pub fn encode(&self, columns: &[ArrayRef]) -> Result<Rows, RunError> {
         let columns: Vec<ArrayRef> = columns.iter().map(normalize).collect();
         self.exact(&columns)
     }
 
-    /// Bit by bit, to get the same back.
-    pub(crate) fn exact(&self, columns: &[ArrayRef]) -> Result<Rows, RunError> {
+    /// Bit by bit, to get the same back. Fails for columns of other types.
+    pub fn exact(&self, columns: &[ArrayRef]) -> Result<Rows, RunError> {
         self.0.convert_columns(columns).map_err(internal)
     }
 
-    /// The columns again.
-    pub(crate) fn decode<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, RunError> {
+    /// The columns again. Fails where the bytes are not of rows of these types.
+    pub fn decode<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, RunError> {
         let parser = self.0.parser();
         let rows: Vec<_> = rows.map(|bytes| parser.parse(bytes)).collect();
         self.0.convert_rows(rows).map_err(internal)
@@ -96,7 +97,7 @@ fn fold(a: u64, b: u64) -> u64 {
 }
 
 /// Hashes bytes for the tables in memory, eight at a time; the same in every process.
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
     let mut hash = (bytes.len() as u64).wrapping_mul(SEED);
     let mut words = bytes.chunks_exact(8);
     for word in &mut words {

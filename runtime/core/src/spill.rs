@@ -107,7 +107,8 @@ pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(bytes).sum()
 }
 
-pub(crate) fn spill_error(error: impl std::fmt::Display) -> RunError {
+/// A temporary file that cannot be written or read.
+pub fn spill_error(error: impl std::fmt::Display) -> RunError {
     RunError::world("R0502", format!("cannot write or read a temporary file: {error}"))
         .help("rows that exceed --memory go to the state directory: see that it has space, or raise --memory")
 }

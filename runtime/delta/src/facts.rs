@@ -210,6 +210,25 @@ impl Facts for RowGroupFacts {
     }
 }
 
+/// What is known of a row group of a file of the table: its partition's values, its own statistics, and where it has none those of the file.
+pub struct PartFacts<'a> {
+    file: FileFacts<'a>,
+    group: RowGroupFacts,
+}
+
+impl<'a> PartFacts<'a> {
+    /// Reads the file's statistics.
+    pub fn new(columns: &'a [Column], add: &'a Add, group: RowGroupFacts) -> Self {
+        PartFacts { file: FileFacts::new(columns, add), group }
+    }
+}
+
+impl Facts for PartFacts<'_> {
+    fn range(&self, path: &[usize], ty: &Type) -> Option<Range> {
+        self.group.range(path, ty).or_else(|| self.file.range(path, ty))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

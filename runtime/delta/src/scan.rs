@@ -3,7 +3,7 @@
 
 use crate::codes;
 use crate::convert;
-use crate::facts::{Column, FileFacts, RowGroupFacts};
+use crate::facts::{Column, FileFacts, PartFacts, RowGroupFacts};
 use crate::file_reader::FileReader;
 use crate::log::features::{self, Features};
 use crate::log::{Add, Metadata, Snapshot, actions::DeletionVector, deletion};
@@ -17,6 +17,7 @@ use deltalake::logstore::object_store;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::{DataType, Program, Schema, Type, Value};
 use flowc_runtime::{BatchStream, RunError, Split};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
@@ -61,6 +62,22 @@ struct Opened {
     /// The root column in the file of each column.
     positions: Vec<Option<usize>>,
 }
+
+impl Opened {
+    /// The rows of each row group, by their numbers in the file.
+    fn groups(&self) -> Vec<Range<u64>> {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let groups = groups.scan(0u64, |next, group| {
+            let start = *next;
+            *next += group.num_rows().max(0) as u64;
+            Some(start..*next)
+        });
+        groups.collect()
+    }
+}
+
+/// Batches, each with the number of its first row in the file.
+pub type NumberedRows = BoxStream<'static, Result<(u64, RecordBatch), RunError>>;
 
 impl Scan {
     /// Reads `wanted` columns of the table as it is at a version. `what` names it in messages.
@@ -227,11 +244,81 @@ impl Scan {
             _ => None,
         };
         let groups = self.row_groups(&opened, row_groups);
-        let Selected { groups, rows, selection } = selected(&opened, &groups, only, deleted.as_ref());
+        self.file_rows(add, &opened, selected(&opened, &groups, only, deleted.as_ref()), batch_rows)
+    }
+
+    /// The rows of those row groups of a file of which `keeps` is true, deleted ones too; each batch with the number of its first row in the file.
+    pub async fn numbered(
+        &self,
+        add: &Add,
+        keeps: impl Fn(&dyn Facts) -> Result<bool, RunError>,
+        batch_rows: usize,
+    ) -> Result<NumberedRows, RunError> {
+        let opened = self.open(add).await?;
+        let (metadata, parquet) = (opened.metadata.metadata(), opened.metadata.parquet_schema());
+        let mut groups = vec![];
+        for index in 0..metadata.num_row_groups() {
+            let (group, arrow) = (metadata.row_group(index), opened.metadata.schema());
+            let group = RowGroupFacts::new(&self.columns, &opened.positions, group, parquet, arrow);
+            if keeps(&PartFacts::new(&self.columns, add, group))? {
+                groups.push(index);
+            }
+        }
+        let FileRows { rows, batches } =
+            self.file_rows(add, &opened, selected(&opened, &groups, None, None), batch_rows)?;
+        let mut runs = rows.into_iter();
+        let mut run = runs.next().unwrap_or_default();
+        let mut number = move |batch: Result<RecordBatch, RunError>| match batch {
+            Err(error) => vec![Err(error)],
+            Ok(batch) => {
+                let (mut pieces, mut taken) = (vec![], 0);
+                while taken < batch.num_rows() {
+                    if run.is_empty() {
+                        match runs.next() {
+                            Some(next) => run = next,
+                            None => break,
+                        }
+                        continue;
+                    }
+                    let rows = (batch.num_rows() - taken).min((run.end - run.start) as usize);
+                    pieces.push(Ok((run.start, batch.slice(taken, rows))));
+                    run.start += rows as u64;
+                    taken += rows;
+                }
+                pieces
+            }
+        };
+        Ok(batches.flat_map(move |batch| futures::stream::iter(number(batch))).boxed())
+    }
+
+    /// How many rows a file has, deleted ones too.
+    pub async fn length(&self, add: &Add) -> Result<u64, RunError> {
+        match add.physical_rows() {
+            Some(rows) => Ok(rows),
+            None => Ok(self.open(add).await?.groups().last().map_or(0, |group| group.end)),
+        }
+    }
+
+    /// The rows of a file that are deleted.
+    pub async fn deleted_rows(&self, add: &Add) -> Result<RoaringTreemap, RunError> {
+        match &add.deletion_vector {
+            Some(vector) => self.deleted(vector).await,
+            None => Ok(RoaringTreemap::new()),
+        }
+    }
+
+    /// The rows of row groups that are selected.
+    fn file_rows(
+        &self,
+        add: &Add,
+        opened: &Opened,
+        Selected { groups, rows, selection }: Selected,
+        batch_rows: usize,
+    ) -> Result<FileRows, RunError> {
         let mut builder =
             ParquetRecordBatchStreamBuilder::new_with_metadata(opened.reader.clone(), opened.metadata.clone())
                 .with_batch_size(batch_rows.max(1));
-        if only.is_some() || deleted.is_some() {
+        if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
         let roots: Vec<usize> = opened.positions.iter().flatten().copied().collect();
@@ -324,7 +411,7 @@ struct Selected {
     /// Their numbers in the file.
     rows: Vec<Range<u64>>,
     /// They as the reader of these row groups counts them.
-    selection: RowSelection,
+    selection: Option<RowSelection>,
 }
 
 /// Of these row groups the rows `only`, or those that are not deleted.
@@ -334,13 +421,7 @@ fn selected(
     only: Option<&RoaringTreemap>,
     deleted: Option<&RoaringTreemap>,
 ) -> Selected {
-    let all = opened.metadata.metadata().row_groups();
-    let starts = all.iter().scan(0u64, |next, group| {
-        let start = *next;
-        *next += group.num_rows().max(0) as u64;
-        Some(start..*next)
-    });
-    let starts: Vec<Range<u64>> = starts.collect();
+    let starts = opened.groups();
     let (mut read, mut rows, mut counted, mut offset) = (vec![], vec![], vec![], 0u64);
     for group in groups {
         let within = starts[*group].clone();
@@ -361,7 +442,8 @@ fn selected(
         read.push(*group);
         offset += within.end - within.start;
     }
-    let selection = RowSelection::from_consecutive_ranges(counted.into_iter(), offset as usize);
+    let all = only.is_none() && deleted.is_none();
+    let selection = (!all).then(|| RowSelection::from_consecutive_ranges(counted.into_iter(), offset as usize));
     Selected { groups: read, rows, selection }
 }
 

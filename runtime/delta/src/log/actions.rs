@@ -167,7 +167,8 @@ pub struct Remove {
     pub default_row_commit_version: Option<i64>,
 }
 
-/// A file of the change data feed: the rows that a commit inserted, updated or deleted, each with its `_change_type`.
+/// A file of the change data feed: the rows that a version changed, with `_change_type` (the protocol's section "Add CDC File"). A version that has such files
+/// is read from them alone by who follows changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cdc {
@@ -284,7 +285,7 @@ pub struct Commit {
     pub adds: Vec<Add>,
     /// Files that go.
     pub removes: Vec<Remove>,
-    /// Files that tell what changed. Where there are any, they tell all of it.
+    /// Files that tell what changed. Where there are any, they tell all of it; none: that follows from those that come and go.
     pub cdcs: Vec<Cdc>,
     /// What the table is from here on.
     pub metadata: Option<Metadata>,

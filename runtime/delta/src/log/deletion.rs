@@ -7,6 +7,8 @@ use deltalake::logstore::object_store::path::Path;
 use roaring::RoaringTreemap;
 use std::ops::Range;
 
+/// The version of the format of files of vectors.
+const FILE_FORMAT: u8 = 1;
 const MAGIC: u32 = 1_681_511_377;
 const ALPHABET: &[u8; 85] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
@@ -33,6 +35,56 @@ pub async fn read(storage: &Storage, vector: &DeletionVector) -> Result<RoaringT
         return Err(damaged("it has another number of rows than the log says"));
     }
     Ok(bitmap)
+}
+
+/// A file of new vectors (the protocol's section "Deletion Vector Format"), to lie beside the table.
+#[derive(Debug)]
+pub struct VectorFile {
+    id: uuid::Uuid,
+    bytes: Vec<u8>,
+}
+
+impl VectorFile {
+    /// An empty file whose name has this identity.
+    pub fn new(id: uuid::Uuid) -> VectorFile {
+        VectorFile { id, bytes: vec![FILE_FORMAT] }
+    }
+
+    /// Adds a vector.
+    pub fn push(&mut self, rows: &RoaringTreemap) -> DeletionVector {
+        let start = self.bytes.len();
+        self.bytes.extend([0; 4]);
+        self.bytes.extend(MAGIC.to_le_bytes());
+        // Writing into a vector of bytes does not fail.
+        let _ = rows.serialize_into(&mut self.bytes);
+        let size = self.bytes.len() - start - 4;
+        self.bytes[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());
+        let checksum = crc32fast::hash(&self.bytes[start + 4..]);
+        self.bytes.extend(checksum.to_be_bytes());
+        DeletionVector {
+            storage_type: "u".into(),
+            path_or_inline_dv: to_z85(self.id.as_bytes()),
+            offset: Some(start as u64),
+            size_in_bytes: size as u64,
+            cardinality: rows.len(),
+        }
+    }
+
+    /// Whether no vector was added.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.len() == 1
+    }
+
+    /// Where it lies, relative to the table.
+    pub fn path(&self) -> Path {
+        Path::from(format!("deletion_vector_{}.bin", self.id))
+    }
+
+    /// Writes it.
+    pub async fn write(self, storage: &Storage) -> Result<(), StorageError> {
+        storage.store().put(&self.path(), self.bytes.into()).await?;
+        Ok(())
+    }
 }
 
 /// Prefix and UUID (20 characters of Base85) to the file's name.
@@ -88,6 +140,18 @@ fn z85(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The other way; the bytes are a multiple of four.
+fn to_z85(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() / 4 * 5);
+    for group in bytes.chunks(4) {
+        let value = group.iter().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
+        for power in [85u32.pow(4), 85u32.pow(3), 85u32.pow(2), 85, 1] {
+            text.push(char::from(ALPHABET[(value / power % 85) as usize]));
+        }
+    }
+    text
+}
+
 /// The ranges of `rows` that are not deleted, counted from the beginning of `rows`.
 pub fn kept(deleted: &RoaringTreemap, rows: Range<u64>) -> Vec<Range<usize>> {
     let mut kept = vec![];
@@ -131,6 +195,23 @@ mod tests {
         let bytes = z85("^Bg9^0rr910000000000iXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L").expect("Base85");
         let rows: Vec<u64> = parse(&bytes).expect("a bitmap").iter().collect();
         assert_eq!(rows, [3, 4, 7, 11, 18, 29]);
+    }
+
+    #[tokio::test]
+    async fn vectors_are_read_as_they_were_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let storage = Storage::open(&folder.path().to_string_lossy()).expect("a place");
+        let id = uuid::Uuid::parse_str("d2c639aa-8816-431a-aaf6-d3fe2512ff61").expect("a UUID");
+        let mut file = VectorFile::new(id);
+        assert!(file.is_empty());
+        let sets = [vec![3u64, 4, 7], vec![], (0..100_000).chain([1 << 40]).collect()];
+        let sets = sets.map(|rows| rows.into_iter().collect::<RoaringTreemap>());
+        let vectors = sets.each_ref().map(|rows| file.push(rows));
+        assert_eq!(vectors[0].path_or_inline_dv, "^-aqEH.-t@S}K{vb[*k^");
+        file.write(&storage).await.expect("writes");
+        for (rows, vector) in sets.iter().zip(&vectors) {
+            assert_eq!(read(&storage, vector).await.as_ref(), Ok(rows));
+        }
     }
 
     #[test]

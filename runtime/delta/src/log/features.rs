@@ -76,7 +76,7 @@ impl Features {
     }
 }
 
-/// Whether flowc keeps what a writer feature asks for when it appends to, or overwrites, this table.
+/// Whether flowc keeps what a writer feature asks for when it writes to this table.
 fn writable(feature: &str, metadata: &Metadata, schema: &[DeltaField]) -> bool {
     let has = |key: &str| schema.iter().any(|f| f.has_metadata(key));
     match feature {
@@ -84,9 +84,9 @@ fn writable(feature: &str, metadata: &Metadata, schema: &[DeltaField]) -> bool {
         "invariants" | "checkConstraints" | "generatedColumns" => true,
         // Refused by the sink where it overwrites; it appends otherwise.
         "appendOnly" => true,
-        // Commits that only add, or only replace whole files, need no change files.
+        // A merge writes change files; commits that only add, or only replace whole files, need none.
         "changeDataFeed" => true,
-        // Nothing is asked of a writer of new files without deletion vectors, of checkpoints written by deltalake, of files with the current types.
+        // Merges write vectors as the protocol has them; nothing is asked of a writer of new files, of checkpoints written by deltalake, of files with the current types.
         "deletionVectors" | "v2Checkpoint" | "vacuumProtocolCheck" | "timestampNtz" | "typeWidening" => true,
         "typeWidening-preview" | "domainMetadata" | "checkpointProtection" => true,
         "columnMapping" => matches!(metadata.property("delta.columnMapping.mode"), None | Some("none")),

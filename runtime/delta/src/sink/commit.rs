@@ -1,8 +1,11 @@
 //! Commits an epoch: its files and its transaction in one version, put if absent, behind whatever others committed meanwhile. Knows the log;
-//! [`super::conflict`] decides.
+//! [`super::conflict`] decides; what a merge commits, [`super::merge`] plans.
 
-use super::conflict::{Decision, decide};
-use super::taken::{self, Left, left};
+use super::conflict::{Decision, Replaces, decide};
+use super::info::{self, Operation};
+use super::merge::{Merger, Planned};
+use super::partitions::Partitions;
+use super::taken::{Left, left};
 use super::target::{Target, describe};
 use super::writer::remove;
 use super::{Head, now_millis};
@@ -14,17 +17,17 @@ use async_trait::async_trait;
 use deltalake::kernel::transaction::TransactionError;
 use deltalake::logstore::CommitOrBytes;
 use flowc_ir::plan::{SinkMode, SinkSpec};
-use flowc_runtime::quality::{ExpectationReport, Judgement};
+use flowc_runtime::quality::Judgement;
 use flowc_runtime::{Committed, EpochId, RunError, SinkEpoch, SinkWriter, Written};
 use serde_json::{Value as Json, json};
-use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use url::Url;
 use uuid::Uuid;
 
 /// How often other writers may be faster before the epoch gives up.
 const ATTEMPTS: usize = 50;
+/// How often a merge is planned before the epoch gives up: each time it has read and written files.
+const PLANS: usize = 8;
 
 /// An epoch of a Delta sink.
 pub struct DeltaEpoch {
@@ -39,6 +42,8 @@ pub struct DeltaEpoch {
     pub(super) target: Arc<Target>,
     pub(super) head: Head,
     pub(super) workers: AtomicUsize,
+    /// Where rows are matched by key.
+    pub(super) merger: Option<Merger>,
     /// Whether a commit may have taken place without an answer: then its files stay where they are.
     pub(super) uncertain: AtomicBool,
 }
@@ -47,6 +52,14 @@ pub struct DeltaEpoch {
 enum Attempt {
     Won,
     Lost,
+}
+
+/// What a commit does to the files of the table.
+struct Actions<'a> {
+    adds: &'a [Add],
+    leaving: &'a [Arc<Add>],
+    /// Of a merge: what else it does.
+    planned: Option<&'a Planned>,
 }
 
 /// What the commits of others leave to do.
@@ -68,10 +81,16 @@ impl DeltaEpoch {
     }
 
     /// The files whose rows leave the table with the commit; none: nothing is left to decide, and nothing is to be added either.
-    async fn leaving(&self, base: Option<&Snapshot>) -> Result<Option<Vec<Arc<Add>>>, RunError> {
+    async fn leaving(&self, base: Option<&Snapshot>, adds: &[Add]) -> Result<Option<Vec<Arc<Add>>>, RunError> {
         let Some(base) = base else { return Ok(Some(vec![])) };
-        if self.mode() == SinkMode::Overwrite {
-            return Ok(Some(base.files.values().cloned().collect()));
+        match self.mode() {
+            SinkMode::Overwrite => return Ok(Some(base.files.values().cloned().collect())),
+            SinkMode::OverwritePartition => {
+                let partitions = Partitions::of(&self.target, adds);
+                let files = base.files.values().filter(|add| partitions.hold(&add.partition_values));
+                return Ok(Some(files.cloned().collect()));
+            }
+            SinkMode::Append | SinkMode::Merge { .. } | SinkMode::Scd2 { .. } => {}
         }
         let Some(read) = &self.takes else { return Ok(Some(vec![])) };
         let mut commits = vec![];
@@ -97,64 +116,29 @@ impl DeltaEpoch {
     }
 
     /// Who commits what, and why.
-    fn info(
-        &self,
-        base: Option<&Snapshot>,
-        target: &Target,
-        (adds, leaving): (&[Add], &[Arc<Add>]),
-        (attempt, quality): (&str, &[Judgement]),
-    ) -> Json {
-        let rows: u64 = adds.iter().filter_map(Add::physical_rows).sum();
-        let bytes: i64 = adds.iter().map(|a| a.size).sum();
-        let mut metrics = json!({ "numFiles": adds.len().to_string(), "numOutputRows": rows.to_string(), "numOutputBytes": bytes.to_string() });
-        let overwrite = self.mode() == SinkMode::Overwrite;
-        if overwrite || self.takes.is_some() {
-            metrics["numRemovedFiles"] = leaving.len().to_string().into();
-        }
-        let partition_by = serde_json::to_string(&target.partition_by).unwrap_or_default();
-        let mut parameters = json!({
-            "mode": if overwrite { "Overwrite" } else { "Append" },
-            "partitionBy": partition_by,
-            "application": self.id.application,
-            "epoch": self.id.epoch.to_string(),
-        });
-        if let Some(program) = &self.id.program {
-            parameters["program"] = program_from(self.storage.log_store().root_url(), program).into();
-        }
-        let operation = match (&self.takes, base) {
-            (Some(read), _) => {
-                parameters["version"] = read.version.to_string().into();
-                replayed(&mut metrics, read, rows, quality);
-                "REPLAY"
-            }
-            (None, None) => "CREATE TABLE AS SELECT",
-            (None, Some(_)) => "WRITE",
+    fn info(&self, base: Option<&Snapshot>, target: &Target, actions: &Actions<'_>, by: (&str, &[Judgement])) -> Json {
+        let operation = match (&self.takes, actions.planned, base) {
+            (Some(read), ..) => Operation::Replay(read),
+            (None, Some(planned), Some(_)) if !self.id.replace => Operation::Merge(planned),
+            (None, _, None) => Operation::Create,
+            (None, _, Some(_)) => Operation::Write,
         };
-        let mut info = json!({
-            "timestamp": now_millis(),
-            "operation": operation,
-            "operationParameters": parameters,
-            "operationMetrics": metrics,
-            "isBlindAppend": !overwrite && self.takes.is_none(),
-            "engineInfo": concat!("flowc/", env!("CARGO_PKG_VERSION")),
-            "txnId": attempt,
-        });
-        if !quality.is_empty() {
-            info["expectations"] = expectations(quality);
-        }
-        info
+        let epoch = info::Epoch { id: &self.id, spec: &self.spec, mode: self.mode(), storage: &self.storage };
+        epoch.info(&operation, target, (actions.adds, actions.leaving), by)
     }
 
     /// The lines of the commit.
-    fn body(&self, target: &Target, info: &Json, (adds, leaving): (&[Add], &[Arc<Add>])) -> Vec<u8> {
+    fn body(&self, target: &Target, info: &Json, actions: &Actions<'_>) -> Vec<u8> {
         let now = now_millis();
         let txn = Txn { app_id: self.id.application.clone(), version: self.epoch(), last_updated: Some(now) };
         let mut lines = vec![json!({ "commitInfo": info })];
         lines.extend(target.protocol.as_ref().map(|p| json!({ "protocol": p })));
         lines.extend(target.metadata.as_ref().map(|m| json!({ "metaData": m })));
         lines.push(json!({ "txn": txn }));
-        lines.extend(leaving.iter().map(|f| json!({ "remove": f.removal(now, true) })));
-        lines.extend(adds.iter().map(|a| json!({ "add": a })));
+        lines.extend(actions.leaving.iter().map(|f| json!({ "remove": f.removal(now, true) })));
+        lines.extend(actions.adds.iter().map(|a| json!({ "add": a })));
+        let feed = actions.planned.iter().flat_map(|planned| &planned.cdcs);
+        lines.extend(feed.map(|c| json!({ "cdc": c })));
         let text: Vec<String> = lines.iter().map(Json::to_string).collect();
         text.join("\n").into_bytes()
     }
@@ -191,14 +175,25 @@ impl DeltaEpoch {
     }
 
     /// Reads the commits that came first and decides what they mean.
-    async fn behind(&self, base: Option<Arc<Snapshot>>, target: Arc<Target>, attempt: &str) -> Result<Next, RunError> {
+    async fn behind(
+        &self,
+        base: Option<Arc<Snapshot>>,
+        target: Arc<Target>,
+        (attempt, adds): (&str, &[Add]),
+    ) -> Result<Next, RunError> {
         let Some(base) = base else { return self.behind_creation(target, attempt).await };
         let mut snapshot = base.as_ref().clone();
+        let partitions = Partitions::of(&target, adds);
+        let replaces = match self.mode() {
+            SinkMode::Overwrite => Replaces::All,
+            SinkMode::OverwritePartition => Replaces::Partitions(&partitions),
+            SinkMode::Append | SinkMode::Merge { .. } | SinkMode::Scd2 { .. } => Replaces::Nothing,
+        };
         while let Some(commit) = read_commit(&self.storage, snapshot.version + 1).await.map_err(|e| self.failed(e))? {
             if commit.transaction_id() == Some(attempt) {
                 return Ok(Next::Done(commit.version, true));
             }
-            match decide(&self.mode(), &self.id.application, self.epoch(), &commit) {
+            match decide(replaces, &self.id.application, self.epoch(), &commit) {
                 Decision::Retry => snapshot.apply(commit),
                 Decision::Already => return Ok(Next::Done(commit.version, false)),
                 Decision::Conflict(code, reason) => return Err(self.conflict(code, &commit, &reason)),
@@ -218,8 +213,10 @@ impl DeltaEpoch {
             return Ok(Next::Done(snapshot.version, false));
         }
         let now = Target::existing(&self.spec, &self.mode(), &snapshot)?;
-        let holds_rows = self.mode() == SinkMode::Overwrite && !snapshot.files.is_empty();
-        if !now.same_files(&target) || now.metadata.is_some() || holds_rows {
+        let replaces = matches!(self.mode(), SinkMode::Overwrite | SinkMode::OverwritePartition);
+        let holds_rows = replaces && !snapshot.files.is_empty();
+        let same = now.same_files(&target) && (self.merger.is_none() || now.same_columns(&target));
+        if !same || now.metadata.is_some() || holds_rows {
             let commit = first.unwrap_or_default();
             return Err(self.conflict(
                 codes::METADATA_CONFLICT,
@@ -256,9 +253,140 @@ impl DeltaEpoch {
     }
 }
 
+impl DeltaEpoch {
+    /// Commits files that were written for the table whatever is in it.
+    async fn commit_files(&self, adds: &[Add], quality: &[Judgement]) -> Result<Committed, RunError> {
+        let (mut base, mut target) = (self.base.clone(), self.target.clone());
+        let attempt = Uuid::new_v4();
+        let name = attempt.to_string();
+        for _ in 0..ATTEMPTS {
+            let leaving = self.leaving(base.as_deref(), adds).await?;
+            let (kept, leaving) = match &leaving {
+                Some(leaving) => (adds, leaving.as_slice()),
+                None => (&[][..], &[][..]),
+            };
+            let actions = Actions { adds: kept, leaving, planned: None };
+            if let Attempt::Won = self.write(base.as_deref(), &target, &actions, (attempt, quality)).await? {
+                if kept.is_empty() {
+                    remove(&self.storage, adds).await;
+                }
+                return Ok(self.committed(next(base.as_deref()), kept, &target, true).await);
+            }
+            match self.behind(base, target.clone(), (&name, adds)).await? {
+                Next::Again(next_base, next_target) => (base, target) = (next_base, next_target),
+                Next::Done(version, mine) => return Ok(self.committed(version, adds, &target, mine).await),
+            }
+        }
+        Err(self.too_many())
+    }
+
+    /// Plans a merge behind the newest version and commits it; plans it again where others changed what it rests on.
+    async fn commit_merge(&self, merger: &Merger, quality: &[Judgement]) -> Result<Committed, RunError> {
+        let (mut base, mut target) = (self.base.clone(), self.target.clone());
+        let attempt = Uuid::new_v4();
+        let name = attempt.to_string();
+        if base.is_some() {
+            match self.behind(base, target.clone(), (&name, &[])).await? {
+                Next::Again(next_base, next_target) => (base, target) = (next_base, next_target),
+                Next::Done(version, mine) => return Ok(self.committed(version, &[], &target, mine).await),
+            }
+        }
+        for _ in 0..PLANS {
+            let Some(leaving) = self.leaving(base.as_deref(), &[]).await? else {
+                return self.commit_files(&[], quality).await;
+            };
+            let planned = merger.plan(base.as_deref(), &target, (leaving, self.id.replace)).await?;
+            let done = self.commit_planned(merger, &planned, (&mut base, &mut target), (attempt, quality)).await;
+            match done {
+                Ok(Some(committed)) if !committed.already => return Ok(committed),
+                Ok(Some(committed)) => {
+                    planned.discard(&self.storage).await;
+                    return Ok(committed);
+                }
+                Ok(None) => planned.discard(&self.storage).await,
+                Err(error) => {
+                    if !self.uncertain.load(Ordering::SeqCst) {
+                        planned.discard(&self.storage).await;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Err(self.too_many())
+    }
+
+    /// Commits what was planned, behind commits that it need not know of. None: it is to be planned again, behind what `base` has become.
+    async fn commit_planned(
+        &self,
+        merger: &Merger,
+        planned: &Planned,
+        (base, target): (&mut Option<Arc<Snapshot>>, &mut Arc<Target>),
+        (attempt, quality): (Uuid, &[Judgement]),
+    ) -> Result<Option<Committed>, RunError> {
+        let actions = Actions { adds: &planned.adds, leaving: &planned.removes, planned: Some(planned) };
+        let name = attempt.to_string();
+        for _ in 0..ATTEMPTS {
+            if let Attempt::Won = self.write(base.as_deref(), target, &actions, (attempt, quality)).await? {
+                return Ok(Some(self.merged(next(base.as_deref()), planned, target).await));
+            }
+            let before = base.clone();
+            match self.behind(base.take(), target.clone(), (&name, &[])).await? {
+                Next::Again(next_base, next_target) => (*base, *target) = (next_base, next_target),
+                Next::Done(version, true) => return Ok(Some(self.merged(version, planned, target).await)),
+                Next::Done(version, false) => return Ok(Some(self.committed(version, &[], target, false).await)),
+            }
+            let (Some(before), Some(now)) = (&before, &*base) else { return Ok(None) };
+            // Rows that a replay takes may have moved.
+            if self.takes.is_some() || !merger.still_right(planned, before, now)? {
+                return Ok(None);
+            }
+        }
+        Err(self.too_many())
+    }
+
+    async fn merged(&self, version: u64, planned: &Planned, target: &Target) -> Committed {
+        let counts = planned.counts;
+        let rows = counts.inserted + counts.updated + counts.deleted;
+        let committed = self.committed(version, &planned.adds, target, true).await;
+        let bytes = planned.adds[..planned.new_files()].iter().map(|a| a.size.max(0) as u64).sum();
+        Committed { rows, files: planned.new_files() as u64, bytes, ..committed }
+    }
+
+    /// Writes the next version, if it is absent.
+    async fn write(
+        &self,
+        base: Option<&Snapshot>,
+        target: &Target,
+        actions: &Actions<'_>,
+        (attempt, quality): (Uuid, &[Judgement]),
+    ) -> Result<Attempt, RunError> {
+        let info = self.info(base, target, actions, (&attempt.to_string(), quality));
+        self.attempt(next(base), self.body(target, &info, actions), attempt).await
+    }
+
+    fn too_many(&self) -> RunError {
+        let message = format!(
+            "{}, epoch {}: other writers committed first, again and again",
+            describe(&self.spec),
+            self.id.epoch
+        );
+        RunError::world(codes::TOO_MANY_CONFLICTS, message)
+            .help("run again when fewer others write to the table")
+            .at(self.spec.origin)
+    }
+}
+
+/// The version behind a table; that of a table that is created.
+fn next(base: Option<&Snapshot>) -> u64 {
+    base.map_or(0, |b| b.version + 1)
+}
+
 #[async_trait]
 impl SinkEpoch for DeltaEpoch {
     async fn writer(&self) -> Result<Box<dyn SinkWriter>, RunError> {
+        if let Some(merger) = &self.merger {
+            return Ok(merger.writer());
+        }
         let worker = self.workers.fetch_add(1, Ordering::Relaxed);
         let (spec, storage, target) = (self.spec.clone(), self.storage.clone(), self.target.clone());
         Ok(Box::new(super::DeltaWriter::new(
@@ -272,42 +400,15 @@ impl SinkEpoch for DeltaEpoch {
 
     async fn commit(&self, written: Vec<Written>, quality: &[Judgement]) -> Result<Committed, RunError> {
         let adds = adds(&written).map_err(|e| self.failed(StorageError::Failed(e)))?;
-        let (mut base, mut target) = (self.base.clone(), self.target.clone());
-        if let Some(base) = &base
+        if let Some(base) = &self.base
             && base.transaction(&self.id.application).is_some_and(|v| v >= self.epoch())
         {
-            return Ok(self.committed(base.version, &adds, &target, false).await);
+            return Ok(self.committed(base.version, &adds, &self.target, false).await);
         }
-        let attempt = Uuid::new_v4();
-        let name = attempt.to_string();
-        for _ in 0..ATTEMPTS {
-            let version = base.as_ref().map_or(0, |b| b.version + 1);
-            let leaving = self.leaving(base.as_deref()).await?;
-            let (kept, leaving) = match &leaving {
-                Some(leaving) => (adds.as_slice(), leaving.as_slice()),
-                None => (&[][..], &[][..]),
-            };
-            let info = self.info(base.as_deref(), &target, (kept, leaving), (&name, quality));
-            let body = self.body(&target, &info, (kept, leaving));
-            if let Attempt::Won = self.attempt(version, body, attempt).await? {
-                if kept.is_empty() {
-                    remove(&self.storage, &adds).await;
-                }
-                return Ok(self.committed(version, kept, &target, true).await);
-            }
-            match self.behind(base, target.clone(), &name).await? {
-                Next::Again(next_base, next_target) => (base, target) = (next_base, next_target),
-                Next::Done(version, mine) => return Ok(self.committed(version, &adds, &target, mine).await),
-            }
+        match &self.merger {
+            Some(merger) => self.commit_merge(merger, quality).await,
+            None => self.commit_files(&adds, quality).await,
         }
-        let message = format!(
-            "{}, epoch {}: other writers committed first {ATTEMPTS} times",
-            describe(&self.spec),
-            self.id.epoch
-        );
-        Err(RunError::world(codes::TOO_MANY_CONFLICTS, message)
-            .help("run again when fewer others write to the table")
-            .at(self.spec.origin))
     }
 
     async fn abort(&self, written: Vec<Written>) {
@@ -319,41 +420,6 @@ impl SinkEpoch for DeltaEpoch {
             remove(&self.storage, &adds).await;
         }
     }
-}
-
-/// What the expectations came to, as the commit keeps it: a flow with its rules. Rows stay out: a log is read by more people than a table.
-fn expectations(quality: &[Judgement]) -> Json {
-    let judgement = |j: &Judgement| {
-        let rules = j.rules.iter().map(|rule| ExpectationReport { samples: vec![], ..rule.clone() });
-        let mut flow = json!(j.flow);
-        flow["rules"] = json!(rules.collect::<Vec<_>>());
-        flow
-    };
-    quality.iter().map(judgement).collect()
-}
-
-/// What became of the rows that a replay read.
-fn replayed(metrics: &mut Json, read: &Snapshot, rejected: u64, quality: &[Judgement]) {
-    let dropped: u64 = quality.iter().map(|j| j.flow.dropped).sum();
-    metrics["numRejectedRows"] = rejected.to_string().into();
-    metrics["numDroppedRows"] = dropped.to_string().into();
-    if let Some(rows) = taken::rows(read) {
-        metrics["numReplayedRows"] = rows.to_string().into();
-        metrics["numPassedRows"] = rows.saturating_sub(rejected + dropped).to_string().into();
-    }
-}
-
-/// The program's file, seen from a table of the local file system: both may move together.
-fn program_from(table: &Url, program: &str) -> String {
-    let (Ok(table), program) = (table.to_file_path(), Path::new(program)) else { return program.to_string() };
-    let shared = table.components().zip(program.components()).take_while(|(a, b)| a == b).count();
-    // Only the root: they do not belong together.
-    if shared < 2 {
-        return program.to_string_lossy().into_owned();
-    }
-    let up = table.components().skip(shared).map(|_| Component::ParentDir);
-    let path: PathBuf = up.chain(program.components().skip(shared)).collect();
-    path.to_string_lossy().into_owned()
 }
 
 fn adds(written: &[Written]) -> Result<Vec<Add>, String> {

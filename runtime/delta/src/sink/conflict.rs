@@ -1,8 +1,8 @@
 //! Whether an epoch can still be committed behind the commits of others: a pure decision over what they did.
 
+use super::partitions::{PartitionValues, Partitions};
 use crate::codes;
 use crate::log::Commit;
-use flowc_ir::plan::SinkMode;
 
 /// What to do about a commit that came first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +15,30 @@ pub enum Decision {
     Conflict(&'static str, String),
 }
 
-/// What a commit of another writer means for an epoch of `application` in this mode.
-pub fn decide(mode: &SinkMode, application: &str, epoch: i64, commit: &Commit) -> Decision {
+/// What an epoch replaces, whatever is there.
+#[derive(Debug, Clone, Copy)]
+pub enum Replaces<'a> {
+    /// Nothing.
+    Nothing,
+    /// All rows.
+    All,
+    /// The rows of these partitions.
+    Partitions(&'a Partitions),
+}
+
+impl Replaces<'_> {
+    /// Whether a file with these values is among what is replaced; where they are not known, it may be.
+    fn concerns(&self, values: Option<&PartitionValues>) -> bool {
+        match self {
+            Replaces::Nothing => false,
+            Replaces::All => true,
+            Replaces::Partitions(partitions) => values.is_none_or(|values| partitions.hold(values)),
+        }
+    }
+}
+
+/// What a commit of another writer means for an epoch of `application` that replaces so much.
+pub fn decide(replaces: Replaces<'_>, application: &str, epoch: i64, commit: &Commit) -> Decision {
     if commit.txns.iter().any(|t| t.app_id == application && t.version >= epoch) {
         return Decision::Already;
     }
@@ -27,13 +49,11 @@ pub fn decide(mode: &SinkMode, application: &str, epoch: i64, commit: &Commit) -
     if commit.metadata.is_some() {
         return conflict(codes::METADATA_CONFLICT, "changed the table's columns, constraints or properties");
     }
-    if *mode == SinkMode::Overwrite {
-        if commit.adds.iter().any(|a| a.data_change) {
-            return conflict(codes::OVERWRITE_CONFLICT, "added rows that would be overwritten unseen");
-        }
-        if commit.removes.iter().any(|r| r.data_change) {
-            return conflict(codes::OVERWRITE_CONFLICT, "removed rows that would be overwritten");
-        }
+    if commit.adds.iter().any(|a| a.data_change && replaces.concerns(Some(&a.partition_values))) {
+        return conflict(codes::OVERWRITE_CONFLICT, "added rows that would be overwritten unseen");
+    }
+    if commit.removes.iter().any(|r| r.data_change && replaces.concerns(r.partition_values.as_ref())) {
+        return conflict(codes::OVERWRITE_CONFLICT, "removed rows that would be overwritten");
     }
     Decision::Retry
 }
@@ -68,13 +88,20 @@ mod tests {
             (r#"{"txn":{"appId":"me","version":4}}"#, "already", "already"),
         ];
         for (lines, append, overwrite) in cases {
-            for (mode, expected) in [(SinkMode::Append, append), (SinkMode::Overwrite, overwrite)] {
-                let got = match decide(&mode, "me", 3, &commit(lines)) {
+            let (unpartitioned, none) = (Partitions::all(), Partitions::default());
+            let modes = [
+                (Replaces::Nothing, append),
+                (Replaces::All, overwrite),
+                (Replaces::Partitions(&unpartitioned), overwrite),
+                (Replaces::Partitions(&none), if lines == DELETED { overwrite } else { append }),
+            ];
+            for (number, (replaces, expected)) in modes.into_iter().enumerate() {
+                let got = match decide(replaces, "me", 3, &commit(lines)) {
                     Decision::Retry => "retry",
                     Decision::Already => "already",
                     Decision::Conflict(code, _) => code,
                 };
-                assert_eq!(got, expected, "{mode:?} behind {lines}");
+                assert_eq!(got, expected, "mode {number} behind {lines}");
             }
         }
     }

@@ -28,13 +28,18 @@ fn uuid_half(mark: u64) -> (String, String) {
     (unique.to_string(), rest.to_string())
 }
 
+/// Data files, files of the change data feed, and deletion vectors.
+fn is_ours(name: &str) -> bool {
+    ["part-", "cdc-", "deletion_vector_"].iter().any(|start| name.starts_with(start))
+}
+
 fn walk(folder: &Path, unique: &str) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         match entry.file_type() {
             Ok(kind) if kind.is_dir() && name != "_delta_log" => walk(&entry.path(), unique),
-            Ok(kind) if kind.is_file() && name.starts_with("part-") && name.contains(unique) => {
+            Ok(kind) if kind.is_file() && is_ours(&name) && name.contains(unique) => {
                 let _ = std::fs::remove_file(entry.path());
             }
             _ => {}
@@ -59,8 +64,17 @@ mod tests {
             path
         };
         let (mine, next, other) = (id("p/s", 3), id("p/s", 4), id("p/t", 3));
-        let gone = [name(".", &mine, ""), name("day=1", &mine, "#1")];
-        let kept = [name(".", &next, ""), name("day=1", &other, ""), name("_delta_log", &mine, "")];
+        let vector = |id: &EpochId| {
+            let unique = uuid::Uuid::from_u64_pair(mark(id), 7);
+            let path = directory.path().join(format!("deletion_vector_{unique}.bin"));
+            std::fs::write(&path, "x").expect("a file");
+            path
+        };
+        let change = name("_change_data/day=1", &mine, "");
+        let cdc = change.with_file_name(change.file_name().expect("a name").to_string_lossy().replace("part-", "cdc-"));
+        std::fs::rename(change, &cdc).expect("moves");
+        let gone = [name(".", &mine, ""), name("day=1", &mine, "#1"), vector(&mine), cdc];
+        let kept = [name(".", &next, ""), name("day=1", &other, ""), name("_delta_log", &mine, ""), vector(&next)];
         tokio::runtime::Runtime::new().expect("a runtime").block_on(remove(&storage, mark(&mine)));
         assert!(gone.iter().all(|path| !path.exists()));
         assert!(kept.iter().all(|path| path.exists()));

@@ -3,13 +3,17 @@
 
 pub mod commit;
 pub mod conflict;
+mod info;
 mod leftover;
+pub mod merge;
+pub mod partitions;
 pub mod stats;
 pub mod taken;
 pub mod target;
 pub mod writer;
 
 pub use commit::DeltaEpoch;
+use merge::Merger;
 pub use target::Target;
 pub(crate) use writer::is_data_file;
 pub use writer::{DeltaWriter, Sizes};
@@ -120,7 +124,7 @@ impl DeltaSink {
     }
 
     async fn now(&self) -> Result<Option<Arc<Snapshot>>, RunError> {
-        let files = self.spec.mode == SinkMode::Overwrite;
+        let files = self.spec.mode != SinkMode::Append;
         self.head.now(&self.storage, files).await.map_err(|e| self.failed(e))
     }
 
@@ -159,6 +163,11 @@ impl Sink for DeltaSink {
         Ok(version.and_then(|v| u64::try_from(v).ok()))
     }
 
+    /// Where the last row of a key counts, in the stream's order.
+    fn ordered(&self) -> bool {
+        matches!(self.spec.mode, SinkMode::Merge { .. } | SinkMode::Scd2 { .. }) && !self.spec.changing
+    }
+
     async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError> {
         let takes = match &id.takes {
             Some(position) => Some(Arc::new(self.read(position).await?)),
@@ -178,7 +187,14 @@ impl Sink for DeltaSink {
             Some(snapshot) => Target::existing(&self.spec, &mode, snapshot)?,
             None => Target::new(&self.spec, uuid::Uuid::new_v4().to_string(), now_millis())?,
         };
+        let merger = match &self.spec.mode {
+            SinkMode::Merge { keys } | SinkMode::Scd2 { keys } => {
+                Some(Merger::new(&self.spec, &self.storage, self.sizes, &id, (keys, &target))?)
+            }
+            SinkMode::Append | SinkMode::Overwrite | SinkMode::OverwritePartition => None,
+        };
         Ok(Box::new(DeltaEpoch {
+            merger,
             spec: self.spec.clone(),
             storage: self.storage.clone(),
             sizes: self.sizes,

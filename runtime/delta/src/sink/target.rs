@@ -5,12 +5,15 @@ use crate::log::features::{self, Features};
 use crate::log::{Metadata, Protocol, Snapshot, actions::Format};
 use crate::schema::{self, DeltaField, DeltaType};
 use flowc_ir::plan::{SinkMode, SinkSpec};
-use flowc_ir::{DataType, Field};
+use flowc_ir::{DataType, Field, Schema, Type};
 use flowc_runtime::RunError;
+use std::borrow::Cow;
 
 /// What to write, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
+    /// All columns of the table (after evolution).
+    pub fields: Vec<DeltaField>,
     /// The columns of the table (after evolution) that the program writes, in the table's order, with the position of each in the program's batches.
     pub columns: Vec<(Field, DeltaType, usize)>,
     /// The table's partition columns.
@@ -29,6 +32,32 @@ pub fn describe(spec: &SinkSpec) -> String {
     format!("sink `{}` ({location})", spec.name)
 }
 
+/// The columns that the table of a history has behind those of the sink: the end of a version, and whether it has none.
+pub fn history_columns() -> [Field; 2] {
+    [
+        Field::new("valid_to", Type::nullable(DataType::Timestamp)),
+        Field::new("is_current", Type::new(DataType::Boolean)),
+    ]
+}
+
+/// The columns of the table that the sink writes to, as far as the sink knows them.
+fn table_schema(spec: &SinkSpec) -> Cow<'_, Schema> {
+    match spec.mode {
+        SinkMode::Scd2 { .. } => {
+            let columns = spec.schema.fields.iter().cloned().chain(history_columns());
+            Cow::Owned(Schema::new(columns.collect()))
+        }
+        _ => Cow::Borrowed(&spec.schema),
+    }
+}
+
+/// A table that only takes further rows.
+fn append_only(spec: &SinkSpec, why: &str) -> RunError {
+    RunError::data(codes::APPEND_ONLY, format!("{} has the property delta.appendOnly: {why}", describe(spec)))
+        .help("use `mode append` without --full-refresh, or unset the property")
+        .at(spec.origin)
+}
+
 impl Target {
     /// The existing table, if it still is what the program was compiled against.
     pub fn existing(spec: &SinkSpec, mode: &SinkMode, snapshot: &Snapshot) -> Result<Target, RunError> {
@@ -42,12 +71,8 @@ impl Target {
             return Err(at(RunError::data(codes::UNWRITABLE, format!("{what} uses features of the Delta protocol that flowc cannot write: {names}"))
                 .help("write to another table, or have the engine that made it drop the features (ALTER TABLE … DROP FEATURE)")));
         }
-        if *mode == SinkMode::Overwrite && metadata.enabled("delta.appendOnly") {
-            return Err(at(RunError::data(
-                codes::APPEND_ONLY,
-                format!("{what} has the property delta.appendOnly: its rows cannot be replaced"),
-            )
-            .help("use `mode append` without --full-refresh, or unset the property")));
+        if *mode != SinkMode::Append && metadata.enabled("delta.appendOnly") {
+            return Err(append_only(spec, "its rows cannot be replaced"));
         }
         enforced(spec, metadata, &fields).map_err(at)?;
         if !spec.partition_by.is_empty() && spec.partition_by != metadata.partition_columns {
@@ -57,7 +82,8 @@ impl Target {
                 &format!("it is partitioned by ({by}), the program partitions by ({})", spec.partition_by.join(", ")),
             ));
         }
-        let grown = merge_fields(&mut fields, &spec.schema.fields, spec.evolve, "").map_err(|e| mismatch(spec, &e))?;
+        let program = table_schema(spec);
+        let grown = merge_fields(&mut fields, &program.fields, spec.evolve, "").map_err(|e| mismatch(spec, &e))?;
         if grown && new_features(&snapshot.protocol, &fields) {
             return Err(mismatch(
                 spec,
@@ -68,6 +94,7 @@ impl Target {
         let changed = grown.then(|| Metadata { schema_string: text, ..metadata.clone() });
         Ok(Target {
             columns: columns(spec, &fields)?,
+            fields,
             partition_by: metadata.partition_columns.clone(),
             protocol: None,
             indexed: indexed(metadata),
@@ -78,7 +105,7 @@ impl Target {
     /// The table to create.
     pub fn new(spec: &SinkSpec, id: String, now: i64) -> Result<Target, RunError> {
         let at = |error: RunError| error.at(spec.origin);
-        let mut fields = schema::from_flowc(&spec.schema)
+        let mut fields = schema::from_flowc(&table_schema(spec))
             .ok_or_else(|| mismatch(spec, "a column has a type that Delta tables do not have (duration, null)"))?;
         for (name, sql) in &spec.generated {
             if let Some(field) = fields.iter_mut().find(|f| f.name == *name) {
@@ -111,6 +138,9 @@ impl Target {
             configuration.insert(format!("delta.constraints.{}", name.to_lowercase()), Some(sql.clone()));
         }
         metadata.configuration = Some(configuration);
+        if !matches!(spec.mode, SinkMode::Append | SinkMode::Overwrite) && metadata.enabled("delta.appendOnly") {
+            return Err(append_only(spec, "the rows of this sink change those that are there"));
+        }
         let protocol = protocol(spec, &metadata, &fields).map_err(at)?;
         let features = Features::of(&protocol, &metadata, &fields);
         if let Some(feature) = features.unwritable.first() {
@@ -121,11 +151,29 @@ impl Target {
         }
         Ok(Target {
             columns: columns(spec, &fields)?,
+            fields,
             partition_by: spec.partition_by.clone(),
             protocol: Some(protocol),
             indexed: indexed(&metadata),
             metadata: Some(metadata),
         })
+    }
+
+    /// The same table for batches that have all of its columns, in its order. Fails where one has a type that flowc does not have.
+    pub fn whole(&self, spec: &SinkSpec) -> Result<Target, RunError> {
+        let column = |(position, field): (usize, &DeltaField)| {
+            let column =
+                field.to_flowc().map_err(|e| mismatch(spec, &format!("`{}` has the type {}", e.column, e.ty)))?;
+            Ok((Field { comment: None, ..column }, field.ty.clone(), position))
+        };
+        let columns = self.fields.iter().enumerate().map(column).collect::<Result<_, RunError>>()?;
+        Ok(Target { columns, ..self.clone() })
+    }
+
+    /// Whether rows laid out for `other` are right for this target too.
+    pub fn same_columns(&self, other: &Target) -> bool {
+        self.fields.len() == other.fields.len()
+            && self.fields.iter().zip(&other.fields).all(|(a, b)| a.name == b.name && a.ty == b.ty)
     }
 
     /// Whether files written for `other` are right for this target too.

@@ -50,10 +50,29 @@ impl Default for Sizes {
 const UPLOAD_BYTES: usize = 5 << 20;
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
+/// What a writer's files hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Rows of the table.
+    Rows,
+    /// Rows that changed, for the change data feed.
+    Changes,
+}
+
+impl Holds {
+    /// The folder of the files in the table's, and the beginning of their names.
+    fn place(self) -> (&'static str, &'static str) {
+        match self {
+            Holds::Rows => ("", "part"),
+            Holds::Changes => ("_change_data/", "cdc"),
+        }
+    }
+}
+
 /// A name for a data file that no other has.
-fn data_file(worker: usize, number: usize, mark: u64) -> String {
+fn data_file(kind: &str, worker: usize, number: usize, mark: u64) -> String {
     let (_, unique) = Uuid::new_v4().as_u64_pair();
-    format!("part-{worker:05}-{number:05}-{}{DATA_FILE_END}", Uuid::from_u64_pair(mark, unique))
+    format!("{kind}-{worker:05}-{number:05}-{}{DATA_FILE_END}", Uuid::from_u64_pair(mark, unique))
 }
 
 const DATA_FILE_END: &str = ".zstd.parquet";
@@ -84,6 +103,7 @@ pub struct DeltaWriter {
     storage: Storage,
     target: Arc<Target>,
     sizes: Sizes,
+    holds: Holds,
     worker: usize,
     /// The first half of the files' unique names: the same for all files of an epoch.
     mark: u64,
@@ -107,7 +127,50 @@ impl DeltaWriter {
         let data = target.columns.iter().filter(|(f, ..)| !target.partition_by.contains(&f.name));
         let schema = plain(data.map(|(f, ..)| to_arrow_field(f)));
         let (open, begun, adds) = (IndexMap::new(), vec![], vec![]);
-        DeltaWriter { spec, storage, target, sizes, worker, mark, schema, open, begun, adds, clock: 0 }
+        DeltaWriter {
+            spec,
+            storage,
+            target,
+            sizes,
+            holds: Holds::Rows,
+            worker,
+            mark,
+            schema,
+            open,
+            begun,
+            adds,
+            clock: 0,
+        }
+    }
+
+    /// Writes files of another kind.
+    pub fn holding(self, holds: Holds) -> Self {
+        DeltaWriter { holds, ..self }
+    }
+
+    /// Ends the files: their `add` actions. When this fails, they are removed as far as possible.
+    pub async fn close(mut self) -> Result<Vec<Add>, RunError> {
+        let keys: Vec<PartitionKey> = self.open.keys().cloned().collect();
+        for key in keys {
+            if let Err(error) = self.end(&key).await {
+                self.discard().await;
+                return Err(error);
+            }
+        }
+        Ok(std::mem::take(&mut self.adds))
+    }
+
+    /// Removes what was written, as far as possible.
+    pub async fn discard(&mut self) {
+        // Unfinished uploads are dropped with their writers.
+        self.open.clear();
+        let store = self.storage.store();
+        for path in self.begun.drain(..) {
+            if let Ok(path) = Path::parse(&path) {
+                // What cannot be removed is part of no table, and goes with the next vacuum.
+                let _ = store.delete(&path).await;
+            }
+        }
     }
 
     fn failed(&self, error: ParquetError) -> RunError {
@@ -216,13 +279,17 @@ impl DeltaWriter {
     }
 
     fn begin(&mut self, key: &PartitionKey) -> Result<OpenFile, RunError> {
-        let mut path = String::new();
-        for (column, value) in self.target.partition_by.iter().zip(key) {
-            path.push_str(&partition::folder(column, value.as_deref()));
-            path.push('/');
+        let (folder, kind) = self.holds.place();
+        let mut path = folder.to_string();
+        // Folders mean nothing to readers; some of them do not decode the paths of the change data feed, which therefore have nothing to decode.
+        if self.holds == Holds::Rows {
+            for (column, value) in self.target.partition_by.iter().zip(key) {
+                path.push_str(&partition::folder(column, value.as_deref()));
+                path.push('/');
+            }
         }
         // In the order in which they were begun, for whoever reads them by name.
-        path.push_str(&data_file(self.worker, self.begun.len(), self.mark));
+        path.push_str(&data_file(kind, self.worker, self.begun.len(), self.mark));
         let object = Path::parse(&path).map_err(|e| self.failed(ParquetError::External(Box::new(e))))?;
         self.begun.push(path.clone());
         let properties = WriterProperties::builder()
@@ -284,31 +351,17 @@ impl SinkWriter for DeltaWriter {
         self.bound_memory().await
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<Written, RunError> {
-        let keys: Vec<PartitionKey> = self.open.keys().cloned().collect();
-        for key in keys {
-            if let Err(error) = self.end(&key).await {
-                self.abort().await;
-                return Err(error);
-            }
-        }
-        let rows = self.adds.iter().filter_map(Add::physical_rows).sum();
-        let bytes = self.adds.iter().map(|a| a.size.max(0) as u64).sum();
-        let files = self.adds.len() as u64;
-        let detail = self.adds.iter().map(|a| serde_json::to_value(a).unwrap_or_default()).collect();
+    async fn finish(self: Box<Self>) -> Result<Written, RunError> {
+        let adds = self.close().await?;
+        let rows = adds.iter().filter_map(Add::physical_rows).sum();
+        let bytes = adds.iter().map(|a| a.size.max(0) as u64).sum();
+        let files = adds.len() as u64;
+        let detail = adds.iter().map(|a| serde_json::to_value(a).unwrap_or_default()).collect();
         Ok(Written { detail, rows, files, bytes })
     }
 
     async fn abort(mut self: Box<Self>) {
-        // Unfinished uploads are dropped with their writers.
-        self.open.clear();
-        let store = self.storage.store();
-        for path in &self.begun {
-            if let Ok(path) = Path::parse(path) {
-                // What cannot be removed is part of no table, and goes with the next vacuum.
-                let _ = store.delete(&path).await;
-            }
-        }
+        self.discard().await;
     }
 }
 

@@ -7,8 +7,9 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
 
 /// The store.
 #[derive(Debug, Clone)]
@@ -118,6 +119,69 @@ impl ObjectStore for Dying {
         if !self.step().0 {
             return Err(dead());
         }
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// A store that waits, once, before it writes an object: another writer goes first.
+#[derive(Debug)]
+pub struct Meeting {
+    inner: Arc<dyn ObjectStore>,
+    path: String,
+    waits: Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
+}
+
+impl Meeting {
+    /// The store; what says that it waits; what lets it go on.
+    pub fn new(inner: Arc<dyn ObjectStore>, path: &str) -> (Meeting, oneshot::Receiver<()>, oneshot::Sender<()>) {
+        let ((met, wait), (go, gone)) = (oneshot::channel(), oneshot::channel());
+        (Meeting { inner, path: path.to_string(), waits: Mutex::new(Some((met, gone))) }, wait, go)
+    }
+}
+
+impl fmt::Display for Meeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meeting")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Meeting {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let waits =
+            if location.as_ref().ends_with(&self.path) { self.waits.lock().expect("no panic").take() } else { None };
+        if let Some((met, gone)) = waits {
+            met.send(()).expect("somebody waits");
+            gone.await.expect("somebody lets it go on");
+        }
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<bytes::Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await
     }
 }

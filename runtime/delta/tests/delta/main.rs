@@ -3,9 +3,13 @@
 mod acceptance;
 mod catalog;
 mod changes;
+mod changing;
 mod common;
 mod faults;
 mod features;
+mod history;
+mod merge;
+mod overwrite_partition;
 mod past;
 mod pipelines;
 mod pruning;
