@@ -6,8 +6,8 @@ mod target;
 use crate::connector::*;
 use crate::error::RunError;
 use crate::quality::Judgement;
-use crate::zset::weights;
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
+use crate::zset::{weighted, weights};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::Schema as ArrowSchema;
 use async_trait::async_trait;
@@ -40,7 +40,7 @@ struct World {
 
 /// The rows of a source.
 struct Given {
-    /// With the time of their commits, [`COMMITTED`], besides.
+    /// With a weight, and the time of their commits, [`COMMITTED`], besides.
     rows: RecordBatch,
     commits: Vec<Commit>,
 }
@@ -99,7 +99,11 @@ impl MemoryConnectors {
 
     /// As [`MemoryConnectors::add_rows`]. `at`: when they were committed, in microseconds since 1970-01-01T00:00:00Z: for a source that tells.
     pub fn commit_rows(&self, source: &str, rows: RecordBatch, at: i64) -> Result<(), RunError> {
-        let takes = rows.schema().index_of(WEIGHT).is_ok() && weights(&rows)?.iter().any(|weight| *weight < 0);
+        let rows = match rows.schema().index_of(WEIGHT) {
+            Ok(_) => rows,
+            Err(_) => weighted(&rows, vec![1; rows.num_rows()])?,
+        };
+        let takes = weights(&rows)?.iter().any(|weight| *weight < 0);
         let rows = committed(&rows, at)?;
         let mut world = self.world();
         let (rows, mut commits) = match world.sources.get(source) {
@@ -180,7 +184,6 @@ fn stream(
     let column = |name: &str| -> Result<ArrayRef, RunError> {
         match rows.column_by_name(name) {
             Some(column) => Ok(Arc::clone(column)),
-            None if name == WEIGHT => Ok(Arc::new(Int64Array::from(vec![1; rows.num_rows()]))),
             None if dated == Some(name) => rows.column_by_name(COMMITTED).cloned().ok_or_else(|| broken("no commits")),
             None => Err(broken(format!("no column `{name}`"))),
         }
@@ -461,14 +464,15 @@ mod tests {
     /// Rows with a weight behind them.
     fn changes(rows: &[(Row, i64)]) -> RecordBatch {
         let plain = batch_of(&rows.iter().map(|(row, _)| *row).collect::<Vec<_>>());
-        crate::zset::weighted(&plain, rows.iter().map(|(_, weight)| *weight).collect()).unwrap()
+        weighted(&plain, rows.iter().map(|(_, weight)| *weight).collect()).unwrap()
     }
 
     #[tokio::test]
     async fn changes_are_followed_commit_by_commit() {
         let row = |id: i64, x: f64| (id, Some(x));
         let commits = [
-            changes(&[(row(1, 0.0), 1), (row(2, 0.0), 1), (row(3, 0.0), 1)]),
+            // Without a weight rows are added.
+            batch_of(&[row(1, 0.0), row(2, 0.0), row(3, 0.0)]),
             changes(&[(row(2, 0.0), -1), (row(2, 5.0), 1), (row(3, 0.0), -1)]),
             changes(&[(row(4, 0.0), 1), (row(5, 0.0), 1)]),
         ];

@@ -233,3 +233,41 @@ fn values_in_values_are_widened() {
     assert_eq!(moments.iter().collect::<Vec<_>>(), [Some(day), None, Some(-day)]);
     assert_eq!(maps.value_offsets().to_vec(), [0, 2, 2, 3]);
 }
+
+#[test]
+fn rows_that_change_are_found_again_by_all_of_their_columns() {
+    let changing = |left: &[Column], right: &[Column]| Form {
+        kind: StepKind::ChangingJoin,
+        does: "left join of rows that change".into(),
+        ..join(left, right)
+    };
+    let (k, v) = (column("k", long()), column("v", Type::new(DataType::Integer)));
+    let old = changing(&[k.clone(), v.clone()], std::slice::from_ref(&k));
+    let wider = column("v", long());
+    let found = moved(&old, &changing(&[wider, k.clone()], std::slice::from_ref(&k)));
+    assert_eq!((found.rows, found.changes.len()), (vec![vec![Some(1), Some(0)], vec![Some(0)]], 1));
+    assert_eq!(
+        why(&old, &changing(std::slice::from_ref(&k), std::slice::from_ref(&k))),
+        "the left column `v` is gone, and rows that change are told apart by all of their columns"
+    );
+    let more = changing(&[k.clone(), v.clone()], &[k.clone(), column("w", text())]);
+    assert!(why(&old, &more).starts_with("the right column `w` is new, and"));
+    // A join in event time keeps other things.
+    let k = std::slice::from_ref(&k);
+    assert!(why(&join(k, k), &changing(k, k)).starts_with("it was `inner join"));
+}
+
+#[test]
+fn the_newest_records_may_get_further_columns() {
+    let upsert = |columns: &[Column]| {
+        let (keys, rows) = (vec![column("k", long())], vec![columns.to_vec()]);
+        Form { kind: StepKind::Upsert, does: "upsert in the order of seq".into(), keys, calls: vec![], rows }
+    };
+    let (k, seq) = (column("k", long()), column("seq", long()));
+    let old = upsert(&[k.clone(), column("v", long()), seq.clone()]);
+    let found = moved(&old, &upsert(&[k.clone(), column("w", text()), seq.clone()]));
+    assert_eq!(found.rows, [[Some(0), None, Some(2)]]);
+    assert_eq!(found.changes, ["+ column `w` (null for what was remembered)", "- column `v`"]);
+    let other = Form { does: "upsert in the order they come in".into(), ..upsert(&[k, seq]) };
+    assert!(why(&old, &other).contains("upsert in the order they come in"));
+}

@@ -281,7 +281,7 @@ fn what_is_gone_takes_no_room() {
         let came = joined(&spec, true, how, &epochs).map_err(error).unwrap();
         assert!(found(&spec, &came).iter().all(|rows| rows.len() == 4000), "each row has its match");
         let epochs: Vec<Epoch> = (0..6).map(added).collect();
-        let failed = joined(&spec, true, how, &epochs).err().expect("all of them fit");
+        let failed = joined(&spec, true, how, &epochs).expect_err("all of them fit");
         assert_eq!(error(failed).code, "R0117");
     }
 }

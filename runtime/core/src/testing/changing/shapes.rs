@@ -100,7 +100,7 @@ fn records(plan: &mut Planned) -> NodeId {
 }
 
 /// These columns, in this order.
-fn choose(plan: &mut Planned, input: NodeId, columns: &[usize]) -> NodeId {
+pub(super) fn choose(plan: &mut Planned, input: NodeId, columns: &[usize]) -> NodeId {
     let input_schema = plan.plan.graph.node(input).schema.clone();
     let output = |place: &usize| {
         let field = input_schema.fields[*place].clone();
@@ -111,35 +111,43 @@ fn choose(plan: &mut Planned, input: NodeId, columns: &[usize]) -> NodeId {
     plan.node(Operator::Transform(Program { input: input_schema, steps: vec![], outputs }), &[input], schema)
 }
 
-/// Rows of two sides with equal `x`; the columns of both without the right weight, the left one last.
-fn join(plan: &mut Planned, name: &str, (left, right): (NodeId, NodeId), kind: JoinKind, even: bool) -> NodeId {
+/// Rows of two sides with equal `x`; the columns of both without the right weight, the left one last. The columns stand in any order.
+pub(super) fn join(
+    plan: &mut Planned,
+    name: &str,
+    (left, right): (NodeId, NodeId),
+    kind: JoinKind,
+    even: bool,
+) -> NodeId {
     let of = |node: NodeId| plan.plan.graph.node(node).schema.clone();
     let (ours, theirs) = (of(left), of(right));
+    let place = |schema: &Schema, name: &str| schema.index_of(name).unwrap();
     let widened = |schema: &Schema, widens: bool, prefix: &str| -> Vec<Field> {
         let widen =
             |f: &Field| Field::new(format!("{prefix}{}", f.name), f.ty.clone().with_nullable(f.ty.nullable || widens));
         schema.fields.iter().map(widen).collect()
     };
-    let prefix = format!("{name}.");
+    let (prefix, width) = (format!("{name}."), ours.len());
     let mut fields = widened(&ours, kind.widens_left(), "");
-    fields[2] = weight();
-    let mut chosen = vec![0, 1];
+    fields[place(&ours, WEIGHT)] = weight();
+    let mut chosen = vec![place(&ours, "id"), place(&ours, "x")];
     if kind.yields_right() {
         fields.extend(widened(&theirs, kind.widens_right(), &prefix));
-        chosen.extend([3, 4]);
+        chosen.extend(["id", "x"].map(|name| width + place(&theirs, name)));
     }
     if kind == JoinKind::Mark {
         fields.push(Field::new("mark", Type::boolean().with_nullable(true)));
-        chosen.push(3);
+        chosen.push(width);
     }
-    chosen.push(2);
+    chosen.push(place(&ours, WEIGHT));
     let residual = even.then(|| {
         let input = Schema::new(ours.fields.iter().cloned().chain(widened(&theirs, false, &prefix)).collect());
-        let sum = call("add", vec![column(0, &long()), column(3, &long())], long());
+        let ids = vec![column(place(&ours, "id"), &long()), column(width + place(&theirs, "id"), &long())];
+        let sum = call("add", ids, long());
         let value = call("equal", vec![call("mod", vec![sum, literal(2)], long()), literal(0)], Type::boolean());
         Program { input, steps: vec![], outputs: vec![Output { field: Field::new("even", Type::boolean()), value }] }
     });
-    let (left_keys, right_keys) = (vec![1], vec![1]);
+    let (left_keys, right_keys) = (vec![place(&ours, "x")], vec![place(&theirs, "x")]);
     let spec = StreamJoin { name: name.into(), kind, left_keys, right_keys, within: None, residual };
     let joined = plan.node(Operator::Join(spec), &[left, right], Schema::new(fields));
     choose(plan, joined, &chosen)
