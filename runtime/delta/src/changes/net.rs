@@ -165,8 +165,7 @@ impl Files<'_> {
             let (pieces, order) = (Arc::clone(&pieces), Arc::clone(&order));
             let (next, sender) = (Arc::clone(&next), sender.clone());
             tasks.spawn(async move {
-                loop {
-                    let Some(number) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                while let Some(number) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let piece = &pieces[*number];
                     let scan = if piece.weight.is_none() { &feed } else { &scan };
                     if let Err(error) = hash(scan, piece, *number as u64, &portion, &sender).await {
@@ -177,22 +176,23 @@ impl Files<'_> {
         }
         drop(sender);
         let mut heaps: Vec<Heap> = (0..HEAPS).map(|_| Heap::default()).collect();
-        let mut count = 0;
+        let (mut count, mut room) = (0, self.rows_at_once);
         while let Some(rows) = receiver.recv().await {
             for row in rows?.into_iter().filter(|row| portion.has(row)) {
                 count += 1;
                 heaps[(row.high >> (64 - HEAPS.ilog2())) as usize].fresh.push(row);
             }
-            if count <= self.rows_at_once {
+            if count <= room {
                 continue;
             }
             heaps = settle(heaps).await?;
             count = heaps.iter().map(Heap::len).sum();
-            // The first pass finds out how many there have to be. Half of the room is left, or settling would never end.
+            // The first pass finds out how many portions there have to be. Half of the room is left free, or settling would never end.
             while count > self.rows_at_once / 2 && portion.ending == 0 && portion.narrow() {
                 heaps.iter_mut().for_each(|heap| heap.counted.retain(|counted| portion.has(&counted.row)));
                 count = heaps.iter().map(Heap::len).sum();
             }
+            room = self.rows_at_once.max(2 * count);
         }
         while let Some(ended) = tasks.join_next().await {
             ended.map_err(|e| RunError::world(codes::CANNOT_READ, format!("hashing rows failed unexpectedly: {e}")))?;
