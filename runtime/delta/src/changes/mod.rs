@@ -131,11 +131,14 @@ fn gone(error: RunError, scan: &Scan, commit: &str) -> RunError {
 }
 
 /// What a split says besides the file and its row groups.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Mark {
     /// How often each row is added; none: as the change data feed says.
     #[serde(default = "once")]
     weight: Option<i64>,
+    /// And that so many times.
+    #[serde(default = "one")]
+    times: i64,
     /// Only these rows: a bitmap in Base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rows: Option<String>,
@@ -159,6 +162,10 @@ impl Mark {
 /// Rows are added once where nothing else is said.
 fn once() -> Option<i64> {
     Some(1)
+}
+
+fn one() -> i64 {
+    1
 }
 
 /// What a split says of the file.
@@ -262,7 +269,8 @@ impl Reader {
         for unit in units {
             match unit {
                 Unit::Added { add, committed, commit } => {
-                    let mark = Mark { weight: Some(1), rows: None, committed: *committed, commit: commit.clone() };
+                    let mark =
+                        Mark { weight: Some(1), times: 1, rows: None, committed: *committed, commit: commit.clone() };
                     self.live(&self.scan, add, &mark, &mut splits).await?;
                 }
                 Unit::Rewritten(rewrite) => self.rewritten(rewrite, &mut splits).await?,
@@ -296,8 +304,10 @@ impl Reader {
             }
             let files = Files { scan: &self.scan, feed: &self.feed, rows_at_once: self.rows_at_once };
             let left = files.net(&group).await?;
-            for (piece, rows) in group.iter().zip(left) {
-                self.selected(piece, &rows, &rewrite.mark(piece), splits);
+            for (piece, powers) in group.iter().zip(left) {
+                for (power, rows) in powers.iter().enumerate() {
+                    self.selected(piece, rows, &Mark { times: 1 << power, ..rewrite.mark(piece) }, splits);
+                }
             }
         }
         Ok(())
@@ -343,7 +353,9 @@ impl Reader {
         let batches = read.batches.map(move |batch| {
             let batch = batch.map_err(|e| mark.failed(e, &scan))?;
             let each = piece.weights(&scan, &batch)?;
-            let weights = each.as_ref().map_or(Weights::All(piece.weight.unwrap_or(1)), Weights::Each);
+            let each = each.map(|weights| weights.unary(|weight| weight * mark.times));
+            let all = Weights::All(piece.weight.unwrap_or(1) * mark.times);
+            let weights = each.as_ref().map_or(all, Weights::Each);
             layout.complete(&batch, weights, mark.committed).map_err(|e| scan.bad(&piece.add.path, &e.to_string()))
         });
         Ok(batches.boxed())

@@ -1,9 +1,9 @@
 //! Which rows of the files of a commit really changed: rows that are taken away in one file and added in another cancel out, so that a file that was rewritten
 //! for the sake of one row gives out that row only. Knows files and rows; nothing of positions.
 //!
-//! A first pass over the files keeps a hash of 128 bits (XXH3) of each row with its place, 24 bytes a row, at most [`ROWS_AT_ONCE`] of them; where there are
-//! more, one pass for each part of the hashes. What comes out are places: a second pass reads those rows alone. Two different rows of 10^9 have the same hash
-//! with a probability of about 10^-21.
+//! A first pass over the files keeps a hash of 128 bits (XXH3) of each row with its place, 24 bytes a row and 32 once sorted, at most [`ROWS_AT_ONCE`] of them: beyond that, equal
+//! rows become one with a count; where too many different ones are left, there is one pass for each part of the hashes. What comes out are places: a second pass
+//! reads those rows alone. Among 10^9 different rows two have the same hash with a probability of about 10^-21.
 
 use super::{Piece, layout};
 use crate::codes;
@@ -11,21 +11,21 @@ use crate::scan::Scan;
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::row::{RowConverter, Rows, SortField};
 use flowc_runtime::RunError;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use roaring::RoaringTreemap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Rows whose hashes are in memory at a time: 24 bytes each, so 384 MiB.
-pub const ROWS_AT_ONCE: usize = 16 << 20;
+/// Rows whose hashes are in memory at a time: 32 bytes each at most, so 384 MiB.
+pub const ROWS_AT_ONCE: usize = 12 << 20;
 /// Rows that are hashed at a time.
 const BATCH_ROWS: usize = 8192;
 /// The hashes are sorted in so many heaps, by their first bits.
 const HEAPS: usize = 16;
-/// More parts than this do not help: the rows are then so often the same.
-const MOST_BITS: u32 = 12;
+/// There are at most 2^24 parts.
+const MOST_BITS: u32 = 24;
 /// Bits of a place for the row in its file.
 const ROW_BITS: u32 = 40;
 /// Bits of a place for the file.
@@ -40,6 +40,60 @@ struct Hashed {
     low: u64,
     place: u64,
 }
+
+/// Equal rows: so many more are added than taken away (or the other way round, as the place says), and where the first of them is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    row: Hashed,
+    count: i64,
+}
+
+impl Hashed {
+    fn hash(&self) -> (u64, u64) {
+        (self.high, self.low)
+    }
+
+    /// Whether it is added or taken away.
+    fn sign(&self) -> i64 {
+        if self.place & AWAY == 0 { 1 } else { -1 }
+    }
+}
+
+/// Rows with the same first bits of their hashes.
+#[derive(Debug, Default)]
+struct Heap {
+    /// By hash, each once.
+    counted: Vec<Counted>,
+    /// What came since, in any order.
+    fresh: Vec<Hashed>,
+}
+
+impl Heap {
+    fn len(&self) -> usize {
+        self.counted.len() + self.fresh.len()
+    }
+
+    /// Lets equal rows cancel out; what is left of them becomes one.
+    fn settle(mut self) -> Heap {
+        self.fresh.sort_unstable();
+        let (mut before, mut counted) = (self.counted.into_iter().peekable(), vec![]);
+        for same in self.fresh.chunk_by(|a, b| a.hash() == b.hash()) {
+            let hash = same[0].hash();
+            counted.extend(std::iter::from_fn(|| before.next_if(|counted| counted.row.hash() < hash)));
+            let known = before.next_if(|counted| counted.row.hash() == hash);
+            let net: i64 = same.iter().map(Hashed::sign).sum();
+            let net = net + known.map_or(0, |known| known.row.sign() * known.count);
+            let rows = known.iter().map(|known| &known.row).chain(same);
+            let first = rows.copied().filter(|row| row.sign() == net.signum()).min();
+            counted.extend(first.map(|row| Counted { row, count: net.abs() }));
+        }
+        counted.extend(before);
+        Heap { counted, fresh: vec![] }
+    }
+}
+
+/// Rows of a file that are left, by how often each comes: those of the power of two at this position.
+pub(super) type Powers = Vec<RoaringTreemap>;
 
 /// Reads the files of one commit.
 pub(super) struct Files<'a> {
@@ -63,72 +117,82 @@ impl Portion {
     fn has(&self, row: &Hashed) -> bool {
         row.low & ((1 << self.bits.load(Ordering::Relaxed)) - 1) == self.ending
     }
+
+    /// Half of it; false: it is small enough.
+    fn narrow(&self) -> bool {
+        let bits = self.bits.load(Ordering::Relaxed);
+        self.bits.store((bits + 1).min(MOST_BITS), Ordering::Relaxed);
+        bits < MOST_BITS
+    }
 }
 
 impl Files<'_> {
-    /// Of each piece, the rows that nothing cancels out: their numbers in its file. Of the same rows more are added than taken away, or the other way round; the
-    /// first of them, so many as are too many, are left.
-    pub(super) async fn net(&self, pieces: &[Arc<Piece>]) -> Result<Vec<RoaringTreemap>, RunError> {
+    /// Of each piece, the rows that nothing cancels out: their numbers in its file. Of equal rows it is one, so often as more of them are added than taken away, or
+    /// the other way round: the first one, as long as all hashes fit into memory.
+    pub(super) async fn net(&self, pieces: &[Arc<Piece>]) -> Result<Vec<Powers>, RunError> {
         if pieces.len() >> FILE_BITS > 0 {
-            let message =
-                format!("a commit of {} files cannot be followed: there may be {}", pieces.len(), 1 << FILE_BITS);
+            let most = 1 << FILE_BITS;
+            let message = format!("a commit of {} files cannot be followed: there may be {most}", pieces.len());
             return Err(RunError::data(codes::CHANGES_UNKNOWN, message).help("run with --full-refresh"));
         }
-        let mut left = vec![vec![]; pieces.len()];
+        let mut left: Vec<Vec<(u64, i64)>> = vec![vec![]; pieces.len()];
         let bits = Arc::new(AtomicU32::new(0));
         let mut ending = 0;
         loop {
             let portion = Portion { bits: Arc::clone(&bits), ending };
             let heaps = self.pass(pieces, &portion).await?;
-            cancel(heaps, &mut left).await?;
+            for counted in settle(heaps).await?.into_iter().flat_map(|heap| heap.counted) {
+                let place = counted.row.place & !AWAY;
+                left[(place >> ROW_BITS) as usize].push((place & ((1 << ROW_BITS) - 1), counted.count));
+            }
             ending += 1;
             if ending >> bits.load(Ordering::Relaxed) > 0 {
                 break;
             }
         }
-        let rows = |mut rows: Vec<u64>| {
-            rows.sort_unstable();
-            rows.into_iter().collect::<RoaringTreemap>()
-        };
-        Ok(left.into_iter().map(rows).collect())
+        Ok(left.into_iter().map(powers).collect())
     }
 
     /// The hashes of a portion, by several tasks.
-    async fn pass(&self, pieces: &[Arc<Piece>], portion: &Portion) -> Result<Vec<Vec<Hashed>>, RunError> {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(pieces.len());
+    async fn pass(&self, pieces: &[Arc<Piece>], portion: &Portion) -> Result<Vec<Heap>, RunError> {
+        let workers = cores().min(pieces.len());
         let (sender, mut receiver) = mpsc::channel(2 * workers.max(1));
+        let order: Arc<[usize]> = interleaved(pieces).into();
         let (pieces, next): (Arc<[Arc<Piece>]>, _) = (pieces.into(), Arc::new(AtomicUsize::new(0)));
         let mut tasks = JoinSet::new();
         for _ in 0..workers {
             let (scan, feed, portion) = (self.scan.clone(), self.feed.clone(), portion.clone());
-            let (pieces, next, sender) = (Arc::clone(&pieces), Arc::clone(&next), sender.clone());
+            let (pieces, order) = (Arc::clone(&pieces), Arc::clone(&order));
+            let (next, sender) = (Arc::clone(&next), sender.clone());
             tasks.spawn(async move {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(piece) = pieces.get(number) else { break };
+                while let Some(number) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let piece = &pieces[*number];
                     let scan = if piece.weight.is_none() { &feed } else { &scan };
-                    if let Err(error) = hash(scan, piece, number as u64, &portion, &sender).await {
+                    if let Err(error) = hash(scan, piece, *number as u64, &portion, &sender).await {
                         let _ = sender.send(Err(error)).await;
                     }
                 }
             });
         }
         drop(sender);
-        let mut heaps = vec![vec![]; HEAPS];
-        let mut count = 0;
+        let mut heaps: Vec<Heap> = (0..HEAPS).map(|_| Heap::default()).collect();
+        let (mut count, mut room) = (0, self.rows_at_once);
         while let Some(rows) = receiver.recv().await {
             for row in rows?.into_iter().filter(|row| portion.has(row)) {
                 count += 1;
-                heaps[(row.high >> (64 - HEAPS.ilog2())) as usize].push(row);
+                heaps[(row.high >> (64 - HEAPS.ilog2())) as usize].fresh.push(row);
             }
-            while count > self.rows_at_once && portion.ending == 0 {
-                if portion.bits.fetch_add(1, Ordering::Relaxed) >= MOST_BITS {
-                    portion.bits.store(MOST_BITS, Ordering::Relaxed);
-                    break;
-                }
-                heaps.iter_mut().for_each(|heap: &mut Vec<Hashed>| heap.retain(|row| portion.has(row)));
-                count = heaps.iter().map(Vec::len).sum();
+            if count <= room {
+                continue;
             }
+            heaps = settle(heaps).await?;
+            count = heaps.iter().map(Heap::len).sum();
+            // The first pass finds out how many portions there have to be. Half of the room is left free, or settling would never end.
+            while count > self.rows_at_once / 2 && portion.ending == 0 && portion.narrow() {
+                heaps.iter_mut().for_each(|heap| heap.counted.retain(|counted| portion.has(&counted.row)));
+                count = heaps.iter().map(Heap::len).sum();
+            }
+            room = self.rows_at_once.max(2 * count);
         }
         while let Some(ended) = tasks.join_next().await {
             ended.map_err(|e| RunError::world(codes::CANNOT_READ, format!("hashing rows failed unexpectedly: {e}")))?;
@@ -194,35 +258,35 @@ impl Hasher {
     }
 }
 
-/// Lets the rows of equal hashes cancel out, and adds what is left to the rows of each file.
-async fn cancel(heaps: Vec<Vec<Hashed>>, left: &mut [Vec<u64>]) -> Result<(), RunError> {
-    let mut sorting = JoinSet::new();
-    for heap in heaps {
-        sorting.spawn_blocking(move || rest(heap));
-    }
-    while let Some(places) = sorting.join_next().await {
-        let places = places
-            .map_err(|e| RunError::world(codes::CANNOT_READ, format!("sorting hashes failed unexpectedly: {e}")))?;
-        for place in places {
-            let file = (place & !AWAY) >> ROW_BITS;
-            left[file as usize].push(place & ((1 << ROW_BITS) - 1));
-        }
-    }
-    Ok(())
+/// Settles heaps, several at a time.
+async fn settle(heaps: Vec<Heap>) -> Result<Vec<Heap>, RunError> {
+    let tasks = heaps.into_iter().map(|heap| async { tokio::task::spawn_blocking(|| heap.settle()).await });
+    let settled: Result<Vec<Heap>, _> = futures::stream::iter(tasks).buffered(cores()).try_collect().await;
+    settled.map_err(|e| RunError::world(codes::CANNOT_READ, format!("sorting rows failed unexpectedly: {e}")))
 }
 
-/// The places that nothing cancels out.
-fn rest(mut heap: Vec<Hashed>) -> Vec<u64> {
-    heap.sort_unstable();
-    let mut places = vec![];
-    for same in heap.chunk_by(|a, b| (a.high, a.low) == (b.high, b.low)) {
-        // What is added comes first, as its places have the lesser numbers.
-        let added = same.partition_point(|row| row.place & AWAY == 0);
-        let away = same.len() - added;
-        let kept = if added > away { &same[..added - away] } else { &same[added..away] };
-        places.extend(kept.iter().map(|row| row.place));
-    }
-    places
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The order in which pieces are read: those that add rows among those that take rows away, so that they cancel out early.
+fn interleaved(pieces: &[Arc<Piece>]) -> Vec<usize> {
+    let (away, added): (Vec<usize>, Vec<usize>) = (0..pieces.len()).partition(|i| pieces[*i].weight == Some(-1));
+    let share = |list: Vec<usize>| {
+        let count = list.len();
+        list.into_iter().enumerate().map(move |(i, piece)| (i as f64 / count as f64, piece))
+    };
+    let mut order: Vec<(f64, usize)> = share(away).chain(share(added)).collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    order.into_iter().map(|(_, piece)| piece).collect()
+}
+
+/// Rows and how often each comes, by powers of two.
+fn powers(mut rows: Vec<(u64, i64)>) -> Powers {
+    rows.sort_unstable();
+    let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    let power = |power: u32| rows.iter().filter(move |(_, count)| count >> power & 1 == 1).map(|(row, _)| *row);
+    (0..i64::BITS - most.leading_zeros()).map(|p| power(p).collect()).collect()
 }
 
 /// The weights of a batch of the change data feed, whose last column says them.
@@ -241,7 +305,7 @@ mod tests {
 
     #[test]
     fn equal_rows_cancel_out_one_for_one() {
-        let heap = vec![
+        let fresh = vec![
             row(1, AWAY | 5),
             row(1, 9),
             row(2, 3),
@@ -249,8 +313,23 @@ mod tests {
             row(2, AWAY | 1),
             row(3, AWAY | 2),
             row(3, AWAY | 7),
+            row(3, AWAY | 6),
             row(3, 8),
         ];
-        assert_eq!(rest(heap), [3, AWAY | 2]);
+        let heap = Heap { counted: vec![], fresh }.settle();
+        let counted = |hash, place, count| Counted { row: row(hash, place), count };
+        assert_eq!(heap.counted, [counted(2, 3, 1), counted(3, AWAY | 2, 2)]);
+        // What comes later is set against what was left.
+        let fresh = vec![row(3, 1), row(2, 1), row(3, 4), row(3, 5), row(4, AWAY)];
+        let heap = Heap { fresh, ..heap }.settle();
+        assert_eq!(heap.counted, [counted(2, 1, 2), counted(3, 1, 1), counted(4, AWAY, 1)]);
+    }
+
+    #[test]
+    fn counts_are_sums_of_powers() {
+        let found: Vec<Vec<u64>> =
+            powers(vec![(7, 1), (3, 5), (9, 2), (1, 1)]).iter().map(|rows| rows.iter().collect()).collect();
+        assert_eq!(found, [vec![1, 3, 7], vec![9], vec![3]]);
+        assert_eq!(powers(vec![]).len(), 0);
     }
 }

@@ -116,7 +116,13 @@ impl Rewrite {
 
     /// What is to be said of the rows of a piece.
     pub(super) fn mark(&self, piece: &Piece) -> Mark {
-        Mark { weight: piece.weight, rows: None, committed: self.committed, commit: Some(Arc::clone(&self.commit)) }
+        Mark {
+            weight: piece.weight,
+            times: 1,
+            rows: None,
+            committed: self.committed,
+            commit: Some(Arc::clone(&self.commit)),
+        }
     }
 
     /// The rows that it takes away and adds; some of them may be the same.

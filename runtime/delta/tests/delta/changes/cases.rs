@@ -84,6 +84,40 @@ async fn small_changes_go_into_one_epoch() {
 }
 
 #[tokio::test]
+async fn of_another_vector_only_the_difference_is_read() {
+    let mut writer = Writer::new(false, false, Mapping::None).await;
+    writer.write(&Operation::Append((0..8).map(|id| row(id, "a", id)).collect()), FILES).await;
+    let source = open(&writer.storage, &following(&["id"])).await;
+    let mut from = next(&source, None).await.expect("rows").to;
+    let steps = [(Operation::Delete(2), -1), (Operation::Delete(6), -1), (Operation::Undelete, 1)];
+    for ((operation, weight), id) in steps.iter().zip(["2", "6", "2"]) {
+        writer.write(operation, VECTORS).await;
+        let range = next(&source, Some(&from)).await.expect("rows");
+        let splits = source.splits(&range).await.expect("splits");
+        assert_eq!(splits.iter().map(|split| split.rows).collect::<Vec<_>>(), [Some(1)]);
+        assert_eq!(weighed(&range_rows(&source, &range).await), weights(&[(id, *weight)]));
+        from = range.to;
+    }
+}
+
+#[tokio::test]
+async fn equal_rows_come_once_with_a_weight() {
+    let mut writer = Writer::new(false, false, Mapping::None).await;
+    let many = |count: usize, id| std::iter::repeat_n(row(id, "a", 0), count);
+    let rows: Vec<Row> = many(300, 0).chain(many(20, 1)).chain(many(30, 2)).collect();
+    writer.write(&Operation::Append(rows), FILES).await;
+    let source = open(&writer.storage, &following(&["id"])).await.with_reader(|r| r.with_rows_at_once(8));
+    let first = next(&source, None).await.expect("rows");
+    let rows: Vec<Row> = many(295, 0).chain(many(20, 1)).chain(many(100, 3)).chain(many(31, 2)).collect();
+    writer.write(&Operation::Overwrite(rows), FILES).await;
+    let rows = new_rows(&source, Some(&first.to)).await;
+    assert!(rows.len() <= 6, "{rows:?}");
+    let mut net = Weights::new();
+    sum(&mut net, &rows);
+    assert_eq!(net.into_iter().collect::<Vec<_>>(), weights(&[("0", -5), ("2", 1), ("3", 100)]));
+}
+
+#[tokio::test]
 async fn rows_that_are_moved_are_not_read() {
     let mut writer = three_rows().await;
     let source = open(&writer.storage, &following(&ALL)).await;

@@ -96,7 +96,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (0..3i64, prop::option::of(0..3i64), part).prop_map(|(id, value, part)| Operation::Update(id, value, part)),
         1 => rows(8).prop_map(Operation::Overwrite),
         1 => Just(Operation::Optimize),
-        1 => Just(Operation::Undelete),
+        2 => Just(Operation::Undelete),
         1 => Just(Operation::AddColumn),
         1 => Just(Operation::Feed),
     ]
@@ -144,7 +144,7 @@ impl Reading {
 
     async fn source(storage: &Storage, spec: &SourceSpec, small: bool) -> DeltaSource {
         let source = open(storage, spec).await;
-        if small { source.with_reader(|r| r.with_rows_at_once(2).with_split_rows(2)) } else { source }
+        if small { source.with_reader(|r| r.with_rows_at_once(6).with_split_rows(2)) } else { source }
     }
 
     /// Reads a range; none: nothing is new.
@@ -152,7 +152,14 @@ impl Reading {
         let range = self.source.next_range(self.from.as_ref(), limits).await.expect("reads")?;
         let rows = weighed(&range_rows(&self.source, &range).await);
         let again = Reading::source(&writer.storage, &self.spec, self.small).await;
-        assert_eq!(weighed(&range_rows(&again, &range).await), rows, "a range is the same whenever it is read");
+        let again = weighed(&range_rows(&again, &range).await);
+        if self.small {
+            // Which of equal rows is given out depends on which came first.
+            let sorted = |rows: &[(String, i64)]| rows.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+            assert_eq!(sorted(&again), sorted(&rows), "a range is the same whenever it is read");
+        } else {
+            assert_eq!(again, rows, "a range is the same whenever it is read");
+        }
         sum(&mut self.sum, &rows);
         let version = range.to.0["version"].as_u64().expect("a version") as usize;
         self.narrow(writer, &range, version, &rows).await;
@@ -201,7 +208,7 @@ async fn follow(mut writer: Writer, names: &[&'static str], small: bool, steps: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_given_out_adds_up_to_the_table(
@@ -215,7 +222,7 @@ proptest! {
         ],
         steps in prop::collection::vec(step(), 1..24),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
         runtime.block_on(async {
             follow(Writer::new(partitioned, feed, mapping).await, names, small, &steps).await;
         });

@@ -282,7 +282,7 @@ impl Writer {
 
     /// The action that adds a file with another deletion vector.
     async fn again(&mut self, file: usize, deleted: BTreeSet<usize>) -> Value {
-        let vector = self.vector(&deleted).await;
+        let vector = if deleted.is_empty() { Value::Null } else { self.vector(&deleted).await };
         let file = &mut self.files[file];
         file.add["deletionVector"] = vector;
         file.add["dataChange"] = true.into();
@@ -331,7 +331,7 @@ impl Writer {
                 self.commit("OPTIMIZE", lines).await;
             }
             Operation::Undelete => {
-                let Some(file) = self.files.iter().position(|f| f.deleted.len() > 1) else { return };
+                let Some(file) = self.files.iter().position(|f| !f.deleted.is_empty()) else { return };
                 let kept = self.files[file].deleted.iter().skip(1).copied().collect();
                 let mut lines = vec![self.files[file].removal(true, how.says_all)];
                 lines.push(self.again(file, kept).await);
