@@ -99,12 +99,15 @@ fn number(double: f64) -> i64 {
     }
 }
 
-/// Texts by their numbers.
+/// Texts that mean something, by their numbers from [`FIRST_TEXT`] on.
 pub(in crate::operators) const TEXTS: [&str; 8] = ["insert", "U", "Delete", "r", "d", "update_preimage", "upsert", "?"];
 
-/// The text of a number: one of [`TEXTS`], as far as there are any.
+/// The number of the first of [`TEXTS`].
+pub(in crate::operators) const FIRST_TEXT: i64 = 100;
+
+/// The text of a number: one of [`TEXTS`], or else one that is ordered as the number, if that has one digit.
 fn text(number: i64) -> String {
-    let known = usize::try_from(number).ok().and_then(|n| TEXTS.get(n));
+    let known = usize::try_from(number - FIRST_TEXT).ok().and_then(|n| TEXTS.get(n));
     known.map_or_else(|| format!("s{number}"), |text| text.to_string())
 }
 

@@ -1,7 +1,7 @@
 //! The newest records beside a row-by-row definition, epoch by epoch, however records are cut into batches and splits, and whether what is kept is stored or not.
 
 use super::*;
-use crate::operators::kept::harness::{Came, Epoch, How, Row, Step, TEXTS, error, run};
+use crate::operators::kept::harness::{Came, Epoch, FIRST_TEXT, How, Row, Step, TEXTS, error, run};
 use crate::operators::spilled::Make;
 use flowc_ir::graph::{Operator, weight};
 use flowc_ir::{DataType as D, Field, Type};
@@ -36,7 +36,13 @@ fn came(spec: &graph::Upsert, required: bool, how: How, epochs: &[Epoch]) -> Res
     let (spec, schema) = (spec.clone(), output.clone());
     let make: Make =
         Arc::new(move |before, around| Ok(Box::new(Upsert::new(&spec, (&input(), &schema), around, before)?)));
-    run(&Step { operator, inputs, output, make }, how, epochs)
+    let words = |row: &Row| row.iter().enumerate().map(|(i, n)| if i == 3 { n.map(|n| n + FIRST_TEXT) } else { *n });
+    let named = |epoch: &Epoch| Epoch {
+        inputs: epoch.inputs.iter().map(|rows| rows.iter().map(|row| words(row).collect()).collect()).collect(),
+        ..epoch.clone()
+    };
+    let epochs: Vec<Epoch> = epochs.iter().map(named).collect();
+    run(&Step { operator, inputs, output, make }, how, &epochs)
 }
 
 /// What the words of [`TEXTS`] mean: whether the row is there.
