@@ -3,6 +3,7 @@
 mod determinism;
 mod files;
 mod follow;
+mod incremental;
 mod malformed;
 mod quality;
 mod recovery;
