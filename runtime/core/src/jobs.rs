@@ -6,7 +6,7 @@ use crate::error::RunError;
 use crate::flow::operator_name;
 use crate::marks::Marks;
 use crate::state::{Checkpoint, EpochRecord, FORMAT, OperatorState, SinkState};
-use flowc_ir::graph::{NodeId, Operator};
+use flowc_ir::graph::{Node, NodeId, Operator};
 use flowc_ir::plan::{Connector, Plan};
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -183,24 +183,26 @@ impl Planner<'_> {
         let nodes = self.inputs[sink].nodes.iter().map(|node| (*node, &self.plan.graph.nodes[*node].operator));
         let named = nodes.filter_map(|(node, operator)| Some((node, operator, operator_name(operator)?)));
         let mut states = named.map(|(node, operator, name)| (node, operator, known.operators.get(&name)));
-        let open = |operator: &Operator, state: &OperatorState| match operator {
-            Operator::Unique(_) | Operator::Watermark(_) | Operator::Upsert(_) => false,
+        let open = |node: usize, state: &OperatorState| match &self.plan.graph.nodes[node] {
+            Node { operator: Operator::Unique(_) | Operator::Watermark(_) | Operator::Upsert(_), .. } => false,
             // Without event time nothing waits for it.
-            Operator::Join(join) if join.within.is_none() => false,
+            Node { operator: Operator::Join(join), .. } if join.within.is_none() => false,
+            // Results that have come out are kept to be corrected; windows that wait for their end come out.
+            node if node.kind.is_changing() => state.remembered.first_end.is_some(),
             // Keys that it has seen come out no more; rows that wait for their turn do.
-            Operator::Dedup(_) => state.remembered.first_end.is_some(),
+            Node { operator: Operator::Dedup(_), .. } => state.remembered.first_end.is_some(),
             _ => state.remembered.entries > 0,
         };
         match to {
-            Some(i64::MAX) => states.any(|(_, operator, state)| state.is_some_and(|state| open(operator, state))),
+            Some(i64::MAX) => states.any(|(node, _, state)| state.is_some_and(|state| open(node, state))),
             Some(to) => states.any(|(_, operator, state)| {
                 matches!(operator, Operator::Watermark(_)) && state.is_none_or(|state| state.watermark < Some(to))
             }),
             // A source that is let go no longer holds back those that are further on: once.
             None => {
                 let marks = Marks::without_rows(&self.plan.graph, idle, &known.operators);
-                states.any(|(node, operator, state)| {
-                    state.is_some_and(|state| open(operator, state) && state.watermark < marks.reached(node))
+                states.any(|(node, _, state)| {
+                    state.is_some_and(|state| open(node, state) && state.watermark < marks.reached(node))
                 })
             }
         }

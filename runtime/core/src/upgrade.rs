@@ -63,6 +63,9 @@ pub struct StepFate {
     /// Whether it is the memory of a rule, which is lost when the rule gets another name, as its user wants.
     #[serde(skip)]
     rule: bool,
+    /// Whether it keeps results right that have come out: none of it can come out first.
+    #[serde(skip)]
+    incremental: bool,
 }
 
 impl StepFate {
@@ -225,11 +228,12 @@ fn fate(
         return Ok(None);
     }
     let left = known.and_then(|state| state.form.as_ref());
-    let rule = matches!(left, Some(LeftForm::Parts(Form { kind: StepKind::Unique, .. })));
+    let was = |kind: StepKind| matches!(left, Some(LeftForm::Parts(form)) if form.kind == kind);
+    let (rule, incremental) = (was(StepKind::Unique), was(StepKind::Incremental));
     let (step, before) = (step.to_string(), left.map(LeftForm::to_string));
     let now = now.and_then(|node| form(graph, node)).map(|form| form.to_string());
     let remembered = known.map(|state| state.remembered.clone()).unwrap_or_default();
-    Ok(Some(StepFate { step, sinks: vec![], fate, remembered, before, now, changes, why, rule }))
+    Ok(Some(StepFate { step, sinks: vec![], fate, remembered, before, now, changes, why, rule, incremental }))
 }
 
 /// Refuses a run that would lose something, but for the steps that are to be rebuilt.
@@ -275,6 +279,11 @@ fn loss(lost: &StepFate) -> RunError {
                 "run the program as it was once more, with --drain, so that they come out; or compute the {word} again from the beginning: --rebuild \"{step}\" ({its} replaced)"
             ),
         ),
+    };
+    // What keeps results right has given them out already.
+    let help = match lost.incremental {
+        true => format!("compute the {word} `{sinks}` again from the beginning: --rebuild \"{step}\" ({its} replaced)"),
+        false => help,
     };
     RunError::data("R0412", text)
         .help(format!("nothing was read or written; `flowc plan` shows what becomes of each step\n{help}"))

@@ -4,6 +4,7 @@ mod changing;
 mod determinism;
 mod files;
 mod follow;
+mod incremental;
 mod malformed;
 mod quality;
 mod recovery;
