@@ -34,7 +34,7 @@ use net::{Change, net};
 use probe::Hits;
 use rewrite::{ChangeType, FileChange, Rewriter, Rewritten, Writers};
 use roaring::RoaringTreemap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tokio::task::JoinSet;
@@ -184,7 +184,7 @@ impl Merger {
         let parts = blocking(move || changes.seal()).await?;
         let mut work = self.work(base, target, replace)?;
         if !replace {
-            let removed: Vec<FileKey> = leaving.iter().map(|add| add.key()).collect();
+            let removed: BTreeSet<FileKey> = leaving.iter().map(|add| add.key()).collect();
             work.files.retain(|add| !removed.contains(&add.key()));
             for add in &leaving {
                 let mut change = FileChange::new(Arc::clone(add));
