@@ -9,7 +9,7 @@ const SINKS: [&str; 6] = ["windows", "groups", "first", "different", "sessions",
 
 impl Planned {
     /// A node whose rows change; the weight is its last column.
-    fn changing(&mut self, operator: Operator, input: NodeId, columns: Vec<Field>) -> NodeId {
+    fn kept_right(&mut self, operator: Operator, input: NodeId, columns: Vec<Field>) -> NodeId {
         let mut schema = Schema::new(columns);
         schema.fields.push(weight());
         let node = self.node(operator, &[input], schema);
@@ -55,7 +55,7 @@ fn plan_of(size: i64, key: usize) -> Planned {
     let aggregate = Aggregate { keys: vec![key], aggregates: calls };
     let out = columns(&aggregate, &input, true);
     let tumble = Window::Tumble { size, align: Alignment::default() };
-    let windows = plan.changing(window(tumble, 2, aggregate, Some(1_000_000)), rows, out);
+    let windows = plan.kept_right(window(tumble, 2, aggregate, Some(1_000_000)), rows, out);
     plan.merged("windows", windows);
     let input = plan.plan.graph.node(windows).schema.clone();
     let calls = [(F::Sum, 3), (F::Max, 2), (F::CountDistinct, 5), (F::CollectList, 4), (F::Variance, 4)];
@@ -63,26 +63,26 @@ fn plan_of(size: i64, key: usize) -> Planned {
     let aggregate = Aggregate { keys: vec![0], aggregates: calls.to_vec() };
     let out = columns(&aggregate, &input, false);
     let keyed = |name: &str, aggregate| Operator::KeyedAggregate(KeyedAggregate { name: name.into(), aggregate });
-    let groups = plan.changing(keyed("groups", aggregate), windows, out);
+    let groups = plan.kept_right(keyed("groups", aggregate), windows, out);
     plan.merged("groups", groups);
     let without_weight = input.fields[..6].to_vec();
     let order = vec![SortColumn { column: 4, descending: true, nulls_first: false }];
     let top = Top { name: "first".into(), count: 2, order, keys: vec![0], window: None };
-    let first = plan.changing(Operator::Top(top), windows, without_weight.clone());
+    let first = plan.kept_right(Operator::Top(top), windows, without_weight.clone());
     plan.merged("first", first);
     let dedup = Dedup { name: "different".into(), keys: (0..6).collect(), time: None, within: None, by_time: false };
-    let different = plan.changing(Operator::Dedup(dedup), first, without_weight);
+    let different = plan.kept_right(Operator::Dedup(dedup), first, without_weight);
     plan.merged("different", different);
     let aggregate =
         Aggregate { keys: vec![0], aggregates: vec![call(F::Sum, &input, &[3]), call(F::Min, &input, &[4])] };
     let out = columns(&aggregate, &input, true);
-    let sessions = plan.changing(window(Window::Session { gap: 2 * size }, 1, aggregate, None), windows, out);
+    let sessions = plan.kept_right(window(Window::Session { gap: 2 * size }, 1, aggregate, None), windows, out);
     plan.merged("sessions", sessions);
     let input = plan.plan.graph.node(rows).schema.clone();
     let calls = vec![call(F::Count, &input, &[]), call(F::CollectSet, &input, &[3]), call(F::Last, &input, &[1])];
     let aggregate = Aggregate { keys: vec![], aggregates: calls };
     let out = columns(&aggregate, &input, false);
-    let all = plan.changing(keyed("all", aggregate), rows, out);
+    let all = plan.kept_right(keyed("all", aggregate), rows, out);
     plan.merged("all", all);
     flowc_ir::verify::verify(&plan.plan).unwrap();
     plan
