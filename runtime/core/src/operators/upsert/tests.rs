@@ -36,9 +36,12 @@ fn came(spec: &graph::Upsert, required: bool, how: How, epochs: &[Epoch]) -> Res
     let (spec, schema) = (spec.clone(), output.clone());
     let make: Make =
         Arc::new(move |before, around| Ok(Box::new(Upsert::new(&spec, (&input(), &schema), around, before)?)));
-    let words = |row: &Row| row.iter().enumerate().map(|(i, n)| if i == 3 { n.map(|n| n + FIRST_TEXT) } else { *n });
+    let words = |row: &Row| -> Row {
+        let word = |(i, n): (usize, &Option<i64>)| if i == 3 { n.map(|n| n + FIRST_TEXT) } else { *n };
+        row.iter().enumerate().map(word).collect()
+    };
     let named = |epoch: &Epoch| Epoch {
-        inputs: epoch.inputs.iter().map(|rows| rows.iter().map(|row| words(row).collect()).collect()).collect(),
+        inputs: epoch.inputs.iter().map(|rows| rows.iter().map(words).collect()).collect(),
         ..epoch.clone()
     };
     let epochs: Vec<Epoch> = epochs.iter().map(named).collect();
