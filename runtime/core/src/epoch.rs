@@ -18,7 +18,7 @@ use crate::operators::join::Join;
 use crate::operators::limit::Limit;
 use crate::operators::sort::Sort;
 use crate::operators::spilled::{Make, Spilled};
-use crate::operators::stateful::{Before, Emitted, Extent, Memory, Stateful, Surroundings};
+use crate::operators::stateful::{Before, Changes, Emitted, Extent, Memory, Stateful, Surroundings};
 use crate::operators::top::Top;
 use crate::operators::transform::Transform;
 use crate::operators::unique::Unique;
@@ -167,7 +167,8 @@ impl EpochRun {
             }
         };
         let sinks = this.commit(&flow, inputs, &judged).await?;
-        Ok(Outcome { read, sinks, judged: all, memories: memories(&flow) })
+        let memories = if this.forgets(record) { Memories::default() } else { memories(&flow) };
+        Ok(Outcome { read, sinks, judged: all, memories })
     }
 
     /// What the operators remember after the epoch.
@@ -183,7 +184,8 @@ impl EpochRun {
             let whole = before.wants_rewrite() || before.form != form;
             saving.push(match station {
                 Station::Stateful(operator) => {
-                    let changes = operator.changes(if whole { Extent::Whole } else { Extent::Less })?;
+                    let extent = if whole { Extent::Whole } else { Extent::Less };
+                    let changes = if self.forgets(record) { Changes::nothing() } else { operator.changes(extent)? };
                     Saving { name, before, changes, watermark, late, remembered: operator.remembered(), form }
                 }
                 Station::Watermark(seen) => {
@@ -461,8 +463,18 @@ impl EpochRun {
 
     /// Whether everything that is open closes at the end of the epoch: it is a computation of the whole, or the run is drained.
     fn closes(&self, record: &EpochRecord) -> bool {
-        let whole = self.executable.plan.sinks.iter().any(|spec| spec.whole && record.sinks.contains(&spec.name));
-        whole || record.watermark == Some(i64::MAX)
+        self.whole_sinks(record) > 0 || record.watermark == Some(i64::MAX)
+    }
+
+    /// How many of the epoch's sinks are computed whole.
+    fn whole_sinks(&self, record: &EpochRecord) -> usize {
+        let sinks = self.executable.plan.sinks.iter();
+        sinks.filter(|spec| spec.whole && record.sinks.contains(&spec.name)).count()
+    }
+
+    /// Whether nobody needs what operators remember: the next computation of the whole begins with nothing. Where nothing was read before, other sinks may share the epoch.
+    fn forgets(&self, record: &EpochRecord) -> bool {
+        self.whole_sinks(record) == record.sinks.len()
     }
 
     /// Sends on what comes out of a blocking operator.

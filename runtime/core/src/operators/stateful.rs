@@ -99,6 +99,13 @@ pub(crate) struct Changes {
     pub(crate) more: Option<Segments>,
 }
 
+impl Changes {
+    /// Nothing is remembered any more.
+    pub(crate) fn nothing() -> Changes {
+        Changes { whole: true, ..Changes::default() }
+    }
+}
+
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Changes { whole, notes, segments, more } = self;

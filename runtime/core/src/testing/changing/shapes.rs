@@ -166,7 +166,8 @@ fn count() -> Aggregate {
 }
 
 impl Shape {
-    /// The program, with a sink `sum` that adds up what comes, and a sink `out` that merges it by what is unique in it, if anything is.
+    /// The program, with a sink `sum` that adds up what comes, one that is computed from the `whole` each time, and a sink `out` that merges what comes by what
+    /// is unique in it, if anything is.
     pub(super) fn plan(self) -> Planned {
         let mut plan = Planned::new();
         let (end, keys): (NodeId, &[&str]) = match self {
@@ -218,6 +219,7 @@ impl Shape {
             }
         };
         plan.sink("sum", end, false);
+        plan.sink("whole", end, true);
         if !keys.is_empty() {
             plan.merge("out", end, keys);
         }
