@@ -184,7 +184,7 @@ async fn another_form_of_a_step_begins_with_nothing_only_if_it_is_rebuilt() {
     let (outside, state) = (Outside::new(parts().concat()), tempfile::tempdir().unwrap());
     let memory = Memory { outside: Arc::clone(&outside), faults: Faults::none() };
     plan_of(10, 3).run(&memory, drained(state.path())).await.unwrap();
-    outside.add([(60, Some(1.0))]);
+    outside.add([(80, Some(1.0))]);
     let refused = other().run(&memory, options(state.path(), 1, 8, None)).await.unwrap_err();
     let help = refused.help.unwrap();
     assert!(refused.code == "R0412" && refused.message.contains("the step `first`"), "{}", refused.message);

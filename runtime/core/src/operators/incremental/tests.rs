@@ -218,7 +218,7 @@ fn how() -> impl Strategy<Value = How> {
 }
 
 fn any_row() -> impl Strategy<Value = Row> {
-    let double = prop_oneof![6 => -3i64..4, 1 => Just(98i64), 1 => Just(99)];
+    let double = prop_oneof![6 => -3i64..4, 1 => Just(i64::MAX), 1 => Just(i64::MIN)];
     (
         prop::option::weighted(0.9, 0i64..3),
         prop::option::weighted(0.95, 0i64..40),
@@ -484,7 +484,7 @@ fn of_rows_that_are_only_added_few_are_kept() {
 
 #[test]
 fn what_does_not_fit_the_memory_is_an_error_that_names_the_step() {
-    let many: Vec<Weighted> = (0..4000).map(|i| (row(i, i, i), 1)).collect();
+    let many: Vec<Weighted> = (0..1000).map(|i| (row(i, i, i), 1)).collect();
     for (operator, name) in [(keyed(&[K], true), "k"), (distinct(), "d"), (top(1 << 40, &[K]), "t")] {
         let step = step(operator, true);
         let small = How { memory: 1 << 15, batch_rows: 100, ..How::PLAIN };
@@ -494,7 +494,7 @@ fn what_does_not_fit_the_memory_is_an_error_that_names_the_step() {
         // On disk it fits, but for the rows that wait.
         let on_disk = How { memory: 1 << 21, batch_rows: 100, spilled: true, ..How::PLAIN };
         let came = run(&step, on_disk, &[(many.clone(), None), (vec![(row(5, 5, 5), -1)], None)]).unwrap();
-        assert_eq!((came.sums[0].len(), came.sums[1].len()), (4000, 3999));
+        assert_eq!((came.sums[0].len(), came.sums[1].len()), (1000, 999));
     }
 }
 

@@ -84,8 +84,8 @@ pub(in crate::operators) fn double(number: i64) -> f64 {
         0 => 0.0,
         -1 => -0.0,
         1 => f64::NAN,
-        98 => f64::INFINITY,
-        99 => f64::NEG_INFINITY,
+        i64::MAX => f64::INFINITY,
+        i64::MIN => f64::NEG_INFINITY,
         n => n as f64,
     }
 }
@@ -94,7 +94,6 @@ fn number(double: f64) -> i64 {
     match double {
         d if d.is_nan() => 1,
         d if d == 0.0 => -i64::from(d.is_sign_negative()),
-        d if d.is_infinite() => 98 + i64::from(d < 0.0),
         d => d as i64,
     }
 }
