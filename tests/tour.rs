@@ -82,6 +82,7 @@ fn the_tour_is_real() {
         ("docs/testing.md", 2),
         ("docs/guide/from-raw-to-trusted.md", 7),
         ("docs/guide/streaming.md", 15),
+        ("docs/guide/upserts.md", 8),
     ];
     for (page, least) in pages {
         let example = Project::example("sensor");

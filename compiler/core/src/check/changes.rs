@@ -168,7 +168,7 @@ impl Checker<'_> {
             outputs.push(Output { field: Field::new(name, value.ty.clone()), value });
             outputs.len() - 1
         };
-        let operation = add("#operation", read(record.operation, span));
+        let operation = add(&record.operation.name, read(record.operation, span));
         let sequence = sequenced.flatten().map(|value| add("#sequence", value)).into_iter().collect();
         let program = Program { input: raw.schema(), steps: vec![], outputs };
         let names = key.into_iter().map(|n| n.text).collect();

@@ -12,9 +12,9 @@ pub use waiting::Holder;
 
 use flowc_ir::eval::KernelReport;
 use flowc_ir::graph::{
-    Aggregate, Expect, ExpectRule, Kind, Lookup, LookupKind, Node, NodeId, Operator, Policy, SortColumn,
+    Aggregate, Expect, ExpectRule, Kind, Lookup, LookupKind, Node, NodeId, Operator, Policy, SortColumn, WEIGHT,
 };
-use flowc_ir::plan::{Connector, KernelSlot, Plan, SinkMode, SinkSpec, VersionSpec};
+use flowc_ir::plan::{COMMITTED, Connector, KernelSlot, Plan, SinkMode, SinkSpec, Updates, VersionSpec};
 use flowc_ir::{Program, Schema};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -70,6 +70,9 @@ pub struct InputPart {
     pub columns: Vec<ColumnPart>,
     /// The condition by which files and row groups are skipped.
     pub pushed_down: Option<String>,
+    /// What becomes of updates and deletes, where they do not stop the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates: Option<&'static str>,
     /// Where rows are put aside that do not parse or do not fit: the columns by which they are judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<Vec<ColumnPart>>,
@@ -139,6 +142,11 @@ pub fn explain(
         let mut part =
             input("source", &source.name, &source.connector, start, &source.schema, source.predicate.as_ref(), read);
         part.quarantine = source.quarantine.as_ref().map(columns);
+        part.updates = match source.updates {
+            Updates::Stop => None,
+            Updates::Follow => Some("rows that are updated and deleted are followed, commit by commit"),
+            Updates::Ignore => Some("commits that update or delete rows are passed over"),
+        };
         inputs.push(part);
     }
     for table in &plan.tables {
@@ -217,8 +225,10 @@ fn is_generated(spec: &SinkSpec, name: &str, sql: &str) -> bool {
     !condition
 }
 
+/// The columns that users know: not those that changes are carried in.
 fn columns(schema: &Schema) -> Vec<ColumnPart> {
-    schema.fields.iter().map(|f| ColumnPart { name: f.name.clone(), ty: f.ty.to_string() }).collect()
+    let known = schema.fields.iter().filter(|f| f.name != WEIGHT && f.name != COMMITTED);
+    known.map(|f| ColumnPart { name: f.name.clone(), ty: f.ty.to_string() }).collect()
 }
 
 fn version(version: VersionSpec) -> String {
@@ -277,7 +287,7 @@ fn input(
         p.outputs.first().map(|o| expression::show(&o.value, &names))
     });
     let (name, location, columns) = (name.to_string(), location(connector), columns(schema));
-    InputPart { name, kind, location, version, columns, pushed_down, quarantine: None, read }
+    InputPart { name, kind, location, version, columns, pushed_down, updates: None, quarantine: None, read }
 }
 
 /// What every node is called by those that read it.
@@ -414,7 +424,7 @@ fn transform(program: &Program) -> Vec<String> {
     for output in &program.outputs {
         let name = expression::name(&output.field.name);
         let value = expression::show(&output.value, &names);
-        if name != value {
+        if name != value && output.field.name != WEIGHT {
             lines.push(format!("computes {name} = {value}"));
         }
     }

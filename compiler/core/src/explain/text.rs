@@ -48,6 +48,9 @@ impl fmt::Display for InputPart {
         if let Some(condition) = &self.pushed_down {
             line(f, "pushed down", condition)?;
         }
+        if let Some(updates) = self.updates {
+            line(f, "changes", updates)?;
+        }
         if let Some(judged) = &self.quarantine {
             let aside = format!("{}.malformed", name(&self.name));
             line(f, "malformed", &format!("put aside in {aside}; rows are judged by {}", columns(judged)))?;
@@ -73,7 +76,8 @@ impl fmt::Display for StepPart {
         }
         line(f, "columns", &columns(&self.columns))?;
         if let Some(key) = &self.changing_by {
-            line(f, "changing", &format!("rows are replaced or removed, by {}", key.join(", ")))?;
+            let by = if key.is_empty() { String::new() } else { format!(", by {}", key.join(", ")) };
+            line(f, "changing", &format!("rows are replaced or removed{by}"))?;
         }
         let mut kinds: Vec<&str> = self.runs.iter().map(|(_, how)| how.as_str()).collect();
         kinds.sort_unstable();
