@@ -378,7 +378,9 @@ fn grouped(input: &Rows, step: &Step, keys: Vec<Column>, windowing: Option<&Wind
         };
         remedy = watermark_needed(&input.time.unmarked);
     }
-    if windowing.is_none_or(|windowing| windowing.whole || windowing.late.is_some()) && !input.bounded {
+    let corrected = windowing.is_some_and(|windowing| windowing.late.is_some());
+    let so_far = windowing.is_none_or(|windowing| windowing.whole) && !input.bounded;
+    if corrected || so_far || input.kind.is_changing() {
         rows.kind = Kind::Changing { key };
         // What a step before has made changing no watermark makes otherwise.
         rows.changing = rows.changing.filter(|_| windowing.is_some());
