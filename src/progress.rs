@@ -2,7 +2,7 @@
 
 use crate::console::{Console, Results};
 use flowc_runtime::quality::{ExpectationReport, FlowReport};
-use flowc_runtime::{EpochReport, Observer, Progress, RunSummary, SinkReport, SourceReport};
+use flowc_runtime::{EpochReport, Merged, Observer, Progress, RunSummary, SinkReport, SourceReport};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -242,7 +242,7 @@ pub fn taken(source: &SourceReport) -> String {
 /// What a sink got.
 pub fn wrote(sink: &SinkReport) -> String {
     let done = &sink.committed;
-    let mut parts = vec![rows(done.rows)];
+    let mut parts = vec![done.merged.map_or_else(|| rows(done.rows), merged)];
     if done.files > 0 {
         parts.push(format!("{} file{}", group(done.files), if done.files == 1 { "" } else { "s" }));
     }
@@ -251,6 +251,15 @@ pub fn wrote(sink: &SinkReport) -> String {
         parts.push("already there".into());
     }
     parts.join(", ")
+}
+
+/// `1 inserted, 2 deleted`
+fn merged(merged: Merged) -> String {
+    let Merged { inserted, updated, deleted } = merged;
+    let did = [(inserted, "inserted"), (updated, "updated"), (deleted, "deleted")];
+    let did: Vec<String> =
+        did.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", group(*n))).collect();
+    if did.is_empty() { "nothing changed".to_string() } else { did.join(", ") }
 }
 
 /// `1 row`, `2 rows`
@@ -277,7 +286,7 @@ mod tests {
     use flowc_runtime::Committed;
 
     fn report() -> EpochReport {
-        let committed = Committed { version: Some(3), rows: 1200, files: 1, bytes: 10, already: false };
+        let committed = Committed { version: Some(3), rows: 1200, files: 1, bytes: 10, already: false, merged: None };
         EpochReport {
             epoch: 2,
             sources: vec![SourceReport { name: "sensor".into(), range: "version 3..5".into(), rows: 1, malformed: 0 }],

@@ -269,6 +269,31 @@ pub struct Committed {
     pub bytes: u64,
     /// Whether it was there already: an epoch run again after a crash.
     pub already: bool,
+    /// What became of the target's rows, where some took the place of others. None: rows were only added, or all were replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
+}
+
+/// What a merge did to the rows of its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Merged {
+    /// Rows with a key that was not there.
+    pub inserted: u64,
+    /// Rows whose place others took.
+    pub updated: u64,
+    /// Rows that left, and no others came.
+    pub deleted: u64,
+}
+
+impl Merged {
+    /// What several merges did together.
+    pub fn and(self, other: Merged) -> Merged {
+        Merged {
+            inserted: self.inserted + other.inserted,
+            updated: self.updated + other.updated,
+            deleted: self.deleted + other.deleted,
+        }
+    }
 }
 
 /// Makes sources, tables and sinks from their specifications; given to the runtime by whoever composes it. [`crate::connectors`] has the file, generator

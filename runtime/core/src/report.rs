@@ -1,6 +1,6 @@
 //! What a run tells of itself: while it goes on, after each epoch, and at its end. Plain data, written as JSON by whoever shows it.
 
-use crate::connector::{Committed, Position};
+use crate::connector::{Committed, Merged, Position};
 use crate::flow::operator_name;
 use crate::operators::stateful::Remembered;
 use crate::quality::{self, ExpectationReport, FlowReport};
@@ -236,6 +236,8 @@ impl RunSummary {
                 total.committed.bytes += wrote.committed.bytes;
                 total.committed.version = wrote.committed.version.or(total.committed.version);
                 total.committed.already |= wrote.committed.already;
+                let merged = [total.committed.merged, wrote.committed.merged].into_iter().flatten();
+                total.committed.merged = merged.reduce(Merged::and);
             }
         }
         for step in &report.steps {

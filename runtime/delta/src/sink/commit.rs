@@ -3,7 +3,7 @@
 
 use super::conflict::{Decision, Replaces, decide};
 use super::info::{self, Operation};
-use super::merge::{Merger, Planned};
+use super::merge::{Counts, Merger, Planned};
 use super::partitions::Partitions;
 use super::taken::{Left, left};
 use super::target::{Target, describe};
@@ -18,7 +18,7 @@ use deltalake::kernel::transaction::TransactionError;
 use deltalake::logstore::CommitOrBytes;
 use flowc_ir::plan::{SinkMode, SinkSpec};
 use flowc_runtime::quality::Judgement;
-use flowc_runtime::{Committed, EpochId, RunError, SinkEpoch, SinkWriter, Written};
+use flowc_runtime::{Committed, EpochId, Merged, RunError, SinkEpoch, SinkWriter, Written};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -249,6 +249,7 @@ impl DeltaEpoch {
             files: adds.len() as u64,
             bytes: adds.iter().map(|a| a.size.max(0) as u64).sum(),
             already: false,
+            merged: None,
         }
     }
 }
@@ -349,7 +350,9 @@ impl DeltaEpoch {
         let rows = counts.inserted + counts.updated + counts.deleted;
         let committed = self.committed(version, &planned.adds, target, true).await;
         let bytes = planned.adds[..planned.new_files()].iter().map(|a| a.size.max(0) as u64).sum();
-        Committed { rows, files: planned.new_files() as u64, bytes, ..committed }
+        let Counts { inserted, updated, deleted, .. } = counts;
+        let merged = Some(Merged { inserted, updated, deleted });
+        Committed { rows, files: planned.new_files() as u64, bytes, merged, ..committed }
     }
 
     /// Writes the next version, if it is absent.

@@ -59,7 +59,10 @@ async fn an_append_commits_behind_the_appends_of_others() {
     append(&storage, &numbers_schema(), "other", &[numbers(100..101, None)]).await;
     append(&storage, &numbers_schema(), "third", &[numbers(101..102, None)]).await;
     let done = epoch.commit(vec![rows], &[]).await.expect("commits");
-    assert_eq!(done, Committed { version: Some(3), rows: 3, files: 1, bytes: done.bytes, already: false });
+    assert_eq!(
+        done,
+        Committed { version: Some(3), rows: 3, files: 1, bytes: done.bytes, already: false, merged: None }
+    );
     let found: usize = table_rows(&storage, &numbers_schema(), None).await.iter().map(|b| b.num_rows()).sum();
     assert_eq!(found, 10);
 }
