@@ -1,4 +1,4 @@
-//! What waits for event time, in words: watermarks of sources, and what is open in steps. Knows reports only.
+//! What steps remember, in words: watermarks of sources, and what is open in steps, or kept. Knows reports only.
 
 use crate::progress::group;
 use flowc_runtime::StepReport;
@@ -10,9 +10,9 @@ pub fn time(microseconds: i64) -> String {
     jiff::Timestamp::from_microsecond(whole).map_or_else(|_| microseconds.to_string(), |t| t.to_string())
 }
 
-/// The lines of a run's summary: what waits for event time. What a rule with `unique` remembers waits for nothing.
+/// The lines of a run's summary: what waits for event time. What a rule with `unique` remembers holds nothing back.
 pub fn summary(steps: &[StepReport]) -> String {
-    lines(&steps.iter().filter(|step| step.kind != "unique").cloned().collect::<Vec<_>>())
+    lines(&steps.iter().filter(|step| step.waits() && step.kind != "unique").cloned().collect::<Vec<_>>())
 }
 
 /// A line for each source with a watermark, and for each step that remembers something.
@@ -38,7 +38,8 @@ fn open(step: &StepReport) -> String {
     // Of what is on disk, parts are counted when they are looked at.
     let about = if remembered.on_disk > 0 { "about " } else { "" };
     match (remembered.windows, remembered.entries) {
-        (_, 0) => parts.push("nothing open".to_string()),
+        (_, 0) if step.waits() => parts.push("nothing open".to_string()),
+        (_, 0) => parts.push("nothing kept".to_string()),
         (0, entries) => parts.push(format!("{about}{} {}", group(entries), singular(&remembered.unit, entries))),
         (windows, entries) => {
             let windows = format!("{} {} open", group(windows), singular("windows", windows));
@@ -53,7 +54,7 @@ fn open(step: &StepReport) -> String {
         (Some(end), _) => parts.push(format!("ending {}", time(end))),
         (None, _) => {}
     }
-    if remembered.entries > 0 && step.kind != "unique" {
+    if remembered.entries > 0 && step.waits() && step.kind != "unique" {
         let at =
             step.watermark.map_or("no time is known yet".to_string(), |at| format!("the watermark is {}", time(at)));
         // Only a session waits then: a row at its end still belongs to it.
@@ -77,6 +78,21 @@ fn singular(plural: &str, n: u64) -> &str {
 mod tests {
     use super::*;
     use flowc_runtime::Remembered;
+
+    #[test]
+    fn of_a_step_that_waits_for_no_time_it_says_what_it_keeps() {
+        let remembered = Remembered { unit: "groups".into(), entries: 5, ..Remembered::default() };
+        let step = StepReport {
+            name: "per_country |> aggregate".into(),
+            kind: "aggregate".into(),
+            remembered,
+            ..StepReport::default()
+        };
+        assert_eq!(lines(std::slice::from_ref(&step)), "  aggregate  per_country |> aggregate  5 groups\n");
+        assert_eq!(summary(std::slice::from_ref(&step)), "", "nothing waits");
+        let empty = StepReport { remembered: Remembered::default(), ..step };
+        assert_eq!(lines(&[empty]), "  aggregate  per_country |> aggregate  nothing kept\n");
+    }
 
     #[test]
     fn it_says_what_is_open_and_who_holds_it() {

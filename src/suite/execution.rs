@@ -174,9 +174,11 @@ pub fn run(
             let added = match given.kind {
                 GivenKind::Source => memory.commit_rows(&given.name, rows, phase.now),
                 GivenKind::Malformed => memory.add_malformed(&given.name, rows),
+                GivenKind::Followed => memory.replace_rows(&given.name, &rows, phase.now),
                 GivenKind::Table => {
-                    memory.set_table(&given.name, rows, phase.now);
-                    Ok(())
+                    memory.set_table(&given.name, rows.clone(), phase.now);
+                    // What is joined to rows that change follows the table.
+                    memory.replace_rows(&given.name, &rows, phase.now)
                 }
             };
             added.map_err(|e| Failure::world(e.to_string()))?;

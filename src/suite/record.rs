@@ -14,7 +14,7 @@ use flowc_ir::arrow_values::value_at;
 use flowc_ir::eval::{Backend, EvalContext};
 use flowc_ir::graph::{Lookup, Node, Operator, SinkId};
 use flowc_ir::interpret::Interpreter;
-use flowc_ir::plan::{Connector, Executable, Plan, SourceSpec, TableSpec, VersionSpec};
+use flowc_ir::plan::{Connector, Executable, Plan, SinkMode, SourceSpec, TableSpec, VersionSpec};
 use flowc_ir::types::quote_name;
 use flowc_ir::{Schema, Value};
 use flowc_runtime::{BatchStream, Connectors, EpochLimits, Part, RunError};
@@ -84,7 +84,8 @@ pub fn record(
             "write the test by hand: each `given` of the table makes a version, of the time of the `at @…` before it",
         ));
     }
-    let schema = checked.observed_schema(observed);
+    // How rows change is no part of what they add up to.
+    let schema = super::kept(checked.observed_schema(observed));
     let used = keep_what_is_used(&plan, &mut found, &schema, request, threads)?;
     let clock = if reads_clock(checked, observed) { Some(request.now) } else { None };
     let name = unique(checked, &name(&request.subject, pinned.or(request.from)));
@@ -114,7 +115,8 @@ fn subject(checked: &Checked, name: &str) -> Result<Observed, Failure> {
 }
 
 fn reads_clock(checked: &Checked, observed: Observed) -> bool {
-    let mut reads = false;
+    // When rows were committed says since when they are valid.
+    let mut reads = matches!(observed, Observed::Sink(index) if checked.sinks[index].since_commit);
     checked.walk([observed], &mut |e| reads |= flowc_core::checked::reads_clock(e));
     reads
 }
@@ -258,7 +260,9 @@ fn keep_what_is_used(
             .graph
             .iter()
             .any(|(_, n)| matches!(n.operator, Operator::TableScan(scan) if id == Some(scan.0 as usize)));
-        if scanned {
+        // What is joined to rows that change is read like a source.
+        let followed = plan.sources.iter().any(|source| source.name == table.name);
+        if scanned || followed {
             table.rows.truncate(request.limit);
             continue;
         }
@@ -292,14 +296,19 @@ fn watch_lookups(plan: &mut Plan) -> Vec<Watched> {
         })
         .collect();
     for (lookup, stream) in nodes {
-        let (schema, before) = (plan.graph.node(stream).schema.clone(), plan.graph.node(stream).clone());
+        let before = plan.graph.node(stream).clone();
+        let schema = super::kept(before.schema.clone());
         let id = SinkId(plan.sinks.len() as u32);
         let mut spec = plan.sinks[0].clone();
         spec.name = format!("the stream of lookup {}", found.len());
         spec.schema = schema.clone();
         spec.input = stream;
+        spec.changing = before.kind.is_changing();
+        if !spec.whole {
+            spec.mode = SinkMode::Append;
+        }
         plan.sinks.push(spec);
-        plan.graph.add(Node { operator: Operator::Sink(id), inputs: vec![stream], schema: schema.clone(), ..before });
+        plan.graph.add(Node { operator: Operator::Sink(id), inputs: vec![stream], ..before });
         found.push(Watched { lookup, stream: schema });
     }
     found

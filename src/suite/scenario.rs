@@ -15,6 +15,8 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 pub enum GivenKind {
     /// A source.
     Source,
+    /// A source whose changes are followed: these then are all rows of its table.
+    Followed,
     /// The malformed records of a source.
     Malformed,
     /// A table, of which these then are all rows.
@@ -122,8 +124,9 @@ fn given(program: &Checked, input: Input, rows: &[Vec<Value>]) -> Given {
             (&spec.name, spec.schema.clone(), GivenKind::Table)
         }
         Input::Source(index) => {
-            let spec = &program.sources[index].spec;
-            (&spec.name, spec.schema.clone(), GivenKind::Source)
+            let source = &program.sources[index];
+            let kind = if source.follows() { GivenKind::Followed } else { GivenKind::Source };
+            (&source.spec.name, source.spec.schema.clone(), kind)
         }
         Input::Malformed(index) => {
             let mut schema = malformed_schema();
@@ -165,6 +168,10 @@ pub fn has_late_rows(program: &Checked, test: &CheckedTest) -> bool {
 
 /// The event times of rows that have one.
 fn event_times(source: &CheckedSource, rows: &[Vec<Value>]) -> Vec<i64> {
+    // What comes of records is no matter of one record.
+    if source.records.is_some() {
+        return vec![];
+    }
     let Some(column) = source.event_time.as_ref().and_then(|name| source.schema.index_of(name)) else { return vec![] };
     let given = batch(&source.spec.schema, rows);
     let computed = match &source.derive {

@@ -194,6 +194,13 @@ pub struct CheckedSource {
     pub facts: Vec<TableFact>,
 }
 
+impl CheckedSource {
+    /// Whether it is a table whose rows are followed as they are updated and deleted.
+    pub fn follows(&self) -> bool {
+        self.changes.is_some() && self.records.is_none()
+    }
+}
+
 /// A table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedTable {
@@ -539,8 +546,20 @@ impl Checked {
                 let late = self.flows[index].late.as_ref();
                 late.map(|late| late.program.output_schema()).unwrap_or_default()
             }
-            Observed::Sink(index) => self.sinks[index].program.output_schema(),
+            Observed::Sink(index) => self.sinks[index].held(),
         }
+    }
+}
+
+impl CheckedSink {
+    /// The columns of what it holds: those that it writes, and of a history when each version was valid.
+    fn held(&self) -> Schema {
+        let mut schema = self.program.output_schema();
+        if matches!(self.mode, SinkMode::Scd2 { .. }) {
+            schema.fields.extend(self.since_commit.then(crate::check::history::valid_from));
+            schema.fields.extend(crate::check::history::ends());
+        }
+        schema
     }
 }
 

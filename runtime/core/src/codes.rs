@@ -7,6 +7,12 @@ pub const CHANGED_SINCE_CHECKED: &str = "R0231";
 /// A row is looked up in a version of a table that can no longer be read. Connectors report it, too, where they find out when they read it.
 pub const VERSION_GONE: &str = "R0118";
 
+/// Several rows are left for one key of a merge. Reported by every sink that merges.
+pub const AMBIGUOUS_KEY: &str = "R0341";
+
+/// A commit added two versions of a key's row that begin at the same time. Reported by every sink that keeps history.
+pub const AMBIGUOUS_VERSION: &str = "R0342";
+
 /// All codes with their titles.
 pub const ALL: &[(&str, &str)] = &[
     ("R0101", "a result does not fit its type"),
@@ -29,7 +35,6 @@ pub const ALL: &[(&str, &str)] = &[
     (VERSION_GONE, "a row needs a version of a table that is gone"),
     ("R0141", "a record of a change does not say what happened"),
     ("R0142", "a row is taken away that is not there"),
-    ("R0143", "a merge is left with several rows of one key"),
     ("R0131", "what a step over rows that change remembers does not fit in memory"),
     ("R0201", "the connector cannot be used in this way"),
     ("R0202", "a file changed after it was read"),
@@ -43,6 +48,8 @@ pub const ALL: &[(&str, &str)] = &[
     (CHANGED_SINCE_CHECKED, "a table is not what the program was last checked against"),
     ("R0301", "files have no partition columns"),
     ("R0302", "a sink needs a directory"),
+    (AMBIGUOUS_KEY, "several rows are left for one key"),
+    (AMBIGUOUS_VERSION, "two versions of a row begin at the same time"),
     ("R0401", "a target has epochs that the state does not know"),
     ("R0402", "a target lacks epochs that the state knows"),
     ("R0403", "the state belongs to another pipeline"),

@@ -69,14 +69,15 @@ pub struct EpochReport {
 pub struct StepReport {
     /// What the user calls it: `per_minute |> aggregate`; of a source, its name.
     pub name: String,
-    /// `watermark` (of a source), `window`, `dedup`, `top`, `join`, `unique`.
+    /// `watermark` (of a source), `window`, `aggregate`, `upsert`, `dedup`, `top`, `join`, `unique`.
     pub kind: String,
-    /// The watermark: microseconds since 1970-01-01T00:00:00Z. None: no time is known.
+    /// The watermark: microseconds since 1970-01-01T00:00:00Z. None: no time is known, or the step waits for none ([`StepReport::waits`]).
     pub watermark: Option<i64>,
     /// Whether the source holds no other one back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub idle: bool,
-    /// The source whose watermark is the least of those before the step: what is open waits for it. None: of a source itself, and where there is none.
+    /// The source whose watermark is the least of those before the step: what is open waits for it. None: of a source itself, and of a step that waits for no
+    /// time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_by: Option<String>,
     /// Rows that came too late, in this epoch (in a summary: in the run).
@@ -90,27 +91,47 @@ pub struct StepReport {
     pub stored: u64,
 }
 
-/// What there is to tell of the steps of an epoch's sinks that know event time.
+impl StepReport {
+    /// Whether something here waits for event time. A step that does not only says what it remembers.
+    pub fn waits(&self) -> bool {
+        self.kind == "watermark" || self.held_by.is_some()
+    }
+}
+
+/// What the user calls an operator that remembers something, and whether what it remembers depends on event time, where there is any.
+fn kind(operator: &Operator) -> (&'static str, bool) {
+    match operator {
+        Operator::Watermark(_) => ("watermark", true),
+        Operator::WindowAggregate(_) => ("window", true),
+        Operator::KeyedAggregate(_) => ("aggregate", false),
+        Operator::Upsert(_) => ("upsert", false),
+        Operator::Dedup(dedup) => ("dedup", dedup.within.is_some() || dedup.by_time),
+        Operator::Top(top) => ("top", top.window.is_some()),
+        Operator::Join(join) => ("join", join.within.is_some()),
+        Operator::Unique(unique) => ("unique", unique.within.is_some()),
+        _ => ("", false),
+    }
+}
+
+/// What there is to tell of the steps of an epoch's sinks that remember something.
 pub(crate) fn steps(plan: &Plan, record: &EpochRecord) -> Vec<StepReport> {
     let mut steps = vec![];
     for (index, node) in plan.graph.nodes.iter().enumerate() {
         let Some(state) = operator_name(&node.operator).and_then(|name| record.operators.get(&name)) else { continue };
         let name = operator_name(&node.operator).unwrap_or_default();
-        let (kind, shown) = match &node.operator {
-            Operator::Watermark(spec) => ("watermark", spec.source.clone()),
-            Operator::WindowAggregate(_) => ("window", name.clone()),
-            Operator::Dedup(_) => ("dedup", name.clone()),
-            Operator::Top(_) => ("top", name.clone()),
-            Operator::Join(_) => ("join", name.clone()),
-            _ => ("unique", name.clone()),
+        let (kind, waits) = kind(&node.operator);
+        let (shown, held_by) = match &node.operator {
+            Operator::Watermark(spec) => (spec.source.clone(), None),
+            _ if waits => (name.clone(), held_by(plan, index, record)),
+            _ => (name.clone(), None),
         };
         steps.push(StepReport {
             kind: kind.to_string(),
-            watermark: state.watermark,
+            watermark: state.watermark.filter(|_| waits),
             idle: matches!(&node.operator, Operator::Watermark(spec) if record.idle.contains(&spec.source)),
             late: record.late.get(&name).copied().unwrap_or(0),
             late_in_all: state.late,
-            held_by: if kind == "watermark" { None } else { held_by(plan, index, record) },
+            held_by,
             remembered: state.remembered.clone(),
             stored: state.bytes(),
             name: shown,

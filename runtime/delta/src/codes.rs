@@ -41,10 +41,6 @@ pub const BAD_PROPERTY: &str = "R0328";
 pub const BAD_PARTITION_VALUE: &str = "R0329";
 /// Another writer changed rows that were being replayed.
 pub const REPLAY_CONFLICT: &str = "R0330";
-/// Several rows are left for one key of a merge.
-pub const AMBIGUOUS_KEY: &str = "R0341";
-/// A commit added two versions of a key's row that begin at the same time.
-pub const AMBIGUOUS_VERSION: &str = "R0342";
 
 /// What a version changed cannot be read any more: its files were vacuumed.
 pub const CHANGES_GONE: &str = "R0361";
@@ -84,8 +80,6 @@ pub const ALL: &[(&str, &str)] = &[
     (REPLAY_CONFLICT, "another writer changed rows that were being replayed"),
     (CHANGES_GONE, "what a version changed is gone"),
     (CHANGES_UNKNOWN, "what a version changed is not known"),
-    (AMBIGUOUS_KEY, "several rows are left for one key"),
-    (AMBIGUOUS_VERSION, "two versions of a row begin at the same time"),
     (CANNOT_READ, "storage cannot be read"),
     (CANNOT_WRITE, "storage cannot be written"),
     (DAMAGED_LOG, "the table's log is damaged"),

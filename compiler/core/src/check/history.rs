@@ -25,6 +25,14 @@ pub(crate) fn valid_from() -> Field {
     Field { comment, ..Field::new(VALID_FROM, Type::new(DataType::Timestamp)) }
 }
 
+/// The columns that a table of a history has besides: when each version ended, and whether it did not.
+pub(crate) fn ends() -> [Field; 2] {
+    [
+        Field::new("valid_to", Type::nullable(DataType::Timestamp)),
+        Field::new("is_current", Type::new(DataType::Boolean)),
+    ]
+}
+
 /// Since when the rows of a sink are valid.
 pub(super) enum Since {
     /// Since this event time.

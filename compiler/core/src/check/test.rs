@@ -7,7 +7,7 @@ use crate::check::flow::Done;
 use crate::check::scope::{Column, Env, Rows};
 use crate::check::test_rows::Other;
 use crate::check::{Checker, Findings, Used, article, list, origin};
-use crate::checked::{CheckedClause, CheckedTest, ClauseKind, Expected, Observed, reads_clock};
+use crate::checked::{CheckedClause, CheckedTest, ClauseKind, Expected, Input, Observed, reads_clock};
 use crate::codes;
 use flowc_ir::graph::malformed_schema;
 use flowc_ir::types::quote_name;
@@ -177,7 +177,15 @@ impl Checker<'_> {
             }
         };
         let Done { input, rows: all, .. } = self.relation(reference)?;
-        if let Relation::Table(_) = relation {
+        let (records, follows) = match input {
+            Input::Source(index) => {
+                let checked = self.checked.borrow();
+                let source = &checked.sources[index];
+                (source.records.is_some().then(|| columns_of(&source.spec.schema)), source.follows())
+            }
+            _ => (None, matches!(relation, Relation::Table(_))),
+        };
+        if follows {
             if let Some((_, before)) = said.tables.iter().find(|(table, _)| *table == name.text) {
                 self.report(
                     Diagnostic::error(codes::TEST_CLAUSE, name.span, format!("`{}` is given twice", name.text))
@@ -189,7 +197,9 @@ impl Checker<'_> {
             }
             said.tables.push((name.text.clone(), name.span));
         }
-        let columns: Vec<Column> = all.columns.iter().filter(|c| Some(c.name.as_str()) != derived).cloned().collect();
+        // Of a source of records, the records are given.
+        let stored = records.unwrap_or_else(|| all.columns.clone());
+        let columns: Vec<Column> = stored.into_iter().filter(|c| Some(c.name.as_str()) != derived).collect();
         let computed = |time: &str| {
             (time.to_string(), format!("`{time}` is the source's event time: it is computed from the other columns"))
         };
@@ -247,8 +257,8 @@ impl Checker<'_> {
             (_, Some(_)) if reference.output.is_none() => {
                 let checked = self.checked.borrow();
                 let index = checked.sinks.iter().position(|s| s.name == name.text)?;
-                let schema = checked.sinks[index].program.output_schema();
-                let (observed, columns) = (Observed::Sink(index), columns_of(&schema));
+                let observed = Observed::Sink(index);
+                let columns = columns_of(&checked.observed_schema(observed));
                 Some(Looked { observed, columns, open: false, others: vec![] })
             }
             (Some(relation), None) => {

@@ -6,7 +6,7 @@ mod target;
 use crate::connector::*;
 use crate::error::RunError;
 use crate::quality::Judgement;
-use crate::zset::{weighted, weights};
+use crate::zset::{ZSet, weighted, weights};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::Schema as ArrowSchema;
@@ -24,6 +24,9 @@ use target::Target;
 
 /// Marks the split that has the malformed records.
 const MALFORMED: &str = "malformed";
+
+/// Marks splits of the rows that commits add up to, of a source whose table is read as a whole; the number of rows with the last of the commits stands behind it.
+const SUM: &str = "sum";
 
 /// What there is.
 #[derive(Default)]
@@ -55,6 +58,19 @@ struct Commit {
 }
 
 impl Given {
+    /// The rows that commits add up to, as far as they have so many rows.
+    fn sum(&self, end: u64) -> Result<ZSet, RunError> {
+        let mut rows = self.rows.slice(0, self.rows.num_rows().min(end as usize));
+        // When a row was committed does not make it another one.
+        rows.remove_column(rows.schema().index_of(COMMITTED).map_err(broken)?);
+        ZSet::sum(&rows.schema(), &[rows.clone()])
+    }
+
+    /// Whether rows are taken away by commits that have at most so many rows.
+    fn takes(&self, end: u64) -> bool {
+        self.commits.iter().any(|commit| commit.takes && commit.end <= end)
+    }
+
     /// Where an epoch that may take rows up to `end` ends, if changes are not to be torn.
     fn whole(&self, first: u64, end: u64) -> u64 {
         let commit = self.commits.partition_point(|commit| commit.end <= end);
@@ -116,6 +132,21 @@ impl MemoryConnectors {
         commits.push(Commit { end: rows.num_rows() as u64, takes });
         world.sources.insert(source.to_string(), Given { rows, commits });
         Ok(())
+    }
+
+    /// A new version of the table that a source follows: these rows, and no others. What is another row than before is committed, at this time; nothing if none is.
+    pub fn replace_rows(&self, source: &str, rows: &RecordBatch, at: i64) -> Result<(), RunError> {
+        let new = weighted(rows, vec![1; rows.num_rows()])?;
+        let before = match self.world().sources.get(source) {
+            Some(given) => given.sum(given.rows.num_rows() as u64)?,
+            None => ZSet { rows: rows.slice(0, 0), weights: vec![] },
+        };
+        let taken = before.weights.iter().map(|weight| weight.wrapping_neg()).collect();
+        let changes = ZSet::sum(&new.schema(), &[weighted(&before.rows, taken)?, new.clone()])?;
+        if changes.weights.is_empty() {
+            return Ok(());
+        }
+        self.commit_rows(source, weighted(&changes.rows, changes.weights)?, at)
     }
 
     /// Adds malformed records to a source: the columns of [`flowc_ir::graph::malformed_schema`] but `_epoch`.
@@ -228,6 +259,18 @@ fn read_so_far(position: Option<&Position>) -> (u64, u64) {
     position.map_or((0, 0), |p| (number(&p.0[0]), number(&p.0[1])))
 }
 
+impl MemorySource {
+    /// What the rows of a table that is not followed are when it has so many changes; none: they are the changes themselves, because none is taken away.
+    fn sum(&self, end: u64) -> Result<Option<RecordBatch>, RunError> {
+        let world = self.memory.world();
+        let given = world.sources.get(&self.spec.name).filter(|given| given.takes(end));
+        match given {
+            Some(given) if self.spec.updates == Updates::Stop => given.sum(end)?.repeated().map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
 #[async_trait]
 impl Source for MemorySource {
     async fn next_range(&self, from: Option<&Position>, limits: EpochLimits) -> Result<Option<SourceRange>, RunError> {
@@ -238,7 +281,7 @@ impl Source for MemorySource {
             let malformed = world.malformed.get(&self.spec.name).map_or(0, |rows| rows.num_rows() as u64);
             let end = world.sources.get(&self.spec.name).map_or(0, |given| {
                 let end = most(first).min(given.rows.num_rows() as u64);
-                if self.spec.updates == Updates::Follow { given.whole(first, end) } else { end }
+                if self.spec.updates == Updates::Ignore { end } else { given.whole(first, end) }
             });
             (end, malformed.min(most(first_malformed)))
         };
@@ -253,7 +296,15 @@ impl Source for MemorySource {
 
     async fn splits(&self, range: &SourceRange) -> Result<Vec<Split>, RunError> {
         let (from, to) = (read_so_far(range.from.as_ref()), read_so_far(Some(&range.to)));
-        let mut splits = self.memory.cut(&self.spec.name, from.0, to.0);
+        let mut splits = match self.sum(to.0)? {
+            // A table that is read as a whole: what its rows are by then.
+            Some(rows) if range.from.is_none() => {
+                let mut splits = self.memory.cut(&self.spec.name, 0, rows.num_rows() as u64);
+                splits.iter_mut().for_each(|split| split.detail = json!([split.detail[0], split.detail[1], SUM, to.0]));
+                splits
+            }
+            _ => self.memory.cut(&self.spec.name, from.0, to.0),
+        };
         if to.1 > from.1 {
             let (detail, text) =
                 (json!([from.1, to.1, MALFORMED]), format!("malformed records of `{}`", self.spec.name));
@@ -265,6 +316,11 @@ impl Source for MemorySource {
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
         if split.detail[2] == MALFORMED {
             return Ok(futures::stream::empty().boxed());
+        }
+        if split.detail[2] == SUM {
+            let rows = self.sum(number(&split.detail[3]))?;
+            let rows = rows.ok_or_else(|| broken(format!("nothing of `{}` was taken away", self.spec.name)))?;
+            return stream(&rows, (&self.spec.schema, None), split, batch_rows);
         }
         let rows = self.memory.world().sources.get(&self.spec.name).map(|given| given.rows.clone());
         let rows = rows.ok_or_else(|| broken(format!("no rows of `{}`", self.spec.name)))?;
@@ -459,6 +515,39 @@ mod tests {
         };
         assert_eq!(times(&first).await, [7]);
         assert_eq!(times(&table.pin().await.unwrap()).await, [7, 7], "times do not fall");
+    }
+
+    #[tokio::test]
+    async fn a_table_that_becomes_another_commits_what_is_different() {
+        let memory = MemoryConnectors::new(2);
+        let row = |id: i64, x: f64| (id, Some(x));
+        let versions = [vec![row(1, 0.0), row(2, 0.0)], vec![row(1, 5.0), row(2, 0.0), row(2, 0.0)], vec![row(2, 0.0)]];
+        let mut planned = Planned::new();
+        let source = planned.changing("in");
+        planned.sink("sum", source, false);
+        let follows = planned.plan.sources[0].clone();
+        let mut whole = SourceSpec { updates: Updates::Stop, ..follows.clone() };
+        whole.schema.fields.pop();
+        let (mut from, mut found) = (None, vec![]);
+        for version in versions {
+            memory.replace_rows("in", &batch_of(&version), 0).unwrap();
+            memory.replace_rows("in", &batch_of(&version), 9).unwrap();
+            for (spec, from) in [(&follows, &mut from), (&whole, &mut None)] {
+                let source = memory.source(spec).await.unwrap();
+                let range = source.next_range(from.as_ref(), EpochLimits::NONE).await.unwrap().unwrap();
+                let mut rows = vec![];
+                for split in source.splits(&range).await.unwrap() {
+                    let batches: Vec<_> = source.read(&split, 10).await.unwrap().collect().await;
+                    batches.into_iter().for_each(|batch| rows.extend(texts(&batch.unwrap())));
+                }
+                rows.sort();
+                found.push(rows.join(", ").replace("#0", "").replace("#4014000000000000", ""));
+                *from = Some(range.to);
+            }
+        }
+        let wanted =
+            [["1 0 1, 2 0 1", "1 0, 2 0"], ["1 0 -1, 1 5 1, 2 0 1", "1 5, 2 0, 2 0"], ["1 5 -1, 2 0 -1", "2 0"]];
+        assert_eq!(found, wanted.concat());
     }
 
     /// Rows with a weight behind them.

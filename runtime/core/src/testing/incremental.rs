@@ -21,7 +21,6 @@ impl Planned {
     fn merged(&mut self, name: &str, input: NodeId) {
         self.sink(name, input, false);
         let (Some(sink), Some(node)) = (self.plan.sinks.last_mut(), self.plan.graph.nodes.last_mut()) else { return };
-        sink.schema.fields.pop();
         (sink.changing, sink.mode) = (true, SinkMode::Merge { keys: vec![sink.schema.fields[0].name.clone()] });
         node.kind = Kind::Changing { key: vec![] };
     }

@@ -1,6 +1,7 @@
 //! What a sink in memory holds, and how an epoch's rows meet what is there, mode by mode: the meaning of [`SinkMode`], said without regard to speed. Knows
 //! nothing of connectors, nor of how rows got here.
 
+use crate::codes::{AMBIGUOUS_KEY, AMBIGUOUS_VERSION};
 use crate::error::RunError;
 use crate::operators::internal;
 use crate::text::row_text;
@@ -175,7 +176,10 @@ impl Arrival<'_> {
             (rows, vec![1; count])
         };
         let mut current: BTreeMap<Vec<u8>, Option<u32>> = BTreeMap::new();
+        let mut left = if self.spec.changing { self.held(before, &columns)? } else { BTreeMap::new() };
         for ((row, key), weight) in (0..).zip(keys_of(&rows, &columns)?).zip(weights) {
+            let sum = left.entry(key.clone()).or_default();
+            *sum = sum.saturating_add(weight);
             let known = current.entry(key).or_default();
             if self.spec.changing && (weight > 1 || weight > 0 && known.is_some()) {
                 return Err(self.two_rows(keys, &rows, row as usize));
@@ -184,17 +188,31 @@ impl Arrival<'_> {
                 *known = Some(row);
             }
         }
+        // However the input is cut into epochs: a row that comes beside one that is there and stays is one too many, too.
+        let beside = current.iter().find_map(|(key, row)| row.filter(|_| left.get(key).is_some_and(|sum| *sum > 1)));
+        if let (true, Some(row)) = (self.spec.changing, beside) {
+            return Err(self.two_rows(keys, &rows, row as usize));
+        }
         let (changed, kept): (BTreeSet<Vec<u8>>, Vec<Option<u32>>) = current.into_iter().unzip();
         let mut all = self.without(before, &columns, &changed)?;
         all.push(leading(&chosen(&rows, kept.into_iter().flatten().collect())?, &self.schema)?);
         Ok(all)
     }
 
+    /// How many rows there are of each key.
+    fn held(&self, before: &[RecordBatch], columns: &[usize]) -> Result<BTreeMap<Vec<u8>, i64>, RunError> {
+        let mut held: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+        for batch in before {
+            keys_of(batch, columns)?.into_iter().for_each(|key| *held.entry(key).or_default() += 1);
+        }
+        Ok(held)
+    }
+
     fn two_rows(&self, keys: &[String], rows: &RecordBatch, row: usize) -> RunError {
         let (name, epoch, keys) = (&self.spec.name, self.epoch, keys.join(", "));
         let text =
             format!("epoch {epoch} leaves more than one row of a key for sink `{name}`, which merges by ({keys})");
-        RunError { row: row_text(rows, row), ..RunError::data("R0143", text) }.help(format!(
+        RunError { row: row_text(rows, row), ..RunError::data(AMBIGUOUS_KEY, text) }.help(format!(
             "nothing of the epoch was committed; make the key unique before the sink, as by `top 1 by … per {keys}`, or merge on more columns"
         ))
     }
@@ -239,6 +257,16 @@ impl Arrival<'_> {
         Ok((sources.iter().zip(ends).map(dated).collect::<Result<_, _>>()?, deleted))
     }
 
+    fn two_versions(&self, rows: &RecordBatch, row: usize) -> RunError {
+        let (name, epoch) = (&self.spec.name, self.epoch);
+        let text = format!(
+            "in epoch {epoch} one commit added two versions of a key to sink `{name}` that begin at the same time"
+        );
+        RunError { row: row_text(rows, row), ..RunError::data(AMBIGUOUS_VERSION, text) }.help(
+            "nothing of the epoch was committed; make the key and `valid_from` unique before the sink, or keep history by more columns",
+        )
+    }
+
     /// The rows that commits have added, those of the earlier commits first; keys of which a commit has only taken rows away are noted as deleted.
     fn versions(
         &self,
@@ -250,9 +278,15 @@ impl Arrival<'_> {
         let committed = rows.column_by_name(COMMITTED).ok_or_else(|| internal("rows without the time of a commit"))?;
         let committed = times(committed)?;
         let keys = keys_of(&rows, columns)?;
+        let from = self.columns(&["valid_from".to_string()])?[0];
+        let starts = times(rows.column(from))?;
         let mut changes: BTreeMap<(i64, &[u8]), Vec<u32>> = BTreeMap::new();
         for (row, key) in keys.iter().enumerate() {
             let added = changes.entry((committed.value(row), key)).or_default();
+            let twin = |other: &u32| starts.value(*other as usize) == starts.value(row);
+            if weights[row] > 1 || weights[row] > 0 && added.iter().any(twin) {
+                return Err(self.two_versions(&rows, row));
+            }
             added.extend((weights[row] > 0).then_some(row as u32));
         }
         let gone = changes.iter().filter(|(_, added)| added.is_empty());

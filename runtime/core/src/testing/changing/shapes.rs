@@ -37,10 +37,14 @@ pub(super) enum Shape {
     Top,
     /// The different `x`.
     Distinct,
+    /// How many rows there are of each `x` in sessions of ids, or in windows of ids: one id is one millisecond.
+    Window { sessions: bool },
+    /// How many rows of `left` there are of each `x` beside the newest records with equal `x`, and of those counts the greatest.
+    Counted,
 }
 
-/// Those that a run can do.
-pub(super) const SHAPES: [Shape; 16] = [
+/// All of them.
+pub(super) const SHAPES: [Shape; 22] = [
     Shape::Filter,
     Shape::Union,
     Shape::Join(JoinKind::Inner, false),
@@ -57,10 +61,19 @@ pub(super) const SHAPES: [Shape; 16] = [
     Shape::Join(JoinKind::Mark, false),
     Shape::Upsert,
     Shape::Chain,
+    Shape::Aggregate,
+    Shape::Top,
+    Shape::Distinct,
+    Shape::Window { sessions: false },
+    Shape::Window { sessions: true },
+    Shape::Counted,
 ];
 
-/// Those whose operators are to come: what they mean is known. Move them up.
-pub(super) const TO_COME: [Shape; 3] = [Shape::Aggregate, Shape::Top, Shape::Distinct];
+/// How long a window is, in ids.
+const LENGTH: i64 = 4;
+
+/// How far apart the rows of a session may be, in ids.
+const GAP: i64 = 2;
 
 fn long() -> Type {
     Type::new(DataType::Long)
@@ -165,6 +178,52 @@ fn count() -> Aggregate {
     Aggregate { keys: vec![1], aggregates: vec![call] }
 }
 
+/// How many rows there are of each value of the second column.
+fn counted(plan: &mut Planned, input: NodeId) -> NodeId {
+    let x = plan.plan.graph.node(input).schema.fields[1].clone();
+    let schema = Schema::new(vec![x, Field::new("n", long()), weight()]);
+    let spec = KeyedAggregate { name: "counted".into(), aggregate: count() };
+    plan.node(Operator::KeyedAggregate(spec), &[input], schema)
+}
+
+/// The first of the rows of each key, or of all, with the greatest value in a column; of equal ones that with the least in the others.
+fn greatest(plan: &mut Planned, input: NodeId, column: usize, keys: &[usize]) -> NodeId {
+    let order = vec![SortColumn { column, descending: true, nulls_first: false }];
+    let spec = Top { name: "greatest".into(), count: 1, order, keys: keys.to_vec(), window: None };
+    let schema = plan.plan.graph.node(input).schema.clone();
+    plan.node(Operator::Top(spec), &[input], schema)
+}
+
+/// Rows with the time that their id says as their last column but the weight.
+fn timed(plan: &mut Planned, input: NodeId) -> NodeId {
+    let schema = plan.plan.graph.node(input).schema.clone();
+    let output = |place: usize| {
+        let field = schema.fields[place].clone();
+        Output { value: column(place, &field.ty), field }
+    };
+    let time = Type::new(DataType::Timestamp);
+    let value = call("timestamp_millis", vec![column(0, &long())], time.clone());
+    let outputs = vec![output(0), output(1), Output { value, field: Field::new("at", time) }, output(2)];
+    let schema = Schema::new(outputs.iter().map(|output| output.field.clone()).collect());
+    let program = Program { input: plan.plan.graph.node(input).schema.clone(), steps: vec![], outputs };
+    plan.node(Operator::Transform(program), &[input], schema)
+}
+
+/// How many rows there are of each `x` and window.
+fn windowed(plan: &mut Planned, input: NodeId, sessions: bool) -> NodeId {
+    let rows = timed(plan, input);
+    let window = match sessions {
+        true => Window::Session { gap: GAP * 1000 },
+        false => Window::Tumble { size: LENGTH * 1000, align: Alignment::default() },
+    };
+    let (x, time) = (row_schema().fields[1].clone(), Type::new(DataType::Timestamp));
+    let bounds = ["window_start", "window_end"].map(|name| Field::new(name, time.clone()));
+    let schema = Schema::new([vec![x], bounds.to_vec(), vec![Field::new("n", long()), weight()]].concat());
+    let aggregate = count();
+    let spec = WindowAggregate { name: "w".into(), window, time: 2, aggregate, by_time: false, late: None };
+    plan.node(Operator::WindowAggregate(spec), &[rows], schema)
+}
+
 impl Shape {
     /// The program, with a sink `sum` that adds up what comes, one that is computed from the `whole` each time, and a sink `out` that merges what comes by what
     /// is unique in it, if anything is.
@@ -198,17 +257,11 @@ impl Shape {
             }
             Shape::Aggregate => {
                 let left = plan.changing("left");
-                let x = row_schema().fields[1].clone();
-                let schema = Schema::new(vec![x, Field::new("n", long()), weight()]);
-                let spec = KeyedAggregate { name: "counted".into(), aggregate: count() };
-                (plan.node(Operator::KeyedAggregate(spec), &[left], schema), &["x"])
+                (counted(&mut plan, left), &["x"])
             }
             Shape::Top => {
                 let left = plan.changing("left");
-                let order = vec![SortColumn { column: 0, descending: true, nulls_first: false }];
-                let spec = Top { name: "greatest".into(), count: 1, order, keys: vec![1], window: None };
-                let schema = plan.plan.graph.node(left).schema.clone();
-                (plan.node(Operator::Top(spec), &[left], schema), &["x"])
+                (greatest(&mut plan, left, 0, &[1]), &["x"])
             }
             Shape::Distinct => {
                 let left = plan.changing("left");
@@ -216,6 +269,16 @@ impl Shape {
                 let spec = Dedup { name: "d".into(), keys: vec![0], time: None, within: None, by_time: false };
                 let schema = plan.plan.graph.node(rows).schema.clone();
                 (plan.node(Operator::Dedup(spec), &[rows], schema), &["x"])
+            }
+            Shape::Window { sessions } => {
+                let left = plan.changing("left");
+                (windowed(&mut plan, left, sessions), &["x", "window_start"])
+            }
+            Shape::Counted => {
+                let (left, records) = (plan.changing("left"), records(&mut plan));
+                let beside = join(&mut plan, "j", (left, records), JoinKind::Inner, false);
+                let counts = counted(&mut plan, beside);
+                (greatest(&mut plan, counts, 1, &[]), &["x"])
             }
         };
         plan.sink("sum", end, false);
@@ -252,6 +315,19 @@ impl Shape {
             Shape::Aggregate => by_x().iter().map(|(x, rows)| format!("{x} {}", rows.len())).collect(),
             Shape::Top => by_x().values().filter_map(|rows| rows.last()).map(line).collect(),
             Shape::Distinct => by_x().into_keys().collect(),
+            Shape::Window { sessions } => by_x().iter().flat_map(|(x, rows)| in_windows(x, rows, sessions)).collect(),
+            Shape::Counted => {
+                let pairs = |rows: &Vec<Row>| {
+                    let records = |row: &Row| records.iter().filter(|record| same(row, record)).count();
+                    rows.iter().map(records).sum::<usize>()
+                };
+                let mut counts: Vec<(f64, usize)> = vec![];
+                by_x().values().for_each(|rows| counts.extend(rows[0].1.map(|x| (x, pairs(rows)))));
+                counts.retain(|(_, n)| *n > 0);
+                // The greatest count, and of equal ones the least `x`.
+                counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.total_cmp(&b.0)));
+                counts.first().map(|(x, n)| format!("{} {n}", shown(Some(*x)))).into_iter().collect()
+            }
         };
         lines.sort();
         lines
@@ -269,6 +345,21 @@ fn shown(x: Option<f64>) -> String {
 
 fn line((id, x): &Row) -> String {
     format!("{id} {}", shown(*x))
+}
+
+/// How many rows of one `x`, in the order of their ids, there are in each window.
+fn in_windows(x: &str, rows: &[Row], sessions: bool) -> Vec<String> {
+    let mut windows: Vec<(i64, i64, usize)> = vec![];
+    for (id, _) in rows {
+        let window = id / LENGTH * LENGTH;
+        match windows.last_mut() {
+            Some((_, end, n)) if sessions && *id <= *end => (*end, *n) = (id + GAP, *n + 1),
+            Some((start, _, n)) if !sessions && *start == window => *n += 1,
+            _ if sessions => windows.push((*id, id + GAP, 1)),
+            _ => windows.push((window, window + LENGTH, 1)),
+        }
+    }
+    windows.into_iter().map(|(start, end, n)| format!("{x} {} {} {n}", start * 1000, end * 1000)).collect()
 }
 
 fn same(a: &Row, b: &Row) -> bool {

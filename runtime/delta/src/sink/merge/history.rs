@@ -4,7 +4,6 @@
 use super::key_index::{Groups, KeyIndex};
 use super::layout::Layout;
 use super::net::Encoded;
-use crate::codes;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use flowc_runtime::RunError;
@@ -161,7 +160,7 @@ impl Events {
 
 fn ambiguous(layout: &Layout, message: String) -> RunError {
     let keys = layout.key_names().join(", ");
-    RunError::data(codes::AMBIGUOUS_VERSION, message).help(format!(
+    RunError::data(flowc_runtime::codes::AMBIGUOUS_VERSION, message).help(format!(
         "make ({keys}, valid_from) unique, or keep history by more columns; nothing of the epoch was committed"
     ))
 }

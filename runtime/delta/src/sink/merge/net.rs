@@ -2,7 +2,6 @@
 
 use super::key_index::{Groups, KeyIndex};
 use super::layout::Layout;
-use crate::codes;
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Int64Type;
@@ -90,7 +89,7 @@ fn weighted(
 
 fn ambiguous(layout: &Layout, message: String) -> RunError {
     let keys = layout.key_names().join(", ");
-    RunError::data(codes::AMBIGUOUS_KEY, message).help(format!(
+    RunError::data(flowc_runtime::codes::AMBIGUOUS_KEY, message).help(format!(
         "make ({keys}) unique, as `top 1 by … per {keys}` does, or merge on more columns; nothing of the epoch was committed"
     ))
 }

@@ -129,9 +129,29 @@ fn a_merge_of_changes_keeps_what_is_left_of_a_key() {
         let mut target = Target::default();
         target.take(&merge(true), (1, false), vec![batch(&merge(true), first)]).unwrap();
         let error = target.take(&merge(true), (2, false), vec![batch(&merge(true), &two)]).unwrap_err();
-        assert!(error.code == "R0143" && error.message.contains("epoch 2") && !error.row.is_empty(), "{error}");
+        assert!(
+            error.code == crate::codes::AMBIGUOUS_KEY && error.message.contains("epoch 2") && !error.row.is_empty(),
+            "{error}"
+        );
         assert_eq!((target.committed, target.rows().iter().map(RecordBatch::num_rows).sum::<usize>()), (Some(1), 3));
     }
+}
+
+#[test]
+fn a_row_beside_one_that_stays_is_one_too_many() {
+    let there: &[Change] = &[(Some("a"), 1, 0, 0, 1)];
+    let error = held(&merge(true), &[there, &[(Some("a"), 2, 0, 0, 1)]]).unwrap_err();
+    assert!(error.code == crate::codes::AMBIGUOUS_KEY && error.message.contains("epoch 2"), "{error}");
+    // What was there goes under another form, as after a change of the program: one row is left.
+    assert_eq!(held(&merge(true), &[there, &[(Some("a"), 7, 0, 0, -1), (Some("a"), 2, 0, 0, 1)]]).unwrap(), ["a 2 0"]);
+}
+
+#[test]
+fn two_versions_of_a_commit_that_begin_together_are_an_error() {
+    let versions = |at: i64| [(Some("a"), 1, 10, 10, 1), (Some("a"), 2, 10, at, 1)];
+    assert_eq!(held(&history(true), &[&versions(10)]).unwrap_err().code, crate::codes::AMBIGUOUS_VERSION);
+    // Of two commits the later one counts.
+    assert_eq!(held(&history(true), &[&versions(20)]).unwrap(), ["a 2 10 null true"]);
 }
 
 #[test]
