@@ -53,7 +53,9 @@ fn open(step: &StepReport) -> String {
         (Some(end), _) => parts.push(format!("ending {}", time(end))),
         (None, _) => {}
     }
-    if remembered.entries > 0 && step.kind != "unique" {
+    // Where nothing before the step knows time, nothing waits for it.
+    let timed = step.watermark.is_some() || step.held_by.is_some();
+    if remembered.entries > 0 && step.kind != "unique" && timed {
         let at =
             step.watermark.map_or("no time is known yet".to_string(), |at| format!("the watermark is {}", time(at)));
         // Only a session waits then: a row at its end still belongs to it.
@@ -98,6 +100,13 @@ mod tests {
             remembered,
             ..StepReport::default()
         };
+        let join = StepReport {
+            name: "placed |> join".into(),
+            kind: "join".into(),
+            remembered: Remembered { unit: "rows".into(), entries: 4, ..Remembered::default() },
+            ..StepReport::default()
+        };
+        assert_eq!(lines(&[join]), "  join       placed |> join  4 rows\n", "without time nothing waits for it");
         let source = StepReport { name: "sensor".into(), kind: "watermark".into(), ..StepReport::default() };
         let at_end = StepReport { watermark: window.remembered.first_end, late: 0, ..window.clone() };
         assert!(

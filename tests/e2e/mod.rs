@@ -1,6 +1,7 @@
 //! The built binary over real Delta tables.
 
 mod build;
+mod changing_programs;
 mod check;
 mod connectors;
 mod examples;

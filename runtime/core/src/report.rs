@@ -69,7 +69,7 @@ pub struct EpochReport {
 pub struct StepReport {
     /// What the user calls it: `per_minute |> aggregate`; of a source, its name.
     pub name: String,
-    /// `watermark` (of a source), `window`, `dedup`, `top`, `join`, `unique`.
+    /// `watermark` (of a source), `window`, `dedup`, `top`, `join`, `unique`; of rows that change, `aggregate`, and `changes` where records say what happened.
     pub kind: String,
     /// The watermark: microseconds since 1970-01-01T00:00:00Z. None: no time is known.
     pub watermark: Option<i64>,
@@ -102,6 +102,8 @@ pub(crate) fn steps(plan: &Plan, record: &EpochRecord) -> Vec<StepReport> {
             Operator::Dedup(_) => ("dedup", name.clone()),
             Operator::Top(_) => ("top", name.clone()),
             Operator::Join(_) => ("join", name.clone()),
+            Operator::KeyedAggregate(_) => ("aggregate", name.clone()),
+            Operator::Upsert(_) => ("changes", name.clone()),
             _ => ("unique", name.clone()),
         };
         steps.push(StepReport {
