@@ -114,6 +114,13 @@ mod tests {
             remembered,
             ..StepReport::default()
         };
+        let join = StepReport {
+            name: "placed |> join".into(),
+            kind: "join".into(),
+            remembered: Remembered { unit: "rows".into(), entries: 4, ..Remembered::default() },
+            ..StepReport::default()
+        };
+        assert_eq!(lines(&[join]), "  join       placed |> join  4 rows\n", "without time nothing waits for it");
         let source = StepReport { name: "sensor".into(), kind: "watermark".into(), ..StepReport::default() };
         let at_end = StepReport { watermark: window.remembered.first_end, late: 0, ..window.clone() };
         assert!(

@@ -113,8 +113,9 @@ fn text(
     for (fate, sources) in rebuilt {
         let from: Vec<String> = sources.iter().map(|(source, reads)| format!("`{source}` ({reads})")).collect();
         let from = if from.is_empty() { "from the beginning".to_string() } else { format!("from {}", from.join("; ")) };
+        let or = if fate.drains() { "; or run the program as it was once more, with --drain" } else { "" };
         text += &format!(
-            "a run stops before it loses that: --rebuild \"{}\" computes `{}` again {from}; or run the program as it was once more, with --drain\n",
+            "a run stops before it loses that: --rebuild \"{}\" computes `{}` again {from}{or}\n",
             fate.step,
             fate.sinks.join("`, `")
         );

@@ -2,6 +2,7 @@
 
 mod build;
 mod changing;
+mod changing_programs;
 mod check;
 mod connectors;
 mod examples;

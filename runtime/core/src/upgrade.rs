@@ -74,6 +74,11 @@ impl StepFate {
         held(&self.remembered)
     }
 
+    /// Whether what is open can come out first, with --drain.
+    pub fn drains(&self) -> bool {
+        !self.incremental
+    }
+
     /// Whether a run would lose something.
     pub fn loses(&self) -> bool {
         match self.fate {
@@ -229,7 +234,8 @@ fn fate(
     }
     let left = known.and_then(|state| state.form.as_ref());
     let was = |kind: StepKind| matches!(left, Some(LeftForm::Parts(form)) if form.kind == kind);
-    let (rule, incremental) = (was(StepKind::Unique), was(StepKind::Incremental));
+    let rule = was(StepKind::Unique);
+    let incremental = [StepKind::Incremental, StepKind::ChangingJoin, StepKind::Upsert].into_iter().any(was);
     let (step, before) = (step.to_string(), left.map(LeftForm::to_string));
     let now = now.and_then(|node| form(graph, node)).map(|form| form.to_string());
     let remembered = known.map(|state| state.remembered.clone()).unwrap_or_default();
