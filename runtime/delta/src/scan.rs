@@ -18,11 +18,14 @@ use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::{DataType, Program, Schema, Type, Value};
 use flowc_runtime::{BatchStream, RunError, Split};
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderBuilder, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::basic::Type as Physical;
+use parquet::errors::ParquetError;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -53,6 +56,7 @@ pub struct Scan {
     places: Arc<Vec<Option<usize>>>,
     by_id: bool,
     split_rows: u64,
+    paged: bool,
 }
 
 /// An opened file.
@@ -112,12 +116,19 @@ impl Scan {
             places: Arc::new((0..wanted.len()).map(Some).collect()),
             by_id: metadata.property("delta.columnMapping.mode") == Some("id"),
             split_rows: SPLIT_ROWS,
+            paged: false,
         })
     }
 
     /// With parts of large files of another size.
     pub fn with_split_rows(self, split_rows: u64) -> Scan {
         Scan { split_rows, ..self }
+    }
+
+    /// Reads files of the local file system page by page, where others are read a row group at a time: the memory is that of a page a column. The reading task reads itself, so
+    /// that nothing else runs in its thread meanwhile; between batches it lets others run.
+    pub fn paged(self) -> Scan {
+        Scan { paged: true, ..self }
     }
 
     /// With a predicate over further columns, of which nothing is known: `places` has the position among the columns that are read of each of its columns.
@@ -315,16 +326,26 @@ impl Scan {
         Selected { groups, rows, selection }: Selected,
         batch_rows: usize,
     ) -> Result<FileRows, RunError> {
-        let mut builder =
-            ParquetRecordBatchStreamBuilder::new_with_metadata(opened.reader.clone(), opened.metadata.clone())
-                .with_batch_size(batch_rows.max(1));
-        if let Some(selection) = selection {
-            builder = builder.with_row_selection(selection);
-        }
         let roots: Vec<usize> = opened.positions.iter().flatten().copied().collect();
         let mask = ProjectionMask::roots(opened.metadata.parquet_schema(), roots.clone());
-        let stream = builder.with_row_groups(groups).with_projection(mask).build();
-        let stream = stream.map_err(|e| self.parquet_error(&add.path, e))?;
+        let wanted = Wanted { groups, selection, mask, batch_rows: batch_rows.max(1) };
+        let stream = match self.storage.local(&add.path).filter(|_| self.paged) {
+            Some(path) => {
+                let file = std::fs::File::open(&path).map_err(|e| match e.kind() {
+                    std::io::ErrorKind::NotFound => self.gone(&format!("data file {}", add.path)),
+                    _ => StorageError::Failed(one_line(&e)).reading(&self.what),
+                })?;
+                let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, opened.metadata.clone());
+                let reader = wanted.of(builder).build().map_err(|e| self.parquet_error(&add.path, e))?;
+                let batches = futures::stream::iter(reader.map(|batch| batch.map_err(ParquetError::from)));
+                batches.then(|batch| tokio::task::yield_now().map(|()| batch)).boxed()
+            }
+            None => {
+                let (reader, metadata) = (opened.reader.clone(), opened.metadata.clone());
+                let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
+                wanted.of(builder).build().map_err(|e| self.parquet_error(&add.path, e))?.boxed()
+            }
+        };
         // The projection keeps the file's order of columns, each once.
         let mut order = roots;
         order.sort_unstable();
@@ -383,8 +404,8 @@ impl Scan {
         )
     }
 
-    fn parquet_error(&self, path: &str, error: parquet::errors::ParquetError) -> RunError {
-        if let parquet::errors::ParquetError::External(inner) = &error
+    fn parquet_error(&self, path: &str, error: ParquetError) -> RunError {
+        if let ParquetError::External(inner) = &error
             && let Some(store) = inner.downcast_ref::<object_store::Error>()
         {
             if matches!(store, object_store::Error::NotFound { .. }) {
@@ -445,6 +466,24 @@ fn selected(
     let all = only.is_none() && deleted.is_none();
     let selection = (!all).then(|| RowSelection::from_consecutive_ranges(counted.into_iter(), offset as usize));
     Selected { groups: read, rows, selection }
+}
+
+/// What a Parquet reader is asked for.
+struct Wanted {
+    groups: Vec<usize>,
+    selection: Option<RowSelection>,
+    mask: ProjectionMask,
+    batch_rows: usize,
+}
+
+impl Wanted {
+    fn of<T>(self, builder: ArrowReaderBuilder<T>) -> ArrowReaderBuilder<T> {
+        let builder = match self.selection {
+            Some(selection) => builder.with_row_selection(selection),
+            None => builder,
+        };
+        builder.with_batch_size(self.batch_rows).with_row_groups(self.groups).with_projection(self.mask)
+    }
 }
 
 /// How the batches of one file become batches of the program.

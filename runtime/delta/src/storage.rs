@@ -6,6 +6,7 @@ use deltalake::logstore::object_store::{self, ObjectStore, ObjectStoreExt};
 use deltalake::logstore::{LogStoreRef, StorageConfig, logstore_for};
 use flowc_runtime::RunError;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use url::Url;
 
@@ -92,6 +93,8 @@ impl StorageError {
 pub struct Storage {
     location: String,
     log_store: LogStoreRef,
+    /// The table's directory, where it lies in the local file system.
+    directory: Option<PathBuf>,
 }
 
 impl fmt::Debug for Storage {
@@ -138,12 +141,13 @@ impl Storage {
             )),
             other => StorageError::Location(format!("`{location}`: {}", one_line(&other))),
         })?;
-        Ok(Storage { location: location.to_string(), log_store })
+        let directory = if url.scheme() == "file" { url.to_file_path().ok() } else { None };
+        Ok(Storage { location: location.to_string(), log_store, directory })
     }
 
     /// A place given as a log store, for stores that no URL names.
     pub fn with_log_store(location: impl Into<String>, log_store: LogStoreRef) -> Storage {
-        Storage { location: location.into(), log_store }
+        Storage { location: location.into(), log_store, directory: None }
     }
 
     /// As it was written.
@@ -173,6 +177,13 @@ impl Storage {
             Err(StorageError::Missing(_)) => Ok(None),
             Err(other) => Err(other),
         }
+    }
+
+    /// A data file in the local file system, from the path that the log has for it; none where it lies elsewhere, or cannot be told to lie there.
+    pub fn local(&self, log_path: &str) -> Option<PathBuf> {
+        let directory = self.directory.as_ref().filter(|_| Url::parse(log_path).is_err())?;
+        // As the store sees it: what it refuses is not looked for elsewhere.
+        Path::parse(percent_decode(log_path)).ok().map(|path| directory.join(path.as_ref()))
     }
 
     /// The store and path of a data file, from the path that the log has for it: relative to the table, or absolute.

@@ -8,9 +8,9 @@ use crate::convert::convert;
 use crate::log::Add;
 use crate::partition;
 use crate::storage::{Storage, StorageError, one_line, percent_decode, percent_encode};
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType as A, Float64Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::buffered::BufWriter;
@@ -24,6 +24,7 @@ use parquet::arrow::async_writer::AsyncArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -32,8 +33,10 @@ use uuid::Uuid;
 pub struct Sizes {
     /// A file ends when it has about so many bytes.
     pub file_bytes: usize,
-    /// A row group ends when it has about so many bytes, or a million rows.
+    /// A row group ends when it has about so many bytes,
     pub row_group_bytes: usize,
+    /// or so many rows.
+    pub row_group_rows: usize,
     /// Open files of one worker.
     pub open_files: usize,
     /// Bytes of one worker in files that are open.
@@ -42,13 +45,20 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Sizes { file_bytes: 128 << 20, row_group_bytes: 32 << 20, open_files: 512, open_bytes: 128 << 20 }
+        Sizes {
+            file_bytes: 128 << 20,
+            row_group_bytes: 32 << 20,
+            row_group_rows: 1 << 20,
+            open_files: 512,
+            open_bytes: 128 << 20,
+        }
     }
 }
 
 /// An upload starts in parts when a file has more bytes than this.
 const UPLOAD_BYTES: usize = 5 << 20;
-const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Parts that are uploaded at the same time: the file waits for them rather than to collect in memory what the store does not take yet.
+const UPLOADS: usize = 2;
 
 /// What a writer's files hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,7 +253,7 @@ impl DeltaWriter {
     async fn write_partition(&mut self, key: PartitionKey, batch: &RecordBatch) -> Result<(), RunError> {
         self.clock += 1;
         if !self.open.contains_key(&key) {
-            let file = self.begin(&key)?;
+            let file = self.begin(&key, batch)?;
             self.open.insert(key.clone(), file);
         }
         let (clock, sizes) = (self.clock, self.sizes);
@@ -278,7 +288,8 @@ impl DeltaWriter {
         }
     }
 
-    fn begin(&mut self, key: &PartitionKey) -> Result<OpenFile, RunError> {
+    /// Begins a file whose first rows are these.
+    fn begin(&mut self, key: &PartitionKey, first: &RecordBatch) -> Result<OpenFile, RunError> {
         let (folder, kind) = self.holds.place();
         let mut path = folder.to_string();
         // Folders mean nothing to readers; some of them do not decode the paths of the change data feed, which therefore have nothing to decode.
@@ -292,12 +303,18 @@ impl DeltaWriter {
         path.push_str(&data_file(kind, self.worker, self.begun.len(), self.mark));
         let object = Path::parse(&path).map_err(|e| self.failed(ParquetError::External(Box::new(e))))?;
         self.begun.push(path.clone());
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(concat!("flowc version ", env!("CARGO_PKG_VERSION")).to_string())
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .build();
-        let upload = BufWriter::with_capacity(self.storage.store(), object, UPLOAD_BYTES);
+            .set_max_row_group_row_count(Some(self.sizes.row_group_rows));
+        for (field, column) in self.schema.fields().iter().zip(first.columns()) {
+            if all_differ(column) {
+                properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
+            }
+        }
+        let properties = properties.build();
+        let store = self.storage.store();
+        let upload = BufWriter::with_capacity(store, object, UPLOAD_BYTES).with_max_concurrency(UPLOADS);
         let writer = AsyncArrowWriter::try_new(upload, self.schema.clone(), Some(properties));
         let writer = writer.map_err(|e| self.failed(e))?;
         Ok(OpenFile { writer, path, stats: FileStats::new(&self.schema, self.target.indexed), used: self.clock })
@@ -363,6 +380,28 @@ impl SinkWriter for DeltaWriter {
     async fn abort(mut self: Box<Self>) {
         self.discard().await;
     }
+}
+
+/// Rows by which it is judged whether a dictionary pays.
+const JUDGED_ROWS: usize = 4096;
+
+/// Whether a column's first values are numbers or times all of which differ, but for one in a hundred: a dictionary of so many would be given up after much work.
+fn all_differ(column: &ArrayRef) -> bool {
+    if column.len() < JUDGED_ROWS || column.null_count() > 0 {
+        return false;
+    }
+    let first = column.slice(0, JUDGED_ROWS);
+    let mut values: Vec<u64> = match first.data_type() {
+        A::Int64 => first.as_primitive::<Int64Type>().values().iter().map(|v| *v as u64).collect(),
+        A::Timestamp(TimeUnit::Microsecond, _) => {
+            first.as_primitive::<TimestampMicrosecondType>().values().iter().map(|v| *v as u64).collect()
+        }
+        A::Float64 => first.as_primitive::<Float64Type>().values().iter().map(|v| v.to_bits()).collect(),
+        _ => return false,
+    };
+    values.sort_unstable();
+    values.dedup();
+    values.len() >= JUDGED_ROWS - JUDGED_ROWS / 100
 }
 
 /// Removes files that were written and will not be committed, as far as possible.

@@ -23,6 +23,8 @@ struct Shape {
     partitioned: bool,
     /// Whether the partition column is part of the key.
     part_is_key: bool,
+    /// Whether `id` alone is the key: a number.
+    number: bool,
     vectors: bool,
     feed: bool,
     /// So many bytes of rows in memory.
@@ -34,10 +36,12 @@ struct Shape {
 impl Shape {
     fn random(random: &mut Random) -> Shape {
         let partitioned = random.one_in(2);
+        let number = random.one_in(3);
         Shape {
             changing: random.one_in(2),
             partitioned,
-            part_is_key: partitioned && random.one_in(2),
+            part_is_key: partitioned && !number && random.one_in(2),
+            number,
             vectors: random.one_in(2),
             feed: random.one_in(2),
             memory: random.pick(&[1, 3_000, 64 << 20]),
@@ -46,7 +50,11 @@ impl Shape {
     }
 
     fn spec(&self) -> SinkSpec {
-        let keys: &[&str] = if self.part_is_key { &["id", "part", "f"] } else { &["id", "f"] };
+        let keys: &[&str] = match (self.number, self.part_is_key) {
+            (true, _) => &["id"],
+            (false, true) => &["id", "part", "f"],
+            (false, false) => &["id", "f"],
+        };
         let keys = keys.iter().map(|k| k.to_string()).collect();
         let wanted = [("delta.enableDeletionVectors", self.vectors), ("delta.enableChangeDataFeed", self.feed)];
         let properties = wanted.iter().filter(|(_, on)| *on).map(|(k, _)| (k.to_string(), "true".to_string()));
@@ -58,6 +66,10 @@ impl Shape {
             properties: properties.chain(checkpoints).collect(),
             ..sink_spec(schema(), if self.partitioned { &["part"] } else { &[] })
         }
+    }
+
+    fn key(&self, row: &Row) -> Key {
+        if self.number { (row.id, None, None) } else { row.key(self.part_is_key) }
     }
 
     fn sink(&self, storage: &Storage) -> DeltaSink {
@@ -73,13 +85,13 @@ fn epoch_rows(random: &mut Random, shape: &Shape, table: &mut Table) -> Vec<Vec<
     let count = random.pick(&[0, 1, 5, 40]);
     if !shape.changing {
         let rows: Vec<Row> = (0..count).map(|_| Row::random(random)).collect();
-        table.extend(rows.iter().map(|row| (row.key(shape.part_is_key), *row)));
+        table.extend(rows.iter().map(|row| (shape.key(row), *row)));
         return vec![rows.chunks(7).map(batch).collect()];
     }
     let mut changes: Vec<(Row, i64)> = vec![];
     for _ in 0..count {
         let row = Row::random(random);
-        let key = row.key(shape.part_is_key);
+        let key = shape.key(&row);
         let leaves = random.one_in(3);
         let old = if leaves { table.remove(&key) } else { table.insert(key, row) };
         changes.extend(old.map(|old| (old, -1)));
@@ -98,7 +110,10 @@ fn epoch_rows(random: &mut Random, shape: &Shape, table: &mut Table) -> Vec<Vec<
 async fn random_epochs(seed: u64, spilled: &mut usize, fed: &mut usize, vectors: &mut usize) {
     let mut random = Random(seed);
     let shape = Shape::random(&mut random);
-    let storage = memory();
+    // Files of the local file system are read in another way than those of other stores.
+    let folder = tempfile::tempdir().expect("a folder");
+    let local = || Storage::open(&folder.path().to_string_lossy()).expect("a location");
+    let storage = if random.one_in(2) { memory() } else { local() };
     let sink = shape.sink(&storage);
     let mut table = Table::new();
     for number in 1..=5 {
@@ -135,7 +150,7 @@ async fn random_epochs(seed: u64, spilled: &mut usize, fed: &mut usize, vectors:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_merge_is_a_map_by_key() {
     let (mut spilled, mut fed, mut vectors) = (0, 0, 0);
-    for seed in 0..40 {
+    for seed in 0..60 {
         random_epochs(seed, &mut spilled, &mut fed, &mut vectors).await;
     }
     assert!(spilled > 20 && fed > 15 && vectors > 8, "{spilled} {fed} {vectors}");
@@ -147,7 +162,16 @@ fn row(id: i64, v: i64) -> Row {
 
 fn plain(changing: bool) -> Shape {
     let (memory, file_bytes) = (64 << 20, 128 << 20);
-    Shape { changing, partitioned: false, part_is_key: false, vectors: false, feed: false, memory, file_bytes }
+    Shape {
+        changing,
+        partitioned: false,
+        part_is_key: false,
+        number: false,
+        vectors: false,
+        feed: false,
+        memory,
+        file_bytes,
+    }
 }
 
 async fn data_files(storage: &Storage) -> usize {
@@ -256,7 +280,9 @@ async fn begun(
     number: u64,
     rows: &[Row],
 ) -> (Box<dyn flowc_runtime::SinkEpoch>, flowc_runtime::Written) {
-    let epoch = shape.sink(storage).begin(epoch(number)).await.expect("begins");
+    let scratch = flowc_runtime::Scratch { memory: shape.memory, ..flowc_runtime::Scratch::default() };
+    let id = EpochId { scratch, ..epoch(number) };
+    let epoch = shape.sink(storage).begin(id).await.expect("begins");
     let mut writer = epoch.writer().await.expect("a writer");
     writer.write(&batch(rows)).await.expect("writes");
     (epoch, writer.finish().await.expect("finishes"))
@@ -327,8 +353,10 @@ async fn move_file(storage: &Storage, number: usize, data_change: bool) {
 
 #[tokio::test]
 async fn a_merge_follows_files_that_others_rewrite_meanwhile() {
-    for data_change in [false, true] {
-        let (storage, version) = beside(plain(false), async |storage| {
+    // The epoch's rows are read again: from memory, from one file of them, from those that they fall apart into.
+    for (data_change, memory) in [(false, 64 << 20), (true, 64 << 20), (true, 3_000), (true, 1)] {
+        let shape = Shape { memory, number: true, ..plain(false) };
+        let (storage, version) = beside(shape, async |storage| {
             // Another writer moves the rows to another file, or changes them.
             move_file(storage, 0, data_change).await;
         })

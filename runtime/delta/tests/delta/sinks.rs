@@ -246,7 +246,8 @@ async fn tables_with_unknown_features_and_append_only_tables_are_refused() {
 #[tokio::test]
 async fn files_roll_by_size_and_open_files_are_few() {
     let storage = memory();
-    let sizes = Sizes { file_bytes: 4_000, row_group_bytes: 1_000, open_files: 3, open_bytes: 1 << 20 };
+    let sizes =
+        Sizes { file_bytes: 4_000, row_group_bytes: 1_000, open_files: 3, open_bytes: 1 << 20, ..Sizes::default() };
     let sink = DeltaSink::with_sizes(&sink_spec(numbers_schema(), &["part"]), storage.clone(), sizes);
     let mut batches = vec![];
     for i in 0..40 {

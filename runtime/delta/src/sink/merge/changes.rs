@@ -2,11 +2,10 @@
 //! files, apart by key. Knows the layout of the rows; nothing of what is done with them.
 
 use super::layout::Layout;
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{Array, RecordBatch, UInt32Array, new_empty_array};
+use arrow::compute::{concat, take_record_batch};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use flowc_runtime::keys::hash_bytes;
 use flowc_runtime::{RunError, Scratch, spill_error};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek};
@@ -14,6 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What does not fit the memory falls apart into so many parts by the hash of the key: one of them at a time is merged.
 const PARTS: usize = 64;
+/// Rows that are not read again but behind a conflict go to a temporary file, where they have more bytes than this or take more than this part of the
+/// memory, which is better used for the files that are written.
+const KEPT_BYTES: usize = 8 << 20;
+const KEPT_PART: usize = 8;
 
 /// Takes rows from several writers.
 #[derive(Debug)]
@@ -67,16 +70,17 @@ impl Changes {
     pub fn seal(&self) -> Result<usize, RunError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.files.is_empty() {
-            let all = self.together(&state.memory)?;
-            state.memory = vec![all];
             return Ok(1);
         }
-        self.spill(&mut state)?;
+        // Those of an earlier call are in the files already.
+        if !state.memory.is_empty() {
+            self.spill(&mut state)?;
+        }
         for part in &mut state.files {
-            if let Part::Writing(writer) = std::mem::replace(part, Part::Empty) {
-                let buffered = writer.into_inner().map_err(spill_error)?;
-                *part = Part::Written(buffered.into_inner().map_err(|e| spill_error(e.error()))?);
-            }
+            *part = match std::mem::replace(part, Part::Empty) {
+                Part::Writing(writer) => Part::Written(written(*writer)?),
+                other => other,
+            };
         }
         Ok(state.files.len())
     }
@@ -90,18 +94,51 @@ impl Changes {
                 let file = file.try_clone().map_err(spill_error)?;
                 let reader = StreamReader::try_new(BufReader::new(file), None).map_err(spill_error)?;
                 let batches = reader.collect::<Result<Vec<_>, _>>().map_err(spill_error)?;
-                self.together(&batches)
+                self.together(batches)
             }
-            Some(_) => self.together(&[]),
-            None => self.together(&state.memory),
+            Some(_) => self.together(vec![]),
+            None => {
+                let all = self.together(std::mem::take(&mut state.memory))?;
+                if state.bytes > KEPT_BYTES.min(self.scratch.memory / KEPT_PART) {
+                    let mut writer = self.file()?;
+                    writer.write(&all).map_err(spill_error)?;
+                    state.files = vec![Part::Written(written(writer)?)];
+                } else {
+                    state.memory = vec![all.clone()];
+                }
+                Ok(all)
+            }
         }
     }
 
-    fn together(&self, batches: &[RecordBatch]) -> Result<RecordBatch, RunError> {
-        match batches {
-            [one] => Ok(one.clone()),
-            _ => concat_batches(self.layout.staged(), batches).map_err(|e| self.layout.internal(e)),
+    /// A temporary file for staged rows.
+    fn file(&self) -> Result<StreamWriter<BufWriter<File>>, RunError> {
+        let file = tempfile::tempfile_in(&self.scratch.directory).map_err(spill_error)?;
+        StreamWriter::try_new(BufWriter::new(file), self.layout.staged()).map_err(spill_error)
+    }
+
+    /// All rows in one batch, column by column, so that one column at a time is in memory twice.
+    fn together(&self, mut batches: Vec<RecordBatch>) -> Result<RecordBatch, RunError> {
+        if batches.len() == 1
+            && let Some(one) = batches.pop()
+        {
+            return Ok(one);
         }
+        let schema = self.layout.staged();
+        let mut columns = vec![];
+        for field in schema.fields().iter().rev() {
+            let mut pieces = Vec::with_capacity(batches.len());
+            for batch in &mut batches {
+                pieces.extend((batch.num_columns() > 0).then(|| batch.remove_column(batch.num_columns() - 1)));
+            }
+            let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
+            columns.push(match pieces.as_slice() {
+                [] => new_empty_array(field.data_type()),
+                pieces => concat(pieces).map_err(|e| self.layout.internal(e))?,
+            });
+        }
+        columns.reverse();
+        RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| self.layout.internal(e))
     }
 
     fn spill(&self, state: &mut State) -> Result<(), RunError> {
@@ -116,11 +153,9 @@ impl Changes {
                 pieces[part].push(piece);
             }
         }
-        for (pieces, part) in pieces.iter().zip(&mut state.files).filter(|(pieces, _)| !pieces.is_empty()) {
+        for (pieces, part) in pieces.into_iter().zip(&mut state.files).filter(|(pieces, _)| !pieces.is_empty()) {
             if let Part::Empty = part {
-                let file = tempfile::tempfile_in(&self.scratch.directory).map_err(spill_error)?;
-                let writer = StreamWriter::try_new(BufWriter::new(file), self.layout.staged()).map_err(spill_error)?;
-                *part = Part::Writing(Box::new(writer));
+                *part = Part::Writing(Box::new(self.file()?));
             }
             if let Part::Writing(writer) = part {
                 writer.write(&self.together(pieces)?).map_err(spill_error)?;
@@ -133,10 +168,17 @@ impl Changes {
     fn apart(&self, batch: &RecordBatch) -> Result<Vec<Vec<u32>>, RunError> {
         let keys = self.layout.encode_keys(batch)?;
         let mut parts = vec![vec![]; PARTS];
-        for (row, key) in keys.iter().enumerate() {
-            // The upper bits: the lower ones are those by which a part's keys are told apart in memory.
-            parts[(hash_bytes(key.data()) >> 32) as usize % PARTS].push(row as u32);
+        for row in 0..keys.len() {
+            // Bits in the middle: by the others a part's keys are told apart in memory.
+            parts[(keys.hash(row) >> 32) as usize % PARTS].push(row as u32);
         }
         Ok(parts)
     }
+}
+
+/// The file of a writer that has all of its rows.
+fn written(mut writer: StreamWriter<BufWriter<File>>) -> Result<File, RunError> {
+    writer.finish().map_err(spill_error)?;
+    let buffered = writer.into_inner().map_err(spill_error)?;
+    buffered.into_inner().map_err(|e| spill_error(e.error()))
 }

@@ -1,6 +1,8 @@
 //! The rows of a target that are matched by key: all columns of the table in its order and types, which of them are the key, and how the program's batches become
 //! such rows. Decides nothing; reads and writes nothing.
 
+use super::key_index::RowKeys;
+use super::numbers::Numbers;
 use crate::codes;
 use crate::convert::convert;
 use crate::facts::Column;
@@ -134,15 +136,18 @@ impl Layout {
         RecordBatch::try_new(Arc::clone(&self.staged), columns).map_err(|e| self.internal(e))
     }
 
-    /// The key of each row of a batch whose columns are the table's, in order and comparable as bytes.
-    pub fn encode_keys(&self, batch: &RecordBatch) -> Result<Rows, RunError> {
+    /// The key of each row of a batch whose columns are the table's, in order.
+    pub fn encode_keys(&self, batch: &RecordBatch) -> Result<RowKeys, RunError> {
         let columns: Vec<ArrayRef> = self.keys.iter().map(|k| Arc::clone(batch.column(*k))).collect();
-        self.encoder.encode(&columns)
+        self.encode_key_columns(&columns)
     }
 
     /// The same for a batch that has the key's columns only, in the order of [`Layout::key_columns`].
-    pub fn encode_key_columns(&self, columns: &[ArrayRef]) -> Result<Rows, RunError> {
-        self.encoder.encode(columns)
+    pub fn encode_key_columns(&self, columns: &[ArrayRef]) -> Result<RowKeys, RunError> {
+        match Numbers::of(columns) {
+            Some(numbers) => Ok(RowKeys::Numbers(numbers)),
+            None => Ok(RowKeys::Bytes(self.encoder.encode(columns)?)),
+        }
     }
 
     /// All columns of the rows, each comparable as bytes.

@@ -6,6 +6,7 @@ pub mod history;
 pub mod key_index;
 pub mod layout;
 pub mod net;
+pub mod numbers;
 mod probe;
 pub mod rewrite;
 
@@ -41,6 +42,10 @@ use tokio::task::JoinSet;
 
 /// Rows that are written at a time.
 const BATCH_ROWS: usize = 8192;
+/// A row group of a file that a merge writes ends with so many bytes or rows: much smaller than those of streams, whose rows are many. A row group is held until it ends, for each
+/// file that is written at the same time; and a later merge passes over those that hold none of its keys.
+const ROW_GROUP_BYTES: usize = 8 << 20;
+const ROW_GROUP_ROWS: usize = 1 << 18;
 /// The memory that rewriting a file takes, about: so many are rewritten at the same time as the epoch's memory has it.
 const REWRITE_BYTES: usize = 64 << 20;
 
@@ -149,6 +154,11 @@ impl Merger {
         (keys, target): (&[String], &Target),
     ) -> Result<Merger, RunError> {
         let layout = Arc::new(Layout::new(spec, keys, target)?);
+        let sizes = Sizes {
+            row_group_bytes: sizes.row_group_bytes.min(ROW_GROUP_BYTES),
+            row_group_rows: sizes.row_group_rows.min(ROW_GROUP_ROWS),
+            ..sizes
+        };
         Ok(Merger {
             spec: Arc::clone(spec),
             storage: storage.clone(),
@@ -253,7 +263,8 @@ impl Merger {
         let version = base.map_or(0, |b| b.version);
         let snapshot = Snapshot { version, protocol, metadata, txns, files: none };
         let scan = |schema: &Schema| {
-            Scan::new(&self.storage, &what, &snapshot, schema, None).map_err(|e| e.at(self.spec.origin))
+            let scan = Scan::new(&self.storage, &what, &snapshot, schema, None);
+            scan.map(Scan::paged).map_err(|e| e.at(self.spec.origin))
         };
         let mut keys: Vec<_> = self.layout.key_columns().iter().map(|c| c.field.clone()).collect();
         if let Some(validity) = self.layout.validity {

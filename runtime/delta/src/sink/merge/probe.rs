@@ -29,16 +29,12 @@ pub struct Hits {
 impl Hits {
     fn take(&mut self, layout: &Layout, index: &KeyIndex, first: u64, batch: &RecordBatch) -> Result<(), RunError> {
         let width = layout.key_columns().len();
-        let encoded = layout.encode_key_columns(&batch.columns()[..width])?;
         let times = layout.validity.map(|_| Layout::times(batch, width, width + 1));
-        for (row, key) in encoded.iter().enumerate() {
-            if let Some(key) = index.get(key.data()) {
-                self.rows.push(first + row as u64);
-                self.keys.push(key);
-                self.times.extend(times.as_ref().map(|times| times(row)));
-            }
-        }
-        Ok(())
+        index.matches(layout, &batch.columns()[..width], |row, key| {
+            self.rows.push(first + row as u64);
+            self.keys.push(key);
+            self.times.extend(times.as_ref().map(|times| times(row)));
+        })
     }
 }
 
