@@ -1,6 +1,7 @@
 //! The words of the command line: commands, flags, help texts. Says what may be written; what it does is in `commands`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use flowc_runtime::Partition;
 use std::path::PathBuf;
 
 /// flowc: data pipelines over Delta Lake, checked before they run, compiled, exactly once.
@@ -240,6 +241,9 @@ pub struct RunFlags {
     /// Compute everything from the beginning and replace what the sinks hold; of one sink: --full-refresh=SINK, may be repeated
     #[arg(long, value_name = "SINK", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub full_refresh: Vec<String>,
+    /// Compute one partition of a sink's table again, for example SINK:day=2026-11-22, and replace it; values as in the paths of its files; may be repeated
+    #[arg(long, value_name = "SINK:COLUMN=VALUE[,...]", value_parser = partition)]
+    pub refresh_partition: Vec<(String, Partition)>,
     /// Read a source again from this version of its table on, for sinks that keep rows by a key; where the program has several sources: --since SOURCE=version N
     #[arg(long, value_names = ["[SOURCE=]version", "N"], num_args = 2)]
     pub since: Option<Vec<String>>,
@@ -496,6 +500,37 @@ fn duration(text: &str) -> Result<i64, String> {
     number.parse::<i64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)
 }
 
+/// A partition as paths have it, behind its sink: `out:day=2026-11-22,name=a%2Cb`. Hive's word for null is null.
+fn partition(text: &str) -> Result<(String, Partition), String> {
+    let wrong =
+        || "write the sink, `:`, and its columns with their values, for example out:day=2026-11-22,id=7".to_string();
+    let (sink, columns) = text.split_once(':').filter(|(sink, _)| !sink.is_empty()).ok_or_else(wrong)?;
+    let mut partition = Partition(Default::default());
+    for column in columns.split(',') {
+        let (name, value) = column.split_once('=').ok_or_else(wrong)?;
+        let (name, value) = (decoded(name)?, decoded(value)?);
+        let value = (!value.is_empty() && value != flowc_delta::partition::NULL_FOLDER).then_some(value);
+        if name.is_empty() || partition.0.insert(name, value).is_some() {
+            return Err(wrong());
+        }
+    }
+    Ok((sink.to_string(), partition))
+}
+
+/// A part of a path without its escapes: `a%2Cb`.
+fn decoded(text: &str) -> Result<String, String> {
+    let wrong = || format!("`{text}` is no part of a path: behind `%` stand two hexadecimal digits of a UTF-8 text");
+    let mut bytes = vec![];
+    let mut parts = text.split('%');
+    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())).ok_or_else(wrong)?;
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
 /// A range of versions: `3..5`.
 fn versions(text: &str) -> Result<(u64, u64), String> {
     let wrong = || "write the first and the last version, for example 3..5".to_string();
@@ -538,6 +573,20 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(500_000));
         assert_eq!(duration("2h"), Ok(7_200_000_000));
         assert!(["5", "s", "1.5s", "5 s", "9999999999999999d"].iter().all(|wrong| duration(wrong).is_err()));
+    }
+
+    #[test]
+    fn partitions_are_read_as_paths_have_them() {
+        let read = |text: &str| partition(text).map(|(sink, partition)| (sink, partition.to_string()));
+        assert_eq!(read("out:day=2026-11-22,id=7"), Ok(("out".to_string(), "day=2026-11-22,id=7".to_string())));
+        let (_, odd) = partition("out:a%20b=c%2Cd%3D,at=2026-11-22 10:00:00,n=__HIVE_DEFAULT_PARTITION__").unwrap();
+        let odd: Vec<_> = odd.0.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        assert_eq!(odd, [("a b", Some("c,d=")), ("at", Some("2026-11-22 10:00:00")), ("n", None)]);
+        for wrong in
+            ["out", "out:", ":day=1", "out:day", "out:day=1,", "out:day=1,day=2", "out:=1", "out:d=%4", "out:d=%FF"]
+        {
+            assert!(partition(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -42,8 +42,7 @@ pub fn program(program: &Program, flags: &RunFlags, console: &Console) -> Result
         Err(exit) => return Ok(exit),
     };
     let plan = world::plan(&outcome)?;
-    let (plan, since) = since(plan, flags)?;
-    let options = RunOptions { since, ..options(program, &plan, flags) };
+    let options = RunOptions { since: since(&plan, flags)?, ..options(program, &plan, flags) };
     let state = options.state_dir.clone();
     let baseline = lock::baseline(program, &state)?.filter(|_| !refreshes_all(flags));
     if let Some(Err(error)) = baseline.map(|lock| lock::gate(program, &outcome, &plan, &lock)) {
@@ -126,14 +125,14 @@ fn refreshes_all(flags: &RunFlags) -> bool {
     flags.full_refresh.iter().any(String::is_empty)
 }
 
-/// The plan with a source that is read again from a version on, and that source.
-fn since(mut plan: Plan, flags: &RunFlags) -> Result<(Plan, Option<String>), Failure> {
-    let Some([what, number]) = flags.since.as_deref() else { return Ok((plan, None)) };
+/// The source that is read again, and from which version on.
+fn since(plan: &Plan, flags: &RunFlags) -> Result<Option<(String, VersionSpec)>, Failure> {
+    let Some([what, number]) = flags.since.as_deref() else { return Ok(None) };
     let usage = "--since takes `version N`, or `SOURCE=version N` where the program has several sources";
     let (named, word) = what.rsplit_once('=').map_or((None, what.as_str()), |(name, word)| (Some(name), word));
     let version: u64 = number.parse().ok().filter(|_| word == "version").ok_or_else(|| Failure::usage(usage))?;
-    let delta = |source: &&mut SourceSpec| matches!(source.connector, Connector::Delta { .. });
-    let mut sources: Vec<&mut SourceSpec> = plan.sources.iter_mut().filter(delta).collect();
+    let delta = |source: &&SourceSpec| matches!(source.connector, Connector::Delta { .. });
+    let mut sources: Vec<&SourceSpec> = plan.sources.iter().filter(delta).collect();
     let names: Vec<String> = sources.iter().map(|source| format!("`{}`", source.name)).collect();
     let known = || if names.is_empty() { "none that reads a Delta table".to_string() } else { names.join(", ") };
     let source = match named {
@@ -144,9 +143,7 @@ fn since(mut plan: Plan, flags: &RunFlags) -> Result<(Plan, Option<String>), Fai
     let Some(source) = source else {
         return Err(Failure::usage(format!("which source is read again? {usage}; the program has {}", known())));
     };
-    source.start = Some(VersionSpec::Number(version));
-    let name = source.name.clone();
-    Ok((plan, Some(name)))
+    Ok(Some((source.name.clone(), VersionSpec::Number(version))))
 }
 
 fn options(program: &Program, plan: &Plan, flags: &RunFlags) -> RunOptions {
@@ -155,6 +152,7 @@ fn options(program: &Program, plan: &Plan, flags: &RunFlags) -> RunOptions {
     options.memory = flags.memory.and_then(|m| usize::try_from(m).ok()).unwrap_or(options.memory);
     options.full_refresh = refreshes_all(flags);
     options.refresh = flags.full_refresh.iter().filter(|sink| !sink.is_empty()).cloned().collect();
+    options.partitions = flags.refresh_partition.clone();
     options.rebuild = flags.rebuild.clone();
     options.limits = EpochLimits { files: flags.epoch_files, bytes: flags.epoch_bytes, rows: flags.epoch_rows };
     if options.limits == EpochLimits::NONE && closes_as_it_reads(plan) {

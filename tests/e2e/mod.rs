@@ -1,5 +1,6 @@
 //! The built binary over real Delta tables.
 
+mod backfill;
 mod build;
 mod changing;
 mod changing_programs;

@@ -7,6 +7,15 @@ use crate::state::Checkpoint;
 use flowc_ir::graph::Operator;
 use flowc_ir::plan::{Plan, SinkMode};
 
+/// The first step before a sink that remembers rows. Not that of records of changes: of a record that comes again it keeps nothing that it does not have.
+pub(crate) fn remembering(plan: &Plan, inputs: &Inputs) -> Option<String> {
+    let mut operators = inputs.nodes.iter().map(|node| &plan.graph.nodes[*node].operator);
+    operators.find_map(|operator| match operator {
+        Operator::Watermark(_) | Operator::Upsert(_) => None,
+        other => operator_name(other),
+    })
+}
+
 /// Forgets how far a source was read for the sinks behind it, so that they read it from where it starts. A row that comes again takes the place of itself where rows are
 /// kept by a key; elsewhere it would be there twice, and so it would be counted by what a step remembers: then nothing is forgotten, and the error says of which sink.
 pub(crate) fn forget(plan: &Plan, inputs: &[Inputs], state: &mut Checkpoint, source: &str) -> Result<(), RunError> {
@@ -27,10 +36,7 @@ pub(crate) fn forget(plan: &Plan, inputs: &[Inputs], state: &mut Checkpoint, sou
                 spec.name
             )));
         }
-        let operators = inputs.nodes.iter().map(|node| &plan.graph.nodes[*node].operator);
-        let mut remembering =
-            operators.filter(|operator| !matches!(operator, Operator::Watermark(_) | Operator::Upsert(_)));
-        if let Some(step) = remembering.find_map(operator_name) {
+        if let Some(step) = remembering(plan, inputs) {
             let text = format!(
                 "the step `{step}` before sink `{}` remembers rows: those that `{source}` gives again would count twice",
                 spec.name

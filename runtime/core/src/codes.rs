@@ -12,6 +12,17 @@ pub const AMBIGUOUS_KEY: &str = "R0341";
 
 /// A commit added two versions of a key's row that begin at the same time. Reported by every sink that keeps history.
 pub const AMBIGUOUS_VERSION: &str = "R0342";
+/// A table that rows of a changing stream are looked up in has changed.
+pub const LOOKUP_MOVED: &str = "R0132";
+
+/// A target has no such partition to compute again. Connectors report it where the target has no such column, or the column no such value.
+pub const NO_SUCH_PARTITION: &str = "R0416";
+
+/// A partition depends on what a step remembers.
+pub const PARTITION_REMEMBERED: &str = "R0417";
+
+/// The rows of a partition cannot be told from the others.
+pub const NOT_APART: &str = "R0418";
 
 /// All codes with their titles.
 pub const ALL: &[(&str, &str)] = &[
@@ -36,6 +47,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0141", "a record of a change does not say what happened"),
     ("R0142", "a row is taken away that is not there"),
     ("R0131", "what a step over rows that change remembers does not fit in memory"),
+    (LOOKUP_MOVED, "a table that rows that change are looked up in has changed"),
     ("R0201", "the connector cannot be used in this way"),
     ("R0202", "a file changed after it was read"),
     ("R0203", "a column of a file does not have the type that was promised"),
@@ -65,6 +77,9 @@ pub const ALL: &[(&str, &str)] = &[
     ("R0413", "there is no such step to rebuild"),
     ("R0414", "there is no such sink to compute again"),
     ("R0415", "rows that are read again would be there twice"),
+    (NO_SUCH_PARTITION, "there is no such partition to compute again"),
+    (PARTITION_REMEMBERED, "a partition depends on what a step remembers"),
+    (NOT_APART, "the rows of a partition cannot be told from the others"),
     ("R0501", "the state directory cannot be written"),
     ("R0502", "temporary files cannot be written"),
     ("R0503", "the console cannot be written"),

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use flowc_ir::Schema;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -29,6 +30,21 @@ pub struct SourceRange {
     pub rows: Option<u64>,
     /// Bytes in it, where known.
     pub bytes: Option<u64>,
+}
+
+/// Partitions of a target: those in which each of these columns has this value, as Delta writes it in a path (`2026-11-22`), decoded; none: null.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Partition(pub IndexMap<String, Option<String>>);
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (column, value)) in self.0.iter().enumerate() {
+            let between = if i == 0 { "" } else { "," };
+            write!(f, "{between}{column}={}", value.as_deref().unwrap_or("null"))?;
+        }
+        Ok(())
+    }
 }
 
 /// The most that one epoch takes of a source. A connector may exceed a bound by one indivisible unit, and always takes at least one.
@@ -80,6 +96,13 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// What is new since `from`, at most `limits` of it; none if nothing is. Without `from` and limits: all rows that exist now, from the beginning (or from
     /// `start`); so asks a computation of the whole.
     async fn next_range(&self, from: Option<&Position>, limits: EpochLimits) -> Result<Option<SourceRange>, RunError>;
+
+    /// All rows that were read to come to a position, from the beginning (or from `start`); none if there are none. What can no longer be read is an error here,
+    /// as far as that can be told without reading it.
+    async fn range_to(&self, to: &Position) -> Result<Option<SourceRange>, RunError> {
+        let text = "all that was read before".to_string();
+        Ok(Some(SourceRange { from: None, to: to.clone(), text, rows: None, bytes: None }))
+    }
 
     /// The parts of a range. A split should hold between a hundred thousand and a few million rows, so that workers share the load.
     async fn splits(&self, range: &SourceRange) -> Result<Vec<Split>, RunError>;
@@ -167,6 +190,10 @@ pub struct EpochId {
     /// The version of the target whose rows this epoch takes out of it, in the same commit that adds its own: those that a replay has read from it.
     #[serde(default)]
     pub takes: Option<Position>,
+    /// The partitions whose rows this epoch replaces, whatever the sink's mode; rows of others, which come as well, are left out. [`Sink::has_partition`] has
+    /// allowed it.
+    #[serde(default)]
+    pub partition: Option<Partition>,
     /// The program's file, where there is one: for a target that has a place for it.
     #[serde(default)]
     pub program: Option<String>,
@@ -180,7 +207,17 @@ impl EpochId {
     pub fn new(application: impl Into<String>, epoch: u64) -> Self {
         let application = application.into();
         let scratch = Scratch::default();
-        EpochId { application, epoch, started: 0, replace: false, resumed: false, takes: None, program: None, scratch }
+        EpochId {
+            application,
+            epoch,
+            started: 0,
+            replace: false,
+            resumed: false,
+            takes: None,
+            partition: None,
+            program: None,
+            scratch,
+        }
     }
 }
 
@@ -202,6 +239,16 @@ pub trait Sink: Send + Sync + fmt::Debug {
 
     /// Prepares an epoch: opens or creates what is needed, checks that the target still is what the program was compiled against. Nothing is visible yet.
     async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError>;
+
+    /// Checks that the target is kept in partitions by these columns, and that they can have these values, so that an epoch may replace them:
+    /// [`EpochId::partition`].
+    async fn has_partition(&self, partition: &Partition) -> Result<(), RunError> {
+        let text = format!(
+            "there is no partition `{partition}` to compute again: the sink's target has no partitions that can be replaced"
+        );
+        Err(RunError::data(crate::codes::NO_SUCH_PARTITION, text)
+            .help("only partitions of Delta tables can be replaced"))
+    }
 
     /// Whether the target keeps account of epochs, so that [`Sink::committed`] can be relied on. If not (console), an epoch that is run again is written
     /// again.

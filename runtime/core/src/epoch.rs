@@ -1,8 +1,8 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
-use crate::connector::{EpochId, Part, Scratch, Written, takes_order};
+use crate::connector::{Part, Written};
 use crate::error::{Blame, RunError};
-use crate::flow::{Cursor, Flow, Lanes, SinkStation, Station, operator_name, paths};
+use crate::flow::{Cursor, Flow, SinkStation, Station, operator_name, paths};
 use crate::handover::Handover;
 use crate::jobs::{Inputs, World, located};
 use crate::leaf::{Leaf, Reader};
@@ -28,8 +28,7 @@ use crate::operators::window::WindowAggregate;
 use crate::operators::{Blocking, Fault, RowFault, internal};
 use crate::quality::Judgement;
 use crate::report::{Observer, Progress, SinkReport, SourceReport};
-use crate::resequence::Resequencer;
-use crate::run::{RunOptions, application};
+use crate::run::RunOptions;
 use crate::spill::Budget;
 use crate::state::operators::Saving;
 use crate::state::{EpochRecord, OperatorState};
@@ -45,9 +44,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
-
-/// A sink that must wait for all rows of an epoch may keep one part in so many of the memory.
-const SINK_PART: usize = 4;
 
 /// Why a run does not go on.
 #[derive(Debug)]
@@ -174,6 +170,9 @@ impl EpochRun {
     /// What the operators remember after the epoch.
     fn saving(&self, flow: &Flow, record: &EpochRecord) -> Result<Vec<Saving>, RunError> {
         let mut saving = vec![];
+        if record.partition.is_some() {
+            return Ok(saving);
+        }
         let marks = Marks::new(flow, record, &self.remembered);
         for (index, (node, station)) in flow.graph.nodes.iter().zip(&flow.stations).enumerate() {
             let Some(name) = operator_name(&node.operator) else { continue };
@@ -368,44 +367,6 @@ impl EpochRun {
         }
     }
 
-    async fn sink(
-        &self,
-        sink: usize,
-        leaves: &[usize],
-        record: &EpochRecord,
-        budget: &Budget,
-    ) -> Result<SinkStation, RunError> {
-        let plan = &self.executable.plan;
-        let (spec, target) = (&plan.sinks[sink], &self.world.sinks[sink]);
-        let replayed = self.replayed.as_deref();
-        let read = record.sources.get(&spec.name).map(|range| range.to.clone());
-        let id = EpochId {
-            started: record.started,
-            replace: record.replace.contains(&spec.name),
-            resumed: self.resumed,
-            takes: read.filter(|_| replayed == Some(&spec.name)),
-            program: self.options.program.clone(),
-            scratch: Scratch { memory: budget.total / SINK_PART, directory: budget.directory.to_path_buf() },
-            ..EpochId::new(application(plan, &spec.name, replayed), record.epoch)
-        };
-        let epoch = target.begin(id).await.map_err(|e| located(e, spec.origin))?;
-        let lanes = if target.ordered() || takes_order(spec) {
-            match epoch.writer().await {
-                Ok(writer) => {
-                    let lane = Resequencer::new(leaves, budget.clone(), writer);
-                    Lanes::Ordered(tokio::sync::Mutex::new(Some(lane)))
-                }
-                Err(error) => {
-                    epoch.abort(vec![]).await;
-                    return Err(located(error, spec.origin));
-                }
-            }
-        } else {
-            Lanes::Parallel((0..self.options.workers.max(1)).map(|_| tokio::sync::Mutex::new(None)).collect())
-        };
-        Ok(SinkStation { epoch, lanes })
-    }
-
     /// Lets every leaf's rows through, in the order of the nodes: by the time that a blocking operator's turn comes, all of its input is there.
     async fn drive(
         self: &Arc<Self>,
@@ -472,9 +433,9 @@ impl EpochRun {
         sinks.filter(|spec| spec.whole && record.sinks.contains(&spec.name)).count()
     }
 
-    /// Whether nobody needs what operators remember: the next computation of the whole begins with nothing. Where nothing was read before, other sinks may share the epoch.
+    /// Whether nobody needs what operators remember: that of a partition that is computed again; and the next computation of the whole begins with nothing. Where nothing was read before, other sinks may share the epoch.
     fn forgets(&self, record: &EpochRecord) -> bool {
-        self.whole_sinks(record) == record.sinks.len()
+        record.partition.is_some() || self.whole_sinks(record) == record.sinks.len()
     }
 
     /// Sends on what comes out of a blocking operator.

@@ -5,6 +5,7 @@ use crate::connector::{EpochLimits, LookupTable, Position, Sink, Source, SourceR
 use crate::error::RunError;
 use crate::flow::operator_name;
 use crate::marks::Marks;
+use crate::pins;
 use crate::state::{Checkpoint, EpochRecord, FORMAT, OperatorState, SinkState};
 use flowc_ir::graph::{Node, NodeId, Operator};
 use flowc_ir::plan::{Connector, Plan};
@@ -18,6 +19,8 @@ pub(crate) struct World {
     pub(crate) sources: Vec<Arc<dyn Source>>,
     pub(crate) tables: Vec<Arc<dyn LookupTable>>,
     pub(crate) sinks: Vec<Arc<dyn Sink>>,
+    /// A source that begins elsewhere than its declaration says, for sinks that go on from what they have read: by its id.
+    pub(crate) since: Option<(usize, Arc<dyn Source>)>,
 }
 
 /// What a sink depends on.
@@ -70,7 +73,7 @@ pub(crate) fn location(connector: &Connector) -> serde_json::Value {
 
 /// Sinks that one pass can write.
 #[derive(Debug, Default)]
-struct Group {
+pub(crate) struct Group {
     sinks: Vec<usize>,
     whole: bool,
     sources: BTreeMap<usize, Option<Position>>,
@@ -79,7 +82,7 @@ struct Group {
 
 impl Group {
     /// Where this sink stands.
-    fn of(plan: &Plan, sink: usize, inputs: &Inputs, state: &SinkState) -> Group {
+    pub(crate) fn of(plan: &Plan, sink: usize, inputs: &Inputs, state: &SinkState) -> Group {
         let whole = plan.sinks[sink].whole;
         let at = |known: &IndexMap<String, Position>, name: &str| known.get(name).filter(|_| !whole).cloned();
         let sources = inputs.sources.iter().map(|&i| (i, at(&state.sources, &plan.sources[i].name)));
@@ -127,6 +130,9 @@ impl Planner<'_> {
             let sinks = group.sinks.iter().copied();
             let sinks: Vec<usize> = sinks.filter(|&sink| self.has_work(sink, known(sink), &ranges, &pins)).collect();
             self.settled.extend(group.sinks.iter().filter(|s| self.plan.sinks[**s].whole));
+            for sink in &sinks {
+                pins::refuse_moved(self.plan, &self.plan.sinks[*sink], &self.inputs[*sink], known(*sink), &pins)?;
+            }
             if !sinks.is_empty() {
                 return Ok(Some(self.record(&group, &sinks, state, (ranges, pins), now)));
             }
@@ -137,7 +143,7 @@ impl Planner<'_> {
     /// The sinks that one pass can write, together.
     fn groups(&self, state: &Checkpoint, wanted: impl Fn(usize) -> bool) -> Vec<Group> {
         let blank = SinkState::default();
-        let apart = self.limits != EpochLimits::NONE || knows_time(self.plan);
+        let apart = self.limits != EpochLimits::NONE || knows_time(self.plan) || self.world.since.is_some();
         let mut groups: Vec<Group> = vec![];
         for sink in (0..self.plan.sinks.len()).filter(|sink| wanted(*sink)) {
             let known = state.sinks.get(&self.plan.sinks[sink].name).unwrap_or(&blank);
@@ -167,7 +173,12 @@ impl Planner<'_> {
             let pin = self.world.tables[table].pin().await;
             pins.insert(table, pin.map_err(|e| located(e, self.plan.tables[table].origin))?);
         }
-        let sinks = group.sinks.clone();
+        let (sinks, blank) = (group.sinks.clone(), SinkState::default());
+        for sink in &sinks {
+            let spec = &self.plan.sinks[*sink];
+            let known = state.sinks.get(&spec.name).unwrap_or(&blank);
+            pins::refuse_moved(self.plan, spec, &self.inputs[*sink], known, &pins)?;
+        }
         let record = self.record(&group, &sinks, state, (BTreeMap::new(), pins), now);
         Ok(Some(EpochRecord { watermark: to, idle: idle.to_vec(), scans: vec![], ..record }))
     }
@@ -225,7 +236,12 @@ impl Planner<'_> {
         let limits = if group.whole { EpochLimits::NONE } else { self.limits };
         let mut ranges = BTreeMap::new();
         for (&source, from) in &group.sources {
-            let range = self.world.sources[source].next_range(from.as_ref(), limits).await;
+            let reader = match &self.world.since {
+                // What is computed whole reads all rows.
+                Some((of, reader)) if *of == source && from.is_none() && !group.whole => reader,
+                _ => &self.world.sources[source],
+            };
+            let range = reader.next_range(from.as_ref(), limits).await;
             let range = range.map_err(|e| located(e, self.plan.sources[source].origin))?;
             ranges.extend(range.map(|r| (source, r)));
         }
@@ -264,7 +280,8 @@ impl Planner<'_> {
         operators.any(|operator| operator_name(operator).is_some())
     }
 
-    fn record(
+    /// The epoch of these sinks.
+    pub(crate) fn record(
         &self,
         group: &Group,
         sinks: &[usize],
@@ -295,6 +312,7 @@ impl Planner<'_> {
             idle: vec![],
             late: IndexMap::new(),
             operators: IndexMap::new(),
+            partition: None,
             pending: sinks.iter().any(|sink| self.remembers(*sink)),
             program: None,
             report: None,
@@ -322,6 +340,10 @@ pub(crate) fn advance(state: &mut Checkpoint, plan: &Plan, inputs: &[Inputs], re
     for (spec, inputs) in plan.sinks.iter().zip(inputs).filter(|(spec, _)| record.sinks.contains(&spec.name)) {
         let sink = state.sinks.entry(spec.name.clone()).or_default();
         sink.epoch = Some(record.epoch);
+        if record.partition.is_some() {
+            // It has read nothing that was not read before.
+            continue;
+        }
         sink.replace = false;
         if spec.whole {
             sink.sources.clear();

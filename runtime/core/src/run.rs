@@ -4,13 +4,14 @@
 use crate::backfill;
 use crate::cancel::Cancel;
 use crate::clock::Clock;
-use crate::connector::{Committed, Connectors, EpochLimits};
+use crate::connector::{Committed, Connectors, EpochLimits, Partition};
 use crate::epoch::{EpochRun, Halt, Outcome, Remembering, Through};
 use crate::error::RunError;
 use crate::flow::operator_name;
 use crate::jobs::{Inputs, Planner, World, advance, check_locations, inputs, located};
 use crate::operators::spilled::can_spill;
 use crate::operators::stateful::{Before, Memory};
+use crate::partition;
 use crate::protocol::{Action, Facts, Planned, Replay, SinkFacts, Stop, decide, decide_replay};
 use crate::quality::{self, Judgement};
 use crate::report::{self, EpochReport, Observer, RunSummary, SinkReport, SourceReport};
@@ -18,7 +19,7 @@ use crate::spill::Budget;
 use crate::state::{Checkpoint, EpochRecord, OperatorState, SinkState, StateDir};
 use crate::upgrade;
 use flowc_ir::graph::Operator;
-use flowc_ir::plan::{Executable, Plan};
+use flowc_ir::plan::{Executable, Plan, SourceSpec, VersionSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,8 +44,11 @@ pub struct RunOptions {
     pub full_refresh: bool,
     /// Sinks that are computed again from the beginning, and their targets replaced.
     pub refresh: Vec<String>,
-    /// The source that is read again from its [`flowc_ir::plan::SourceSpec::start`] on, for the sinks behind it, all of which keep rows by a key.
-    pub since: Option<String>,
+    /// Partitions that are computed again, each with the name of its sink: from the beginning of the sources up to where they have been read.
+    pub partitions: Vec<(String, Partition)>,
+    /// The source that is read again from this version of its table on, for the sinks behind it, all of which keep rows by a key. What is computed whole is not
+    /// concerned.
+    pub since: Option<(String, VersionSpec)>,
     /// Steps whose sinks are computed again from the beginning, and their targets replaced.
     pub rebuild: Vec<String>,
     /// Whether what is written to the state directory is forced to the disk: it must be, unless the directory is thrown away with the process.
@@ -86,6 +90,7 @@ impl RunOptions {
             limits: EpochLimits::NONE,
             full_refresh: false,
             refresh: vec![],
+            partitions: vec![],
             since: None,
             rebuild: vec![],
             durable: true,
@@ -134,10 +139,15 @@ pub async fn replay(
     session.end(ended)
 }
 
-async fn open(plan: &Plan, connectors: &dyn Connectors) -> Result<World, RunError> {
-    let mut world = World { sources: vec![], tables: vec![], sinks: vec![] };
-    for spec in &plan.sources {
+async fn open(plan: &Plan, connectors: &dyn Connectors, options: &RunOptions) -> Result<World, RunError> {
+    let mut world = World { sources: vec![], tables: vec![], sinks: vec![], since: None };
+    for (index, spec) in plan.sources.iter().enumerate() {
         world.sources.push(connectors.source(spec).await.map_err(|e| located(e, spec.origin))?);
+        if let Some((_, start)) = options.since.as_ref().filter(|(source, _)| *source == spec.name) {
+            let later = SourceSpec { start: Some(*start), ..spec.clone() };
+            let later = connectors.source(&later).await.map_err(|e| located(e, spec.origin))?;
+            world.since = Some((index, later));
+        }
     }
     for spec in &plan.tables {
         world.tables.push(connectors.table(spec).await.map_err(|e| located(e, spec.origin))?);
@@ -184,7 +194,7 @@ impl Session {
         let state = StateDir::open(&options.state_dir)?.durable(options.durable);
         let budget = Budget::new(options.memory, &state.scratch());
         let now = options.clock.now();
-        let world = Arc::new(open(plan, &*connectors).await?);
+        let world = Arc::new(open(plan, &*connectors, &options).await?);
         let mut session = Session {
             executable: Arc::new(executable.clone()),
             summary: RunSummary::new(
@@ -236,15 +246,16 @@ impl Session {
         self.rebuild()?;
         self.refresh_sinks()?;
         self.refuse_losses()?;
-        if let Some(source) = self.options.since.clone() {
-            backfill::forget(&self.executable.plan, &self.inputs, &mut self.checkpoint, &source)?;
-        }
         let executable = Arc::clone(&self.executable);
         let world = Arc::clone(&self.world);
         let inputs = self.inputs.clone();
         let limits = self.options.limits;
         let mut planner =
             Planner { plan: &executable.plan, world: &world, inputs: &inputs, limits, settled: BTreeSet::new() };
+        self.refresh_partitions(&planner).await?;
+        if let Some((source, _)) = self.options.since.clone() {
+            backfill::forget(&self.executable.plan, &self.inputs, &mut self.checkpoint, &source)?;
+        }
         if let Some(to) = self.options.watermark {
             self.ticks(&planner, (Some(to), &[])).await?;
         }
@@ -449,21 +460,36 @@ impl Session {
     /// Forgets the positions of sinks that are to be computed again. The checkpoint says that their targets are to be replaced, so a crash after this changes nothing.
     fn refresh_sinks(&mut self) -> Result<(), RunError> {
         for sink in &self.options.refresh {
-            let sinks = &self.executable.plan.sinks;
-            if !sinks.iter().any(|spec| spec.name == *sink) {
-                let names: Vec<String> = sinks.iter().map(|spec| format!("`{}`", spec.name)).collect();
-                let text = format!("there is no sink `{sink}` to compute again");
-                return Err(RunError::data("R0414", text).help(format!("the program has {}", names.join(", "))));
-            }
+            partition::sink_of(&self.executable.plan, sink)?;
             let blank = SinkState { replace: true, ..SinkState::default() };
             self.checkpoint.sinks.insert(sink.clone(), blank);
         }
         if self.options.refresh.is_empty() { Ok(()) } else { self.state.save_checkpoint(&self.checkpoint) }
     }
 
-    /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing.
+    /// Computes partitions again, an epoch each, before anything new is read.
+    async fn refresh_partitions(&mut self, planner: &Planner<'_>) -> Result<(), Halt> {
+        let options = Arc::clone(&self.options);
+        // Before the first of them is computed.
+        for (sink, partition) in &options.partitions {
+            partition::check(planner.plan, planner.inputs, (sink, partition))?;
+        }
+        for (sink, partition) in &options.partitions {
+            if options.cancel.is_cancelled() {
+                return Err(Halt::Cancelled);
+            }
+            let record = partition::record(planner, &self.checkpoint, (sink, partition), options.clock.now()).await?;
+            self.begin(record).await?;
+        }
+        Ok(())
+    }
+
+    /// What the operators before an epoch's sinks remember. A computation of the whole begins with nothing, and so does that of a partition.
     fn remembered(&mut self, record: &EpochRecord) -> Result<(Remembering, BTreeMap<String, Before>), RunError> {
         let (mut found, mut befores, mut spilled) = (Remembering::new(), BTreeMap::new(), BTreeSet::new());
+        if record.partition.is_some() {
+            return Ok((found, befores));
+        }
         for spec in self.executable.plan.sinks.iter().filter(|s| !s.whole && record.sinks.contains(&s.name)) {
             let Some(sink) = self.checkpoint.sinks.get(&spec.name) else { continue };
             for (name, stored) in &sink.operators {
@@ -571,9 +597,10 @@ impl Session {
             Outcome { read: std::mem::take(&mut read), sinks: vec![], judged: vec![], memories: Default::default() }
         } else {
             let done = self.pass(&mut record, (write, &read), &mut earlier, resumed, &committing).await;
-            // No sink has the epoch: the next run plans it anew, from what the sources hold then, be it a corrected file.
+            // No sink has the epoch: the next run plans it anew, from what the sources hold then, be it a corrected file. One that computes a partition again is
+            // not planned unless it is asked for: what cannot be computed must not stand in the way of what is new.
             if let Err(halt) = &done
-                && of_input(halt)
+                && (of_input(halt) || matches!(halt, Halt::Error(_)) && record.partition.is_some())
                 && skip.is_empty()
                 && !committing.load(Ordering::SeqCst)
             {
@@ -593,7 +620,10 @@ impl Session {
         let (expects, mut expectations) = Judgement::apart(&quality::latest(&earlier, &judged));
         quality::place(&mut expectations, &self.executable.plan);
         advance(&mut self.checkpoint, &self.executable.plan, &self.inputs, &record);
-        quality::add_rules(&mut self.checkpoint.expectations, &expectations);
+        if record.partition.is_none() {
+            // Otherwise the rows were counted before.
+            quality::add_rules(&mut self.checkpoint.expectations, &expectations);
+        }
         self.checkpoint.expectations.iter_mut().for_each(|rule| rule.samples.clear());
         self.state.save_checkpoint(&self.checkpoint)?;
         self.state.remove_unnamed(&self.checkpoint)?;

@@ -11,7 +11,7 @@ pub mod operators;
 
 pub use operators::{OperatorState, SegmentRef, Segments};
 
-use crate::connector::{Position, SourceRange};
+use crate::connector::{Partition, Position, SourceRange};
 use crate::error::RunError;
 use crate::quality::{ExpectationReport, Judgement};
 use crate::report::{EpochReport, SourceReport};
@@ -108,6 +108,10 @@ pub struct EpochRecord {
     /// What its operators remember after it, written before the first sink commits.
     #[serde(default)]
     pub operators: IndexMap<String, OperatorState>,
+    /// The partition of its one sink that it computes again, from the beginning of the sources to where they were read before: positions, and what operators
+    /// remember, stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
     /// Whether what its operators remember after it is still to be recorded. Until it is, no target has the epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pending: bool,
@@ -348,6 +352,7 @@ mod tests {
             idle: vec![],
             late: IndexMap::new(),
             operators: IndexMap::new(),
+            partition: None,
             pending: false,
             program: None,
             report: None,

@@ -137,6 +137,39 @@ impl DeltaSource {
         Ok(self.at(version, Some(0), false))
     }
 
+    /// Where to begin, and to end, so that all comes that was read to come to a position: where `start` says; otherwise the table as it was there, and of a version
+    /// that was read in part the one before it, and that part.
+    async fn first_to(&self, to: &At) -> Result<(At, At), RunError> {
+        if let Some(start) = self.spec.start {
+            let version = Snapshot::first_from(&self.storage, start).await.map_err(|e| self.failed(e))?;
+            return Ok((self.at(version, Some(0), false), At { begun: None, ..to.clone() }));
+        }
+        let part = to.file.filter(|_| !to.snapshot);
+        Ok(match (part, to.version.checked_sub(1)) {
+            (None, _) => (self.at(to.version, Some(0), true), self.at(to.version, to.file, true)),
+            (Some(file), Some(before)) => (self.at(before, Some(0), true), self.at(to.version, Some(file), false)),
+            (Some(file), None) => (self.at(to.version, Some(0), false), self.at(to.version, Some(file), false)),
+        })
+    }
+
+    /// What is read from behind a position to another one.
+    async fn between(&self, from: &At, to: &At) -> Result<Vec<Unit>, RunError> {
+        let (mut version, mut done, mut whole) = after(from);
+        let mut files = vec![];
+        while version <= to.version {
+            let gone = || {
+                self.failed(StorageError::Damaged(format!(
+                    "version {version}, part of the recorded range, is no longer there"
+                )))
+            };
+            let all = self.units(version, whole).await?.ok_or_else(gone)?;
+            let end = if version == to.version { to.file.unwrap_or(all.len()) } else { all.len() };
+            files.extend(all.get(done..end).unwrap_or_default().iter().cloned());
+            (version, done, whole) = (version + 1, 0, false);
+        }
+        Ok(files)
+    }
+
     fn at(&self, version: u64, file: Option<usize>, snapshot: bool) -> At {
         At { version, file, snapshot, begun: None, table: self.table.clone() }
     }
@@ -427,6 +460,17 @@ impl Source for DeltaSource {
         }
     }
 
+    async fn range_to(&self, to: &Position) -> Result<Option<SourceRange>, RunError> {
+        let to = self.position(to)?;
+        let (first, to) = self.first_to(&to).await?;
+        let mut taken = Taken { files: 0, bytes: 0, rows: Some(0), about_rows: 0 };
+        for unit in self.between(&first, &to).await? {
+            taken.add(&unit);
+        }
+        let from = Position(serde_json::to_value(&first).unwrap_or_default());
+        Ok((taken.files > 0).then(|| self.range(Some(&from), &first, &to, &taken)))
+    }
+
     async fn splits(&self, range: &SourceRange) -> Result<Vec<Split>, RunError> {
         let to = self.position(&range.to)?;
         let from = match &range.from {
@@ -438,19 +482,7 @@ impl Source for DeltaSource {
                 self.at(begun, Some(0), to.snapshot)
             }
         };
-        let (mut version, mut done, mut whole) = after(&from);
-        let mut files = vec![];
-        while version <= to.version {
-            let gone = || {
-                self.failed(StorageError::Damaged(format!(
-                    "version {version}, part of the recorded range, is no longer there"
-                )))
-            };
-            let all = self.units(version, whole).await?.ok_or_else(gone)?;
-            let end = if version == to.version { to.file.unwrap_or(all.len()) } else { all.len() };
-            files.extend(all.get(done..end).unwrap_or_default().iter().cloned());
-            (version, done, whole) = (version + 1, 0, false);
-        }
+        let files = self.between(&from, &to).await?;
         self.reader.splits(&files).await.map_err(|e| e.at(self.spec.origin))
     }
 

@@ -39,6 +39,8 @@ pub struct DeltaEpoch {
     pub(super) base: Option<Arc<Snapshot>>,
     /// The version whose rows leave the table with this commit: those that a replay has read.
     pub(super) takes: Option<Arc<Snapshot>>,
+    /// The partitions whose rows this epoch replaces, whatever the mode.
+    pub(super) partition: Option<Arc<Partitions>>,
     pub(super) target: Arc<Target>,
     pub(super) head: Head,
     pub(super) workers: AtomicUsize,
@@ -77,12 +79,20 @@ impl DeltaEpoch {
 
     /// How this epoch's rows meet those that are there.
     fn mode(&self) -> SinkMode {
-        if self.id.replace { SinkMode::Overwrite } else { self.spec.mode.clone() }
+        match (&self.partition, &self.merger) {
+            _ if self.id.replace => SinkMode::Overwrite,
+            (Some(_), None) => SinkMode::OverwritePartition,
+            _ => self.spec.mode.clone(),
+        }
     }
 
     /// The files whose rows leave the table with the commit; none: nothing is left to decide, and nothing is to be added either.
     async fn leaving(&self, base: Option<&Snapshot>, adds: &[Add]) -> Result<Option<Vec<Arc<Add>>>, RunError> {
         let Some(base) = base else { return Ok(Some(vec![])) };
+        if let Some(partition) = &self.partition {
+            let files = base.files.values().filter(|add| partition.hold(&add.partition_values));
+            return Ok(Some(files.cloned().collect()));
+        }
         match self.mode() {
             SinkMode::Overwrite => return Ok(Some(base.files.values().cloned().collect())),
             SinkMode::OverwritePartition => {
@@ -183,9 +193,13 @@ impl DeltaEpoch {
     ) -> Result<Next, RunError> {
         let Some(base) = base else { return self.behind_creation(target, attempt).await };
         let mut snapshot = base.as_ref().clone();
-        let partitions = Partitions::of(&target, adds);
+        let named = self.partition.as_deref().cloned();
+        let partitions = named.unwrap_or_else(|| Partitions::of(&target, adds));
         let replaces = match self.mode() {
             SinkMode::Overwrite => Replaces::All,
+            SinkMode::Merge { .. } | SinkMode::Scd2 { .. } if self.partition.is_some() => {
+                Replaces::Partitions(&partitions)
+            }
             SinkMode::OverwritePartition => Replaces::Partitions(&partitions),
             SinkMode::Append | SinkMode::Merge { .. } | SinkMode::Scd2 { .. } => Replaces::Nothing,
         };
@@ -337,8 +351,8 @@ impl DeltaEpoch {
                 Next::Done(version, false) => return Ok(Some(self.committed(version, &[], target, false).await)),
             }
             let (Some(before), Some(now)) = (&before, &*base) else { return Ok(None) };
-            // Rows that a replay takes may have moved.
-            if self.takes.is_some() || !merger.still_right(planned, before, now)? {
+            // Rows that a replay takes, or that a partition had, may have moved.
+            if self.takes.is_some() || self.partition.is_some() || !merger.still_right(planned, before, now)? {
                 return Ok(None);
             }
         }
@@ -392,13 +406,9 @@ impl SinkEpoch for DeltaEpoch {
         }
         let worker = self.workers.fetch_add(1, Ordering::Relaxed);
         let (spec, storage, target) = (self.spec.clone(), self.storage.clone(), self.target.clone());
-        Ok(Box::new(super::DeltaWriter::new(
-            spec,
-            storage,
-            target,
-            self.sizes,
-            (worker, super::leftover::mark(&self.id)),
-        )))
+        let names = (worker, super::leftover::mark(&self.id));
+        let writer = super::DeltaWriter::new(spec, storage, target, self.sizes, names);
+        Ok(Box::new(writer.only(self.partition.clone())))
     }
 
     async fn commit(&self, written: Vec<Written>, quality: &[Judgement]) -> Result<Committed, RunError> {

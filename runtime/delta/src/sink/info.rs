@@ -57,7 +57,9 @@ impl Epoch<'_> {
             parameters["mode"] = if replaces { "Overwrite" } else { "Append" }.into();
             parameters["partitionBy"] = serde_json::to_string(&target.partition_by).unwrap_or_default().into();
         }
-        if self.mode == SinkMode::OverwritePartition {
+        if let Some(partition) = &self.id.partition {
+            parameters["partition"] = partition.to_string().into();
+        } else if self.mode == SinkMode::OverwritePartition {
             parameters["dynamicPartitionOverwrite"] = "true".into();
         }
         parameters["application"] = self.id.application.as_str().into();

@@ -14,6 +14,7 @@ pub mod writer;
 
 pub use commit::DeltaEpoch;
 use merge::Merger;
+use partitions::Partitions;
 pub use target::Target;
 pub(crate) use writer::is_data_file;
 pub use writer::{DeltaWriter, Sizes};
@@ -25,7 +26,8 @@ use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
 use flowc_ir::plan::{SinkMode, SinkSpec};
-use flowc_runtime::{EpochId, Position, RunError, Sink, SinkEpoch};
+use flowc_runtime::codes::NO_SUCH_PARTITION;
+use flowc_runtime::{EpochId, Partition, Position, RunError, Sink, SinkEpoch};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -132,6 +134,20 @@ impl DeltaSink {
         error.writing(&target::describe(&self.spec)).at(self.spec.origin)
     }
 
+    /// The partitions that an epoch replaces.
+    fn named(&self, target: &Target, partition: &Partition) -> Result<Partitions, RunError> {
+        let named = Partitions::named(&target.partition_by, &target.fields, partition);
+        named.map_err(|why| self.no_partition(partition, &why))
+    }
+
+    fn no_partition(&self, partition: &Partition, why: &str) -> RunError {
+        let what = target::describe(&self.spec);
+        let message = format!("{what} has no partition `{partition}` to compute again: {why}");
+        RunError::data(NO_SUCH_PARTITION, message)
+            .help("name columns behind `partition by`, with values as they stand in the paths of the table's files")
+            .at(self.spec.origin)
+    }
+
     /// The version whose rows a replay takes out of the table.
     async fn read(&self, position: &Position) -> Result<Snapshot, RunError> {
         let what = target::describe(&self.spec);
@@ -168,14 +184,26 @@ impl Sink for DeltaSink {
         matches!(self.spec.mode, SinkMode::Merge { .. } | SinkMode::Scd2 { .. }) && !self.spec.changing
     }
 
+    async fn has_partition(&self, partition: &Partition) -> Result<(), RunError> {
+        let Some(snapshot) = self.now().await? else {
+            return Err(self.no_partition(partition, "there is no table yet"));
+        };
+        let target = Target::existing(&self.spec, &SinkMode::OverwritePartition, &snapshot)?;
+        self.named(&target, partition).map(drop)
+    }
+
     async fn begin(&self, id: EpochId) -> Result<Box<dyn SinkEpoch>, RunError> {
         let takes = match &id.takes {
             Some(position) => Some(Arc::new(self.read(position).await?)),
             None => None,
         };
-        let (base, mode) = if id.replace || takes.is_some() {
+        let (base, mode) = if id.replace || takes.is_some() || id.partition.is_some() {
             // What is replaced must be known file by file.
-            let mode = if id.replace { SinkMode::Overwrite } else { self.spec.mode.clone() };
+            let mode = match id.partition {
+                _ if id.replace => SinkMode::Overwrite,
+                Some(_) => SinkMode::OverwritePartition,
+                None => self.spec.mode.clone(),
+            };
             (load(&self.storage).await.map_err(|e| self.failed(e))?.map(Arc::new), mode)
         } else {
             (self.now().await?, self.spec.mode.clone())
@@ -187,9 +215,11 @@ impl Sink for DeltaSink {
             Some(snapshot) => Target::existing(&self.spec, &mode, snapshot)?,
             None => Target::new(&self.spec, uuid::Uuid::new_v4().to_string(), now_millis())?,
         };
+        let partition = id.partition.as_ref().map(|partition| self.named(&target, partition)).transpose()?;
+        let partition = partition.map(Arc::new);
         let merger = match &self.spec.mode {
             SinkMode::Merge { keys } | SinkMode::Scd2 { keys } => {
-                Some(Merger::new(&self.spec, &self.storage, self.sizes, &id, (keys, &target))?)
+                Some(Merger::new(&self.spec, &self.storage, self.sizes, &id, (keys, &target))?.only(partition.clone()))
             }
             SinkMode::Append | SinkMode::Overwrite | SinkMode::OverwritePartition => None,
         };
@@ -201,6 +231,7 @@ impl Sink for DeltaSink {
             id,
             base,
             takes,
+            partition,
             target: Arc::new(target),
             head: self.head.clone(),
             workers: AtomicUsize::new(0),

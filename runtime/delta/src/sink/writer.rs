@@ -1,6 +1,7 @@
 //! Writes one worker's rows into Parquet files, one open file a partition. The files have unique names and are part of nothing until they are
 //! committed. Knows Parquet and partitions; nothing of the log.
 
+use super::partitions::Partitions;
 use super::stats::{FileStats, plain};
 use super::target::{Target, describe};
 use crate::codes;
@@ -114,6 +115,8 @@ pub struct DeltaWriter {
     target: Arc<Target>,
     sizes: Sizes,
     holds: Holds,
+    /// The partitions whose rows are written; none: all.
+    only: Option<Arc<Partitions>>,
     worker: usize,
     /// The first half of the files' unique names: the same for all files of an epoch.
     mark: u64,
@@ -143,6 +146,7 @@ impl DeltaWriter {
             target,
             sizes,
             holds: Holds::Rows,
+            only: None,
             worker,
             mark,
             schema,
@@ -156,6 +160,18 @@ impl DeltaWriter {
     /// Writes files of another kind.
     pub fn holding(self, holds: Holds) -> Self {
         DeltaWriter { holds, ..self }
+    }
+
+    /// Leaves out the rows of other partitions than these.
+    pub fn only(self, partitions: Option<Arc<Partitions>>) -> Self {
+        DeltaWriter { only: partitions, ..self }
+    }
+
+    /// Whether the rows of a partition are written.
+    fn wanted(&self, key: &PartitionKey) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.hold(&self.target.partition_by.iter().cloned().zip(key.iter().cloned()).collect()))
     }
 
     /// Ends the files: their `add` actions. When this fails, they are removed as far as possible.
@@ -352,11 +368,14 @@ impl SinkWriter for DeltaWriter {
             self.write_partition(vec![], &data).await?;
             return self.bound_memory().await;
         }
-        let groups = self.groups(&by, batch.num_rows())?;
-        if let [(key, _)] = groups.as_slice() {
+        let mut groups = self.groups(&by, batch.num_rows())?;
+        if let [(key, _)] = groups.as_slice()
+            && self.wanted(key)
+        {
             self.write_partition(key.clone(), &data).await?;
             return self.bound_memory().await;
         }
+        groups.retain(|(key, _)| self.wanted(key));
         for (key, rows) in groups {
             let (count, indices) = (rows.len(), UInt32Array::from(rows));
             let columns = data.columns().iter().map(|c| take(c, &indices, None)).collect::<Result<Vec<_>, _>>();

@@ -71,6 +71,36 @@ async fn limits_cut_snapshots_and_versions_between_files() {
 }
 
 #[tokio::test]
+async fn what_was_read_to_come_to_a_position_is_read_again() {
+    let rows = |from: i64| vec![numbers(from..from + 2, Some("a")), numbers(from + 2..from + 3, Some("b"))];
+    let limits = EpochLimits { files: Some(1), ..EpochLimits::NONE };
+    for (start, read) in [(None, 12), (Some(VersionSpec::Number(0)), 12), (Some(VersionSpec::Number(1)), 9)] {
+        let storage = memory();
+        let sink = DeltaSink::new(&sink_spec(numbers_schema(), &["part"]), storage.clone());
+        run_epoch(&sink, 1, &[rows(0)]).await.expect("commits");
+        run_epoch(&sink, 2, &[rows(3)]).await.expect("commits");
+        let spec = SourceSpec { start, ..source_spec(numbers_schema()) };
+        let source = DeltaSource::open(&spec, storage.clone()).await.expect("opens");
+        let (mut from, mut seen): (Option<Position>, Vec<String>) = (None, vec![]);
+        for version in 2..5 {
+            while let Some(range) = source.next_range(from.as_ref(), limits).await.expect("reads") {
+                seen.extend(ids(&range_rows(&source, &range).await));
+                // Another process, and the whole way at once: in the middle of the snapshot, of a version, and at its end.
+                let again = DeltaSource::open(&spec, storage.clone()).await.expect("opens");
+                let all = again.range_to(&range.to).await.expect("is there").expect("rows");
+                let (mut found, mut wanted) = (ids(&range_rows(&again, &all).await), seen.clone());
+                found.sort();
+                wanted.sort();
+                assert_eq!(found, wanted, "{start:?}, {}", range.text);
+                from = Some(range.to);
+            }
+            run_epoch(&sink, version + 1, &[rows(version as i64 * 3)]).await.expect("commits");
+        }
+        assert_eq!(seen.len(), read, "{start:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_start_version_is_included() {
     let storage = memory();
     add(&storage, 0..2, "a").await;

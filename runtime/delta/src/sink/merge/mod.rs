@@ -13,6 +13,7 @@ pub mod rewrite;
 pub use changes::Changes;
 pub use layout::Layout;
 
+use super::partitions::Partitions;
 use super::target::{Target, describe};
 use super::writer::Sizes;
 use crate::log::actions::FileKey;
@@ -22,7 +23,7 @@ use crate::log::{Add, Cdc, Snapshot};
 use crate::scan::Scan;
 use crate::storage::{Storage, percent_decode};
 use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::{filter_record_batch, take_record_batch};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
 use deltalake::logstore::object_store::path::Path;
@@ -115,6 +116,8 @@ pub struct Merger {
     layout: Arc<Layout>,
     changes: Arc<Changes>,
     workers: Arc<AtomicUsize>,
+    /// The partitions whose rows are merged; none: all.
+    only: Option<Arc<Partitions>>,
 }
 
 /// One version of the table, for the parts of an epoch's rows.
@@ -168,12 +171,19 @@ impl Merger {
             changes: Arc::new(Changes::new(Arc::clone(&layout), id.scratch.clone())),
             layout,
             workers: Arc::default(),
+            only: None,
         })
+    }
+
+    /// Leaves out the rows of other partitions than these, whose columns are part of the key.
+    pub fn only(self, partitions: Option<Arc<Partitions>>) -> Merger {
+        Merger { only: partitions, ..self }
     }
 
     /// Takes the rows of a worker.
     pub fn writer(&self) -> Box<dyn SinkWriter> {
-        Box::new(MergeWriter { layout: Arc::clone(&self.layout), changes: Arc::clone(&self.changes), rows: 0 })
+        let (layout, changes) = (Arc::clone(&self.layout), Arc::clone(&self.changes));
+        Box::new(MergeWriter { layout, changes, only: self.only.clone(), rows: 0 })
     }
 
     /// How many files are read or written at the same time.
@@ -521,7 +531,20 @@ async fn blocking<T: Send + 'static>(
 struct MergeWriter {
     layout: Arc<Layout>,
     changes: Arc<Changes>,
+    only: Option<Arc<Partitions>>,
     rows: u64,
+}
+
+impl MergeWriter {
+    /// The rows of the partitions that are merged.
+    fn wanted(&self, staged: RecordBatch) -> Result<RecordBatch, RunError> {
+        let Some(only) = &self.only else { return Ok(staged) };
+        let columns = only.columns().map(|name| staged.column_by_name(name).cloned());
+        let columns: Option<Vec<_>> = columns.collect();
+        let columns = columns.ok_or_else(|| self.layout.internal("a partition column is missing"))?;
+        let wanted = only.rows(&columns, staged.num_rows());
+        filter_record_batch(&staged, &wanted).map_err(|e| self.layout.internal(e))
+    }
 }
 
 #[async_trait]
@@ -530,8 +553,12 @@ impl SinkWriter for MergeWriter {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        self.rows += batch.num_rows() as u64;
-        self.changes.push(self.layout.stage(batch)?)
+        let staged = self.wanted(self.layout.stage(batch)?)?;
+        if staged.num_rows() == 0 {
+            return Ok(());
+        }
+        self.rows += staged.num_rows() as u64;
+        self.changes.push(staged)
     }
 
     async fn finish(self: Box<Self>) -> Result<Written, RunError> {
