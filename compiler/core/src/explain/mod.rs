@@ -12,9 +12,9 @@ pub use waiting::Holder;
 
 use flowc_ir::eval::KernelReport;
 use flowc_ir::graph::{
-    Aggregate, Expect, ExpectRule, Kind, Lookup, LookupKind, Node, NodeId, Operator, Policy, SortColumn,
+    Aggregate, Expect, ExpectRule, Kind, Lookup, LookupKind, Node, NodeId, Operator, Policy, SortColumn, WEIGHT,
 };
-use flowc_ir::plan::{Connector, KernelSlot, Plan, SinkMode, SinkSpec, VersionSpec};
+use flowc_ir::plan::{COMMITTED, Connector, KernelSlot, Plan, SinkMode, SinkSpec, VersionSpec};
 use flowc_ir::{Program, Schema};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -276,7 +276,9 @@ fn input(
         let names = expression::slot_names(p);
         p.outputs.first().map(|o| expression::show(&o.value, &names))
     });
-    let (name, location, columns) = (name.to_string(), location(connector), columns(schema));
+    let (name, location, mut columns) = (name.to_string(), location(connector), columns(schema));
+    // What says how rows change is no column of the table.
+    columns.retain(|column| column.name != WEIGHT && column.name != COMMITTED);
     InputPart { name, kind, location, version, columns, pushed_down, quarantine: None, read }
 }
 
