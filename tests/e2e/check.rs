@@ -145,8 +145,8 @@ fn what_does_not_exist_has_its_status() {
 #[test]
 fn what_comes_later_says_so() {
     let project = Project::example("sensor");
-    let program =
-        "source s = delta(\"warehouse/sensor\")\nsink out = s -> delta(\"warehouse/new\") {\n    mode merge on id\n}\n";
+    let program = "source s = delta(\"warehouse/sensor\")\ntable d = delta(\"warehouse/sensor\")\n\
+                   flow f = s |> full join d on d.id == id\nsink out = f -> delta(\"warehouse/new\")\n";
     project.write("later.flow", program);
     let json = project.flowc(&["check", "--format", "json", "later.flow"]).expect(1).json();
     let codes: Vec<&str> =

@@ -50,7 +50,8 @@ test "tables change between epochs" {
     given device [{ id: 1, site: "south" }]
     given sensor [{ id: 1, timestamp: 2, value: 32.0 }]
     then placed [{ site: "north" }, { site: "south" }]
-    then summary [{ site: "south", readings: 2 }]
+    then summary [{ site: "north", readings: 1 }, { site: "south", readings: 1 }]
+    then sums [{ site: "south", readings: 2 }]
 }
 
 test "a row error stops the run" {

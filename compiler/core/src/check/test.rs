@@ -180,8 +180,10 @@ impl Checker<'_> {
         let (records, follows) = match input {
             Input::Source(index) => {
                 let checked = self.checked.borrow();
-                let source = &checked.sources[index];
-                (source.records.is_some().then(|| columns_of(&source.spec.schema)), source.follows())
+                // Of a source with a mistake nothing is known.
+                let source = checked.sources.get(index);
+                let records = source.filter(|source| source.records.is_some());
+                (records.map(|source| columns_of(&source.spec.schema)), source.is_some_and(|s| s.follows()))
             }
             _ => (None, matches!(relation, Relation::Table(_))),
         };

@@ -1,9 +1,10 @@
-//! What `explain` says of steps that know of event time: what they do, what they remember, and what bounds it.
+//! What `explain` says of steps that remember something: what they do, what they remember, and what bounds it.
 
 use super::expression;
 use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::graph::{
-    AggregateCall, JoinKind, KeyedAggregate, Node, Operator, StreamJoin, Top, WEIGHT, Window, WindowAggregate,
+    AggregateCall, Dedup, JoinKind, KeyedAggregate, Node, Operator, StreamJoin, Top, Upsert, WEIGHT, Window,
+    WindowAggregate,
 };
 use flowc_ir::plan::Plan;
 use flowc_ir::{DataType, Schema, Value};
@@ -17,8 +18,6 @@ pub(crate) fn duration(micros: i64) -> String {
 pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, Option<String>) {
     let input = |i: usize| &plan.graph.node(node.inputs[i]).schema;
     let name = |schema: &Schema, column: usize| expression::name(&schema.fields[column].name);
-    let names =
-        |schema: &Schema, columns: &[usize]| columns.iter().map(|c| name(schema, *c)).collect::<Vec<_>>().join(", ");
     match &node.operator {
         Operator::Watermark(watermark) => {
             let idle = watermark.idle.map_or(String::new(), |idle| {
@@ -47,16 +46,7 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
             does.extend(super::aggregate(&windowed.aggregate, input(0), &columns));
             ("window", does, Some(window_state(windowed, knows_time(plan, node))))
         }
-        Operator::Dedup(dedup) => {
-            let within = dedup.within.map_or(String::new(), |d| format!(" within {}", duration(d)));
-            let keys = names(input(0), &dedup.keys);
-            let state = match dedup.within {
-                None if node.kind.is_changing() => "every different row, with how often it is there".to_string(),
-                Some(within) => format!("the keys of twice {} behind the watermark", duration(within)),
-                None => "every key of the input".to_string(),
-            };
-            ("dedup", vec![format!("the first row of each {keys}{within}")], Some(state))
-        }
+        Operator::Dedup(dedup) => self::dedup(dedup, input(0), node.kind.is_changing()),
         Operator::Top(top) if node.inputs.iter().any(|i| plan.graph.node(*i).kind.is_changing()) => (
             "top",
             vec![self::top(top, input(0))],
@@ -81,22 +71,38 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
             let does = super::aggregate(&keyed.aggregate, input(0), &columns);
             ("aggregate", does, Some(keyed_state(keyed, input(0))))
         }
-        Operator::Upsert(upsert) => {
-            let keys = names(input(0), &upsert.keys);
-            let by = match upsert.sequence.as_slice() {
-                [] => "the last one that came".to_string(),
-                _ => "the one whose sequence is the greatest".to_string(),
-            };
-            let does = format!("of the records of each {keys}, {by}");
-            (
-                "upsert",
-                vec![does],
-                Some("the row of each key, and the sequence of each key that was deleted".to_string()),
-            )
-        }
+        Operator::Upsert(upsert) => self::upsert(upsert, input(0)),
         Operator::Late => ("late", vec!["the rows that came too late for it".to_string()], None),
         _ => ("", vec![], None),
     }
+}
+
+fn names(schema: &Schema, columns: &[usize]) -> String {
+    let names: Vec<String> = columns.iter().map(|column| expression::name(&schema.fields[*column].name)).collect();
+    names.join(", ")
+}
+
+fn dedup(dedup: &Dedup, input: &Schema, changing: bool) -> (&'static str, Vec<String>, Option<String>) {
+    let within = dedup.within.map_or(String::new(), |d| format!(" within {}", duration(d)));
+    let first = format!("the first row of each {}{within}", names(input, &dedup.keys));
+    let (does, state) = match dedup.within {
+        None if changing => {
+            ("the different rows, each once".to_string(), "every different row, with how often it is there".to_string())
+        }
+        Some(within) => (first, format!("the keys of twice {} behind the watermark", duration(within))),
+        None => (first, "every key of the input".to_string()),
+    };
+    ("dedup", vec![does], Some(state))
+}
+
+fn upsert(upsert: &Upsert, input: &Schema) -> (&'static str, Vec<String>, Option<String>) {
+    let by = match upsert.sequence.as_slice() {
+        [] => "the last one that came",
+        _ => "the one whose sequence is the greatest",
+    };
+    let state = "the row of each key, and the sequence of each key that was deleted";
+    let does = format!("of the records of each {}, {by}", names(input, &upsert.keys));
+    ("upsert", vec![does], Some(state.to_string()))
 }
 
 /// Whether a watermark reaches the node, so that it lets go what is over.

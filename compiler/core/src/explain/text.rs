@@ -76,8 +76,8 @@ impl fmt::Display for StepPart {
         }
         line(f, "columns", &columns(&self.columns))?;
         if let Some(key) = &self.changing_by {
-            let by = if key.is_empty() { String::new() } else { format!(", by {}", key.join(", ")) };
-            line(f, "changing", &format!("rows are replaced or removed{by}"))?;
+            let by = if key.is_empty() { "no key is known".to_string() } else { format!("by {}", key.join(", ")) };
+            line(f, "changing", &format!("rows are replaced or removed, {by}"))?;
         }
         let mut kinds: Vec<&str> = self.runs.iter().map(|(_, how)| how.as_str()).collect();
         kinds.sort_unstable();

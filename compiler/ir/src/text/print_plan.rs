@@ -5,7 +5,7 @@ use super::print_expr::Printer;
 use super::value;
 use crate::graph::{
     Aggregate, Alignment, Expect, Graph, JoinKind, Kind, Lookup, LookupKind, Node, Operator, SortColumn, StreamJoin,
-    Top, Window, WindowAggregate, malformed_schema,
+    Top, Upsert, Window, WindowAggregate, malformed_schema,
 };
 use crate::plan::{Plan, SinkMode, SinkSpec, SourceSpec, TableSpec};
 use crate::types::{DataType, Schema};
@@ -75,14 +75,7 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
         Operator::Lookup(lookup) => format!("lookup {}", lookup.table.0),
         Operator::Aggregate(_) => "aggregate".to_string(),
         Operator::KeyedAggregate(keyed) => format!("keyed_aggregate {}", string(&keyed.name)),
-        Operator::Upsert(upsert) => {
-            let (name, source) = (string(&upsert.name), string(&upsert.source));
-            let (keys, sequence) = (numbers(&upsert.keys), numbers(&upsert.sequence));
-            format!(
-                "upsert {name} {source} width {} keys {keys} operation {} sequence {sequence}",
-                upsert.width, upsert.operation
-            )
-        }
+        Operator::Upsert(upsert) => self::upsert(upsert),
         Operator::Sort(_) => "sort".to_string(),
         Operator::Limit(count) => format!("limit {count}"),
         Operator::Union => "union".to_string(),
@@ -148,6 +141,13 @@ fn node(p: &mut Printer, node: &Node, inputs: &[&Schema]) {
         }
         _ => {}
     }
+}
+
+fn upsert(upsert: &Upsert) -> String {
+    let (name, source) = (string(&upsert.name), string(&upsert.source));
+    let (keys, sequence) = (numbers(&upsert.keys), numbers(&upsert.sequence));
+    let (width, operation) = (upsert.width, upsert.operation);
+    format!("upsert {name} {source} width {width} keys {keys} operation {operation} sequence {sequence}")
 }
 
 fn order(p: &mut Printer, columns: &[SortColumn]) {

@@ -3,8 +3,8 @@
 use super::{Findings, Law, expr};
 use crate::expr::Program;
 use crate::graph::{
-    Aggregate, Dedup, Expect, JoinKind, Lookup, LookupKind, Node, NodeId, Operator, SortColumn, StreamJoin, Top,
-    Unique, Upsert, WEIGHT, Window, WindowAggregate, malformed_schema, weight,
+    Aggregate, Dedup, Expect, JoinKind, Lookup, LookupKind, Node, NodeId, Operator, SinkId, SortColumn, StreamJoin,
+    Top, Unique, Upsert, WEIGHT, Window, WindowAggregate, malformed_schema, weight,
 };
 use crate::plan::{COMMITTED, Connector, Plan, SinkMode, SinkSpec, SourceSpec, Updates};
 use crate::types::{DataType, Field, Schema, Type};
@@ -210,13 +210,17 @@ fn node(f: &mut Findings, plan: &Plan, id: NodeId, node: &Node) {
         Operator::Top(top) => self::top(f, top, inputs[0], node),
         Operator::Join(join) => self::join(f, join, &inputs, node),
         Operator::Late => late(f, plan, inputs[0], &node.schema),
-        Operator::Sink(sink) => match plan.sinks.get(sink.0 as usize) {
-            Some(spec) => {
-                agree(f, "columns", &node.schema, &sink_rows(spec));
-                agree(f, "input", &inputs[0].schema, &sink_rows(spec));
-            }
-            None => f.report(Law::Reference, format!("there is no sink {}", sink.0)),
-        },
+        Operator::Sink(sink) => sink_node(f, plan, *sink, inputs[0], node),
+    }
+}
+
+fn sink_node(f: &mut Findings, plan: &Plan, sink: SinkId, input: &Node, node: &Node) {
+    match plan.sinks.get(sink.0 as usize) {
+        Some(spec) => {
+            agree(f, "columns", &node.schema, &sink_rows(spec));
+            agree(f, "input", &input.schema, &sink_rows(spec));
+        }
+        None => f.report(Law::Reference, format!("there is no sink {}", sink.0)),
     }
 }
 
