@@ -1,5 +1,4 @@
-//! Work of a merge that mostly takes the processor, each piece in a thread of its own. It may wait for storage, and read files itself, without holding up others; and its memory stays
-//! that of one thread, which the allocator reuses where it would else keep some for each thread that had a part in it. Knows nothing of the work.
+//! Work of a merge that mostly takes the processor, each piece in a thread of its own: it may wait for storage, and read files itself, without holding up others. Knows nothing of the work.
 
 use super::layout::Layout;
 use flowc_runtime::RunError;
