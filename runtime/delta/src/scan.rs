@@ -125,8 +125,8 @@ impl Scan {
         Scan { split_rows, ..self }
     }
 
-    /// Reads files of the local file system page by page, where others are read a row group at a time: the memory is that of a page a column. The reading task reads itself, so
-    /// that nothing else runs in its thread meanwhile; between batches it lets others run.
+    /// Reads files of the local file system page by page, where others are read a row group at a time: the memory is that of a page a column. The task reads itself, and
+    /// is to have a thread of its own; between batches it can be given up.
     pub fn paged(self) -> Scan {
         Scan { paged: true, ..self }
     }

@@ -9,6 +9,7 @@ pub mod net;
 pub mod numbers;
 mod probe;
 pub mod rewrite;
+mod threads;
 
 pub use changes::Changes;
 pub use layout::Layout;
@@ -39,7 +40,7 @@ use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use tokio::task::JoinSet;
+use threads::Threads;
 
 /// Rows that are written at a time.
 const BATCH_ROWS: usize = 8192;
@@ -437,15 +438,15 @@ impl Merger {
         for (i, change) in work.changed.into_values().enumerate() {
             lots[i % lots_count].push(change);
         }
-        let mut tasks = JoinSet::new();
+        let mut tasks = Threads::new();
         for lot in lots.into_iter().filter(|lot| !lot.is_empty()) {
             let rewriter = Arc::clone(&work.rewriter);
             tasks.spawn(async move { rewriter.run(lot).await });
         }
         // All of them end before anything is removed.
         let (mut all, mut failed) = (Rewritten::default(), None);
-        while let Some(done) = tasks.join_next().await {
-            match done.map_err(|e| self.layout.internal(e)).flatten() {
+        while let Some(done) = tasks.next(&self.layout).await {
+            match done {
                 Ok(done) => {
                     planned.wrote(&done.adds, &done.cdcs);
                     all.adds.extend(done.adds);

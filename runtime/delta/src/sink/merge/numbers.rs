@@ -58,6 +58,11 @@ impl Numbers {
         self.values.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// The number of a row; none: null.
     pub fn get(&self, row: usize) -> Option<i64> {
         match &self.nulls {
@@ -116,6 +121,11 @@ impl NumberIndex {
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.sorted.len() + usize::from(self.null)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     fn find(&self, number: i64) -> Option<u32> {

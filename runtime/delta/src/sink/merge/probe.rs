@@ -2,6 +2,7 @@
 
 use super::key_index::KeyIndex;
 use super::layout::Layout;
+use super::threads::Threads;
 use crate::facts::FileFacts;
 use crate::log::Add;
 use crate::scan::Scan;
@@ -10,7 +11,6 @@ use flowc_runtime::RunError;
 use futures::TryStreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::task::JoinSet;
 
 /// Rows that are looked at together.
 const BATCH_ROWS: usize = 8192;
@@ -54,7 +54,7 @@ pub async fn probe(
         }
     }
     let (candidates, next) = (Arc::new(candidates), Arc::new(AtomicUsize::new(0)));
-    let mut tasks = JoinSet::new();
+    let mut tasks = Threads::new();
     for _ in 0..at_once.min(candidates.len()) {
         let (scan, layout, index) = (scan.clone(), Arc::clone(layout), Arc::clone(index));
         let (candidates, next) = (Arc::clone(&candidates), Arc::clone(&next));
@@ -71,8 +71,8 @@ pub async fn probe(
         });
     }
     let mut found = vec![];
-    while let Some(done) = tasks.join_next().await {
-        found.extend(done.map_err(|e| layout.internal(e))??);
+    while let Some(done) = tasks.next(layout).await {
+        found.extend(done?);
     }
     // In the order of the files, whichever task was faster.
     found.sort_by_key(|(number, _)| *number);
