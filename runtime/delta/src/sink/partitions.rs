@@ -121,7 +121,9 @@ mod tests {
         };
         assert!(seven.hold(&file("7")) && !seven.hold(&file("8")));
         let ids: ArrayRef = std::sync::Arc::new(arrow::array::Int32Array::from(vec![Some(7), None, Some(8), Some(7)]));
-        let held = |partitions: &Partitions| partitions.rows(&[ids.clone()], 4).values().iter().collect::<Vec<_>>();
+        let held = |partitions: &Partitions| {
+            partitions.rows(std::slice::from_ref(&ids), 4).values().iter().collect::<Vec<_>>()
+        };
         assert_eq!(held(&seven), [true, false, false, true]);
         assert_eq!(held(&named("id", None).expect("null is a value")), [false, true, false, false]);
         assert!(named("v", Some("1")).expect_err("no partition column").contains("(day, id), not by `v`"));
