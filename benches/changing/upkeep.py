@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What it costs to keep an aggregate per device right when 0.1% of its 20 million rows change, against computing it anew.
 
-    python benches/changing/upkeep.py FLOWC DIRECTORY
+    python benches/changing/upkeep.py FLOWC DIRECTORY [extremes]
 
 FLOWC is a release build, DIRECTORY a place for about 2 GB. Needs the Python packages numpy, pyarrow and deltalake. Prints a table; each figure is the median of
 three rounds of change, seconds and MB of the whole process. The rows are compared after each round: an upkeep that is wrong is no upkeep.
+With `extremes` the greatest and the least value are kept, too: of those every value is remembered, so that the next one is known when it goes.
 """
 
 import os
@@ -22,7 +23,7 @@ ROWS, DEVICES, FILES, ROUNDS = 20_000_000, 10_000, 20, 3
 
 PROGRAM = """source readings = delta("{table}") {{ changes by id }}
 flow per_device = readings
-    |> aggregate readings = count(), mean = avg(value), peak = max(value), least = min(value) by device
+    |> aggregate readings = count(), mean = avg(value){extremes} by device
 sink per_device = per_device -> delta("{out}") {{ mode merge on device }}
 """
 
@@ -65,7 +66,7 @@ def rows(table):
     return sorted((tuple(sorted(row.items())) for row in found))
 
 
-def main(flowc, directory):
+def main(flowc, directory, extremes=""):
     os.makedirs(directory, exist_ok=True)
     at = lambda name: os.path.join(os.path.abspath(directory), name)
     shutil.rmtree(at("work"), ignore_errors=True)
@@ -76,7 +77,8 @@ def main(flowc, directory):
     def program(name):
         path = at(f"work/{name}.flow")
         with open(path, "w") as file:
-            file.write(PROGRAM.format(table=at("readings"), out=at(f"work/{name}")))
+            more = ", peak = max(value), least = min(value)" if extremes else ""
+            file.write(PROGRAM.format(table=at("readings"), out=at(f"work/{name}"), extremes=more))
         return path
 
     kept = program("kept")
@@ -97,6 +99,6 @@ def main(flowc, directory):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
     main(*sys.argv[1:])
