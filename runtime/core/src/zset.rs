@@ -4,7 +4,7 @@
 use crate::error::RunError;
 use crate::keys::{Keys, hash_bytes};
 use crate::operators::internal;
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Int64Type, Schema as ArrowSchema, SchemaRef};
@@ -30,7 +30,8 @@ pub(crate) fn weight_position(schema: &ArrowSchema) -> Result<usize, RunError> {
 /// The weights of rows.
 pub(crate) fn weights(batch: &RecordBatch) -> Result<&ScalarBuffer<i64>, RunError> {
     let column = batch.column(weight_position(batch.schema_ref())?);
-    let column = column.as_primitive_opt::<Int64Type>().ok_or_else(|| internal("a weight is no long"))?;
+    let column = column.as_primitive_opt::<Int64Type>().filter(|column| column.null_count() == 0);
+    let column = column.ok_or_else(|| internal("a weight is no number"))?;
     Ok(column.values())
 }
 

@@ -41,12 +41,7 @@ impl Checker<'_> {
         if join.on.is_none() && (matching.windows.is_none() || join.within.is_some()) && !both.open {
             self.no_condition(step, join);
         }
-        let mut env = Env::new(&both);
-        let on = join.on.as_ref().map(|condition| {
-            let on = self.condition(&mut env, condition, "the condition of a join");
-            on.unwrap_or_else(|| super::steps::null_at(condition.span))
-        });
-        self.lineage.borrow_mut().root(&env.reads);
+        let on = self.on(join, &both);
         let kind = kind(join.kind);
         let mut rows = joined(&left, &right_rows, &both, kind, on.as_ref());
         let timed = matching.within.is_some();
@@ -84,20 +79,11 @@ impl Checker<'_> {
                 self.grows_for_ever(flow, step, join, name);
             }
         }
-        let window = |rows: &Rows| {
-            let (start, end) = rows.time.window.as_ref()?;
-            Some((rows.own(start)?.slot, rows.own(end)?.slot))
-        };
-        let windows = window(&left).zip(window(&right)).map(|(left, right)| [left, right]);
+        let windows = window_of(&left).zip(window_of(&right)).map(|(left, right)| [left, right]);
         if join.on.is_none() && windows.is_none() && !both.open {
             self.no_condition(step, join);
         }
-        let mut env = Env::new(&both);
-        let on = join.on.as_ref().map(|condition| {
-            let on = self.condition(&mut env, condition, "the condition of a join");
-            on.unwrap_or_else(|| super::steps::null_at(condition.span))
-        });
-        self.lineage.borrow_mut().root(&env.reads);
+        let on = self.on(join, &both);
         let kind = kind(join.kind);
         let alias = join.alias.as_ref().unwrap_or(&join.right.name).text.clone();
         let key = super::keys::joined(&left, &right, kind, Matched { on: on.as_ref(), windows }, &alias);
@@ -106,6 +92,17 @@ impl Checker<'_> {
         rows.bounded = false;
         let joined = CheckedJoin { right: input, columns, alias, kind, on, windows, within: None, whole: false };
         flow.push(step, keyword(join.kind), Operation::Join(Box::new(joined)), rows);
+    }
+
+    /// The condition over the columns of both sides; null where it is wrong, which was reported.
+    fn on(&self, join: &Join, both: &Rows) -> Option<Expr> {
+        let mut env = Env::new(both);
+        let on = join.on.as_ref().map(|condition| {
+            let on = self.condition(&mut env, condition, "the condition of a join");
+            on.unwrap_or_else(|| super::steps::null_at(condition.span))
+        });
+        self.lineage.borrow_mut().root(&env.reads);
+        on
     }
 
     /// Reports rows that are only added, without end, in a join to rows that change.
@@ -144,11 +141,7 @@ impl Checker<'_> {
 
     /// How the time bounds the matches: by `within`, or else by windows where both sides have some.
     fn matching(&self, left: &mut Rows, right: &mut Rows, join: &Join) -> Matching {
-        let window = |rows: &Rows| {
-            let (start, end) = rows.time.window.as_ref()?;
-            Some((rows.own(start)?.slot, rows.own(end)?.slot))
-        };
-        let windows = window(left).zip(window(right)).filter(|_| join.within.is_none());
+        let windows = window_of(left).zip(window_of(right)).filter(|_| join.within.is_none());
         let windows = windows.map(|(left, right)| [left, right]);
         let bound = match (&join.within, windows) {
             (Some(within), _) => Some((self.within(within, "the duration of a join").unwrap_or_default(), within.span)),
@@ -170,6 +163,12 @@ impl Checker<'_> {
         });
         Matching { within, windows }
     }
+}
+
+/// The positions of the bounds of the rows' windows, where they have some.
+fn window_of(rows: &Rows) -> Option<(usize, usize)> {
+    let (start, end) = rows.time.window.as_ref()?;
+    Some((rows.own(start)?.slot, rows.own(end)?.slot))
 }
 
 fn kind(kind: ast::JoinKind) -> JoinKind {

@@ -17,13 +17,10 @@ mod zset;
 
 pub(super) use stored::stored_keys;
 
-use super::internal;
 use super::spilled::Make;
 use crate::error::RunError;
 use crate::spill::{Budget, Held};
 use aggregate::Aggregate;
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::Schema;
 use flowc_ir::graph::{Operator, WEIGHT, Window};
@@ -70,9 +67,10 @@ fn position(schema: &Schema) -> Option<usize> {
 
 /// The weights of rows; none: there is no such column, each row is added once.
 pub(crate) fn weights(rows: &RecordBatch) -> Result<Option<&[i64]>, RunError> {
-    let Ok(column) = rows.schema_ref().index_of(WEIGHT) else { return Ok(None) };
-    let column = rows.column(column).as_primitive_opt::<Int64Type>().filter(|column| column.null_count() == 0);
-    column.map(|column| Some(&**column.values())).ok_or_else(|| internal("a weight is no number"))
+    match rows.schema_ref().index_of(WEIGHT) {
+        Ok(_) => crate::zset::weights(rows).map(|weights| Some(&**weights)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Sees to it that so many bytes are taken from the budget in all.
