@@ -40,7 +40,8 @@ pub(crate) fn read_part(path: &Path, offset: u64, length: Option<u64>) -> io::Re
     around(Access::Read, path, || {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = vec![];
+        let there = file.metadata()?.len().saturating_sub(offset);
+        let mut bytes = Vec::with_capacity(usize::try_from(length.unwrap_or(there).min(there)).unwrap_or(0));
         file.take(length.unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
         Ok(bytes)
     })

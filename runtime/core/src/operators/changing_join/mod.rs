@@ -218,7 +218,7 @@ impl ChangingJoin {
         before: Before,
     ) -> Result<ChangingJoin, RunError> {
         let shape = Shape::new(id, spec, schemas, residual, context)?;
-        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
+        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, &stored))?;
         memory.sides.iter_mut().for_each(Side::begin);
         if memory.is_sparse() {
             memory = stored::compacted(&shape, &memory)?;

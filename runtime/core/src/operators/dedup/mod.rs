@@ -114,7 +114,7 @@ impl Dedup {
         };
         let input = carrying(input, input.fields.len(), surroundings.carried);
         let shape = Shape { spec: spec.clone(), schema: to_arrow_schema(&input), input, bound };
-        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
+        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, &stored))?;
         memory.waiting.begin();
         memory.firsts.begin(shape.forgotten(memory.closed.max(surroundings.watermark)));
         let budget = &surroundings.budget;

@@ -4,8 +4,8 @@
 use super::clock::Clock;
 use super::groups::{Arrived, Calls, Groups};
 use super::run::Run;
+use super::spine::Run as Sorted;
 use super::windows::{Cut, cut};
-use super::zset::Zset;
 use super::{account, position, stored, weights};
 use crate::batch::Batch;
 use crate::error::RunError;
@@ -98,7 +98,7 @@ pub(super) struct Kept {
     pub(super) dead: Vec<bool>,
     /// The groups that the epoch has changed, and what it has changed of their operands.
     pub(super) changed: Vec<u32>,
-    pub(super) fresh: Vec<Zset>,
+    pub(super) fresh: Vec<Option<Arc<Sorted>>>,
     /// Whether the group that always has a result has given it.
     pub(super) begun: bool,
     pub(super) clock: Clock,
@@ -107,7 +107,7 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) fn new(shape: &Shape, clock: Clock) -> Result<Kept, RunError> {
         let groups = Groups::new(&shape.calls)?;
-        let fresh = groups.sets.iter().map(|_| Zset::default()).collect();
+        let fresh = groups.sets.iter().map(|_| None).collect();
         let (bounds, dead, changed) = (vec![], vec![], vec![]);
         let mut kept = Kept { groups, bounds, dead, changed, fresh, begun: false, clock };
         if shape.always() {
@@ -148,7 +148,8 @@ impl Kept {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let fresh: usize = self.fresh.iter().map(Zset::bytes).sum();
+        // What is one of the runs that are kept is counted twice, for as long as the epoch lasts.
+        let fresh: usize = self.fresh.iter().flatten().map(|run| run.bytes()).sum();
         let lists = self.bounds.capacity() * 16 + self.dead.capacity() + self.changed.capacity() * 4;
         self.groups.bytes() + fresh + lists
     }
@@ -156,7 +157,7 @@ impl Kept {
     /// The next epoch begins: what there is was stored.
     fn begin(&mut self, shape: &Shape) -> Result<(), RunError> {
         self.changed.clear();
-        self.fresh.iter_mut().for_each(|fresh| *fresh = Zset::default());
+        self.fresh.iter_mut().for_each(|fresh| *fresh = None);
         let dead = self.dead.iter().filter(|dead| **dead).count();
         if dead < DEAD || dead * 2 < self.dead.len() {
             return Ok(());
@@ -358,7 +359,7 @@ impl Stateful for Aggregate {
     }
 
     fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
-        stored::changes(&self.shape, &self.work().kept, extent)
+        stored::changes(&self.shape, &mut self.work().kept, extent)
     }
 
     fn remembered(&self) -> Remembered {

@@ -1,8 +1,9 @@
 //! Groups of rows that are added and taken away, with what aggregates have of them: sums that take rows away as they add them, and for the other functions the rows
 //! that are there, by their operands. What is left of a group depends on the rows that are left alone. Knows nothing of epochs, or of what comes out when.
 
+use super::coder::Coder;
 use super::evaluate::{Present, Unfinished, result, retracts};
-use super::zset::{Codec, Zset, begin, split};
+use super::spine::Spine;
 use crate::error::RunError;
 use crate::operators::aggregate::accumulator::{Accumulator, Pair, Places, Rows, grow, room};
 use crate::operators::aggregate::index::KeyIndex;
@@ -12,6 +13,7 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::Schema;
+use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::graph::{self, AggregateCall};
 use std::sync::Arc;
@@ -24,7 +26,9 @@ pub(super) struct Operands {
     /// The calls, by their positions.
     pub(super) calls: Vec<usize>,
     pub(super) types: Vec<DataType>,
-    pub(super) codec: Codec,
+    pub(super) coder: Coder,
+    /// Whether the first and the last of them say everything.
+    pub(super) ends: bool,
 }
 
 /// What is computed, over which columns.
@@ -58,19 +62,27 @@ impl Calls {
                 continue;
             }
             match operands.iter_mut().find(|known| known.args == call.args && known.filter == call.filter) {
-                Some(known) => known.calls.push(i),
+                Some(known) => {
+                    known.calls.push(i);
+                    known.ends &= is_end(call.function);
+                }
                 None => {
                     let types: Vec<DataType> =
                         call.args.iter().map(|arg| arrow.field(*arg).data_type().clone()).collect();
-                    let codec = Codec::new(&types, &[])?;
+                    let (coder, ends) = (Coder::new(&types)?, is_end(call.function));
                     let (args, filter) = (call.args.clone(), call.filter);
-                    operands.push(Operands { args, filter, calls: vec![i], types, codec });
+                    operands.push(Operands { args, filter, calls: vec![i], types, coder, ends });
                 }
             }
         }
         let ordered = !changing && calls.iter().any(|call| depends_on_order(call.function));
         Ok(Calls { calls, schema: schema.clone(), keys, accumulated, operands, ordered })
     }
+}
+
+/// Whether the result is the first or the last of the operands.
+fn is_end(function: AggregateFunction) -> bool {
+    matches!(function, AggregateFunction::Min | AggregateFunction::Max)
 }
 
 /// Rows on their way into groups.
@@ -92,7 +104,7 @@ pub(super) struct Groups {
     pub(super) rows: Vec<i64>,
     pub(super) accumulators: Vec<Box<dyn Accumulator>>,
     /// For each of [`Calls::operands`], by the group's number.
-    pub(super) sets: Vec<Zset>,
+    pub(super) sets: Vec<Spine>,
 }
 
 impl Groups {
@@ -102,14 +114,14 @@ impl Groups {
             index: KeyIndex::new(&calls.keys, false)?,
             rows: vec![],
             accumulators: accumulators.collect::<Result<_, _>>()?,
-            sets: calls.operands.iter().map(|_| Zset::default()).collect(),
+            sets: calls.operands.iter().map(|operands| Spine::new(&operands.coder)).collect(),
         })
     }
 
     /// The bytes that they take, about.
     pub(super) fn bytes(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(|a| a.bytes()).sum();
-        let sets: usize = self.sets.iter().map(Zset::bytes).sum();
+        let sets: usize = self.sets.iter().map(Spine::bytes).sum();
         self.index.bytes() + room(&self.rows) + accumulators + sets
     }
 
@@ -132,18 +144,16 @@ impl Groups {
             let (args, filter) = (columns(&call.args), call.filter.map(|column| data.column(column).as_boolean()));
             accumulator.update(&Rows { groups: &groups, filter, args: &args, places, count, weights })?;
         }
-        let mut entry = vec![];
+        let mut buffer = vec![];
         for (operands, set) in calls.operands.iter().zip(&mut self.sets) {
             let (args, filter) =
                 (columns(&operands.args), operands.filter.map(|column| data.column(column).as_boolean()));
             let rows = Rows { groups: &groups, filter, args: &args, places, count, weights };
-            let encoded = operands.codec.encode(&args)?;
+            let coded = operands.coder.encode(&args)?;
             // Functions pass over rows whose only operand is null, or what ranks them.
             let Some(last) = args.last() else { return Err(internal("an aggregate lacks an operand")) };
             for (row, group) in rows.valid(last) {
-                begin(&(group as u32).to_be_bytes(), &mut entry);
-                encoded.append(row, &mut entry);
-                set.add(&entry, rows.weight(row));
+                set.add(group as u32, &coded, row, rows.weight(row), &mut buffer);
             }
         }
         Ok(())
@@ -166,20 +176,24 @@ impl Groups {
 
     /// Takes what groups there have: each into the group here.
     pub(super) fn take(&mut self, other: &Groups, pairs: &[Pair]) -> Result<(), RunError> {
+        self.take_sums(other, pairs)?;
+        if self.sets.is_empty() {
+            return Ok(());
+        }
+        let mut numbers = vec![None; other.len()];
+        pairs.iter().for_each(|(from, to)| numbers[*from as usize] = Some(*to));
+        for (mine, theirs) in self.sets.iter_mut().zip(&other.sets) {
+            mine.take(theirs, |group| numbers[group as usize]);
+        }
+        Ok(())
+    }
+
+    /// The same, operands apart.
+    pub(super) fn take_sums(&mut self, other: &Groups, pairs: &[Pair]) -> Result<(), RunError> {
         let count = self.index.len();
         pairs.iter().for_each(|(from, to)| self.rows[*to as usize] += other.rows[*from as usize]);
         for (mine, theirs) in self.accumulators.iter_mut().zip(&other.accumulators) {
             mine.merge(&**theirs, pairs, count)?;
-        }
-        let mut entry = vec![];
-        for (mine, theirs) in self.sets.iter_mut().zip(&other.sets) {
-            for (from, to) in pairs {
-                for (row, weight) in theirs.of(&from.to_be_bytes()) {
-                    begin(&to.to_be_bytes(), &mut entry);
-                    entry.extend_from_slice(split(row).1);
-                    mine.add(&entry, weight);
-                }
-            }
         }
         Ok(())
     }
@@ -188,7 +202,7 @@ impl Groups {
     pub(super) fn is_empty(&self, group: u32) -> bool {
         self.rows[group as usize] == 0
             && self.accumulators.iter().all(|a| a.is_initial(group))
-            && self.sets.iter().all(|set| set.of(&group.to_be_bytes()).next().is_none())
+            && self.sets.iter().all(|set| set.is_empty(group))
     }
 
     /// The results of these groups, a column for each call.
@@ -215,15 +229,14 @@ impl Groups {
             note(&mut columns, *call, found)?;
         }
         for (operands, set) in calls.operands.iter().zip(&self.sets) {
-            let (mut of, mut weights, mut rows) = (vec![], vec![], vec![]);
+            let (mut of, mut weights, mut picked) = (vec![], vec![], operands.coder.none_picked());
             for (number, group) in (0..).zip(groups) {
-                for (entry, weight) in set.of(&group.to_be_bytes()).filter(|(_, weight)| *weight > 0) {
-                    rows.push(split(entry).1);
+                set.pick(*group, operands.ends, &mut picked, |weight| {
                     of.push(number);
                     weights.push(weight);
-                }
+                });
             }
-            let args = operands.codec.decode(rows.into_iter())?;
+            let args = operands.coder.decode(picked)?;
             // They come in the order of the operands.
             let places = Places::From(0);
             let present = Present { groups: &of, weights: &weights, count: groups.len(), places: Some(&places) };

@@ -218,7 +218,7 @@ impl KeyedRows {
     }
 
     fn new(shape: Shape, clock: Clock, surroundings: Surroundings, before: Before) -> Result<KeyedRows, RunError> {
-        let mut kept = recalled(before, &shape.name, || Ok(Kept::default()), |stored| restore(&shape, clock, stored))?;
+        let mut kept = recalled(before, &shape.name, || Ok(Kept::default()), |stored| restore(&shape, clock, &stored))?;
         kept.clock = Clock { latest: kept.clock.latest.max(clock.latest), closed: kept.clock.closed, ..clock };
         kept.fresh = Zset::default();
         let budget = &surroundings.budget;

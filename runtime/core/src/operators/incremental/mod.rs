@@ -5,11 +5,13 @@
 
 mod aggregate;
 mod clock;
+mod coder;
 mod evaluate;
 mod groups;
 mod keyed_rows;
 mod run;
 mod sessions;
+mod spine;
 mod stored;
 mod top;
 mod windows;

@@ -4,8 +4,6 @@
 use super::aggregate::{Aggregate, Kept, Shape};
 use super::clock::Clock;
 use super::evaluate::Unfinished;
-use super::groups::Groups;
-use super::zset::{Zset, begin, split};
 use crate::error::RunError;
 use crate::keys::Keys;
 use crate::operators::kept::{Stepwise, drained, parts};
@@ -62,8 +60,12 @@ impl<'a> Run<'a> {
         super::account(&mut held, &aggregate.surroundings.budget, bytes, &shape.name)?;
         if let Some(delta) = delta {
             let pairs: Vec<(u32, u32)> = (0..).zip(numbers.iter().copied()).collect();
-            kept.groups.take(&delta, &pairs)?;
-            kept.fresh = renumbered(delta, &numbers);
+            kept.groups.take_sums(&delta, &pairs)?;
+            let number = |group: u32| numbers[group as usize];
+            kept.fresh = delta.sets.into_iter().map(|set| set.into_run(number)).collect();
+            for (set, fresh) in kept.groups.sets.iter_mut().zip(&kept.fresh) {
+                fresh.iter().for_each(|run| set.push(Arc::clone(run)));
+            }
         }
         kept.changed = numbers;
         aggregate.fits(&mut work, 0)?;
@@ -148,24 +150,6 @@ fn as_they_were(aggregate: &Aggregate, kept: &Kept, touched: &[u32]) -> Result<V
     };
     // Each may come out twice.
     touched.chunks((aggregate.surroundings.batch_rows / 2).max(1)).map(old).collect()
-}
-
-/// The operands that the epoch brought, by the numbers of the groups that are kept.
-fn renumbered(delta: Groups, numbers: &[u32]) -> Vec<Zset> {
-    let mut renumbered = vec![];
-    let mut renamed = vec![];
-    for set in delta.sets {
-        let mut fresh = Zset::default();
-        for (entry, weight) in set.iter() {
-            let (group, row) = split(entry);
-            let group = group.try_into().map_or(0, u32::from_be_bytes);
-            begin(&numbers[group as usize].to_be_bytes(), &mut renamed);
-            renamed.extend_from_slice(row);
-            fresh.add(&renamed, weight);
-        }
-        renumbered.push(fresh);
-    }
-    renumbered
 }
 
 /// Tells of which group there is no result.

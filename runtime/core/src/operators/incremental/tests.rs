@@ -7,7 +7,7 @@ use super::*;
 use crate::operators::Fault;
 use crate::operators::kept::harness::{How, Row, Step, batch, error, push};
 use crate::operators::stateful::{Before, Emitted, Extent, Remembered, Stored, Surroundings};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::util::display::array_value_to_string;
 use flowc_ir::aggregates::AggregateFunction as F;
 use flowc_ir::graph::{
@@ -295,6 +295,14 @@ fn keyed(keys: &[usize], changing: bool) -> Operator {
     Operator::KeyedAggregate(KeyedAggregate { name: "k".into(), aggregate })
 }
 
+/// Of these the first and the last say everything.
+fn extremes(keys: &[usize]) -> Operator {
+    let calls = [(F::Min, X), (F::Max, X), (F::Min, S), (F::Max, S), (F::Max, N), (F::Min, D), (F::Max, AT)];
+    let aggregates = calls.iter().map(|(function, column)| call(*function, &[*column], None)).collect();
+    let aggregate = graph::Aggregate { keys: keys.to_vec(), aggregates };
+    Operator::KeyedAggregate(KeyedAggregate { name: "k".into(), aggregate })
+}
+
 fn windowed(window: Window, keys: &[usize], late: Option<i64>, changing: bool) -> Operator {
     let aggregate = graph::Aggregate { keys: keys.to_vec(), aggregates: calls(changing) };
     Operator::WindowAggregate(WindowAggregate { name: "w".into(), window, time: AT, aggregate, by_time: false, late })
@@ -348,6 +356,11 @@ proptest! {
     #[test]
     fn groups_of_rows_that_change(keys in any_keys(), how in how(), epochs in changed(true)) {
         check(keyed(&keys, true), true, how, &epochs)?;
+    }
+
+    #[test]
+    fn extremes_of_rows_that_change(keys in any_keys(), how in how(), epochs in changed(true)) {
+        check(extremes(&keys), true, how, &epochs)?;
     }
 
     #[test]
@@ -507,4 +520,43 @@ fn a_sum_that_does_not_fit_names_the_group() {
     let failed = error(run(&keyed, How::PLAIN, &epochs(1)).unwrap_err());
     assert_eq!((failed.code, failed.row), ("R0101", vec![("k".to_string(), "7".to_string())]));
     assert!(run(&keyed, How::PLAIN, &epochs(-1)).is_ok());
+}
+
+/// What was stored with a row for each operand, as it was once written, is read.
+#[test]
+fn operands_that_were_stored_one_by_one_are_read() {
+    let step = step(keyed(&[K], true), true);
+    let directory = tempfile::tempdir().unwrap();
+    let made = |before: Before| {
+        let budget = Budget::new(1 << 24, directory.path());
+        let around = Surroundings { epoch: 0, watermark: None, workers: 1, batch_rows: 100, budget, carried: 0 };
+        (step.make)(before, around).unwrap()
+    };
+    let operator = made(Before::Nothing);
+    let given: Vec<Weighted> = (0..50).map(|i| (row(i % 3, i, i % 7), 1 + i % 2)).collect();
+    push(&*operator, How::PLAIN, &[&step.inputs[0]], &[rows(&given, true)]).unwrap();
+    operator.finish(None).unwrap().for_each(|emitted| drop(emitted.unwrap()));
+    let stored = operator.changes(Extent::Whole).unwrap();
+    let flat = |batch: &RecordBatch| {
+        let part = crate::operators::kept::part_of(batch);
+        let Some(number) = part.strip_prefix("runs ") else { return batch.clone() };
+        let lists = |column: &ArrayRef| column.as_list_opt::<i32>().cloned();
+        let lengths = lists(batch.column(1)).unwrap();
+        let row = |row: usize| (0..lengths.value_length(row)).map(move |_| row as u32);
+        let rows: Vec<u32> = (0..batch.num_rows()).flat_map(row).collect();
+        let keys = arrow::compute::take(batch.column(0), &arrow::array::UInt32Array::from(rows.clone()), None).unwrap();
+        let last = batch.num_columns() - 1;
+        let operands = batch.columns()[1..last].iter().map(|column| lists(column).unwrap().values().clone()).collect();
+        let weights = lists(batch.column(last)).unwrap();
+        let weights: ArrayRef = match weights.null_count() {
+            0 => weights.values().clone(),
+            _ => std::sync::Arc::new(arrow::array::Int64Array::from(vec![1; rows.len()])),
+        };
+        let name = format!("operands {number}");
+        stored::part(&name, vec![("key", vec![keys]), ("operand", operands), ("weight", vec![weights])]).unwrap()
+    };
+    let segments: Vec<RecordBatch> = stored.segments.iter().map(flat).collect();
+    assert_ne!(segments, stored.segments);
+    let again = made(Before::Stored(Stored { notes: stored.notes.clone(), segments }));
+    assert_eq!(again.changes(Extent::Whole).unwrap().segments, stored.segments);
 }

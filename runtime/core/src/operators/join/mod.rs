@@ -176,7 +176,7 @@ impl Join {
         let pair = to_arrow_schema(&Schema::new(left.fields.iter().chain(&right.fields).cloned().collect()));
         let output = to_arrow_schema(output);
         let shape = Shape { node: id, spec: spec.clone(), inputs, output, pair, residual, context };
-        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
+        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, &stored))?;
         memory.sides.iter_mut().for_each(KeptRows::begin);
         let budget = &surroundings.budget;
         let mut held = Held::new(budget.clone());

@@ -128,11 +128,11 @@ pub(super) fn recalled<K: Any>(
     before: Before,
     name: &str,
     empty: impl FnOnce() -> Result<K, RunError>,
-    restore: impl FnOnce(&Stored) -> Result<K, RunError>,
+    restore: impl FnOnce(Stored) -> Result<K, RunError>,
 ) -> Result<K, RunError> {
     match before.read()? {
         Before::Nothing | Before::Unread(_) => empty(),
-        Before::Stored(stored) => restore(&in_order(stored)?),
+        Before::Stored(stored) => restore(in_order(stored)?),
         Before::Memory(memory) => {
             Ok(*memory.downcast().map_err(|_| internal(format!("`{name}` got another step's memory")))?)
         }

@@ -131,7 +131,7 @@ impl Top {
         let schema = to_arrow_schema(input);
         let ranking = Ranking::new(spec, &schema)?;
         let shape = Shape { spec: spec.clone(), schema, ranking };
-        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
+        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, &stored))?;
         memory.rows.begin();
         let budget = &surroundings.budget;
         let mut held = Held::new(budget.clone());

@@ -154,7 +154,7 @@ impl Upsert {
         before: Before,
     ) -> Result<Upsert, RunError> {
         let shape = Shape::new(spec, input, output)?;
-        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, stored))?;
+        let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, &stored))?;
         memory.records.begin();
         let budget = &surroundings.budget;
         let mut held = Held::new(budget.clone());
