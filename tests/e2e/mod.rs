@@ -23,4 +23,5 @@ mod state;
 mod status;
 mod testing;
 mod upgrade;
+mod versions;
 mod words;

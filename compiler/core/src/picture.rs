@@ -50,6 +50,7 @@ fn shape(plan: &Plan, node: &Node) -> Shape {
         Operator::Transform(_) => ("transform", "white"),
         Operator::Lookup(lookup) => (looks_up(lookup), "white"),
         Operator::Aggregate(_) | Operator::KeyedAggregate(_) => ("aggregate", "white"),
+        Operator::Upsert(upsert) if upsert.history.is_some() => ("history", "white"),
         Operator::Upsert(_) => ("upsert", "white"),
         Operator::Sort(_) => ("sort", "white"),
         Operator::Limit(_) => ("limit", "white"),

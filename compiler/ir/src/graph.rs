@@ -249,6 +249,13 @@ pub struct Upsert {
     /// The positions of the columns that order the records of a key, the first counts most; null is the least. Empty: they come in order. Of two that are equal
     /// the later one counts.
     pub sequence: Vec<usize>,
+    /// The position of the time, a timestamp, since when what a record says holds: what comes out is then the history of each key and not its newest record. All
+    /// records are remembered, and of those of a key with one time the newest counts. What comes out has the time of each change as
+    /// [`COMMITTED`](crate::plan::COMMITTED) before the weight; at the end of an epoch, for each time of a key at which something else holds than was known, and for
+    /// the next time behind it: the row that held until then taken away, and so the row that was known of this time, and the row of this time added. So a record that
+    /// comes late is put between its neighbours. This is no Z-set: what happens at a time may come out again. A null is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<usize>,
 }
 
 /// A windowed aggregation. What comes out: the keys, `window_start`, `window_end`, then the aggregates; each window once, when the watermark reaches its end (a session

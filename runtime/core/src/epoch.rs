@@ -22,7 +22,7 @@ use crate::operators::stateful::{Before, Changes, Emitted, Extent, Memory, State
 use crate::operators::top::Top;
 use crate::operators::transform::Transform;
 use crate::operators::unique::Unique;
-use crate::operators::upsert::Upsert;
+use crate::operators::upsert::{History, Upsert};
 use crate::operators::watermark::Watermark;
 use crate::operators::window::WindowAggregate;
 use crate::operators::{Blocking, Fault, RowFault, internal};
@@ -336,6 +336,9 @@ impl EpochRun {
             Operator::Top(spec) => {
                 Arc::new(move |before, around| Ok(Box::new(Top::new(&spec, &inputs[0], around, before)?)))
             }
+            Operator::Upsert(spec) if spec.history.is_some() => Arc::new(move |before, around| {
+                Ok(Box::new(History::new(&spec, (&inputs[0], &output), around, before)?))
+            }),
             Operator::Upsert(spec) => {
                 Arc::new(move |before, around| Ok(Box::new(Upsert::new(&spec, (&inputs[0], &output), around, before)?)))
             }

@@ -69,7 +69,7 @@ pub struct EpochReport {
 pub struct StepReport {
     /// What the user calls it: `per_minute |> aggregate`; of a source, its name.
     pub name: String,
-    /// `watermark` (of a source), `window`, `aggregate`, `upsert`, `dedup`, `top`, `join`, `unique`.
+    /// `watermark` (of a source), `window`, `aggregate`, `upsert`, `history`, `dedup`, `top`, `join`, `unique`.
     pub kind: String,
     /// The watermark: microseconds since 1970-01-01T00:00:00Z. None: no time is known, or the step waits for none ([`StepReport::waits`]).
     pub watermark: Option<i64>,
@@ -104,6 +104,7 @@ fn kind(operator: &Operator) -> (&'static str, bool) {
         Operator::Watermark(_) => ("watermark", true),
         Operator::WindowAggregate(_) => ("window", true),
         Operator::KeyedAggregate(_) => ("aggregate", false),
+        Operator::Upsert(upsert) if upsert.history.is_some() => ("history", false),
         Operator::Upsert(_) => ("upsert", false),
         Operator::Dedup(dedup) => ("dedup", dedup.within.is_some() || dedup.by_time),
         Operator::Top(top) => ("top", top.window.is_some()),

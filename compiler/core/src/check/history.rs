@@ -2,13 +2,14 @@
 
 use crate::check::scope::Rows;
 use crate::check::sink::written;
-use crate::check::{Checker, list};
+use crate::check::types::span_of;
+use crate::check::{Checker, article, list};
 use crate::checked::{Checked, Input, Operation};
 use crate::codes;
 use flowc_ir::catalog::TableInfo;
 use flowc_ir::plan::Connector;
 use flowc_ir::types::quote_name;
-use flowc_ir::{DataType, Expr, Field, Type};
+use flowc_ir::{DataType, Expr, ExprKind, Field, Type};
 use flowc_syntax::ast::Sink;
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
@@ -17,7 +18,7 @@ use flowc_syntax::span::Span;
 pub(super) const COLUMNS: [&str; 3] = [VALID_FROM, "valid_to", "is_current"];
 
 /// Since when a version is valid.
-pub(super) const VALID_FROM: &str = "valid_from";
+pub(crate) const VALID_FROM: &str = "valid_from";
 
 /// The field of [`VALID_FROM`].
 pub(crate) fn valid_from() -> Field {
@@ -37,17 +38,21 @@ pub(crate) fn ends() -> [Field; 2] {
 pub(super) enum Since {
     /// Since this event time.
     Event(Expr),
-    /// Since the change of the row was committed to the table of this source.
+    /// Since the change of the row was committed to the table of its source, or since the time of its record.
     Commit,
 }
 
-/// The source in whose table every change of these rows was committed: a Delta table, with no steps between that remember rows.
+/// The source that says of every change of these rows when it was made: a Delta table has the times of its commits, and records of changes have theirs where they are
+/// ordered by a time. No step between remembers rows.
 pub(crate) fn committed_in(checked: &Checked, input: Input) -> Option<usize> {
     match input {
         Input::Source(index) => {
             let source = checked.sources.get(index)?;
-            let table = matches!(source.spec.connector, Connector::Delta { .. }) && source.records.is_none();
-            table.then_some(index)
+            let dated = match &source.records {
+                Some(records) => records.time().is_some(),
+                None => matches!(source.spec.connector, Connector::Delta { .. }),
+            };
+            dated.then_some(index)
         }
         Input::Flow(index) | Input::Rejected(index) => {
             let flow = checked.flows.get(index)?;
@@ -65,6 +70,22 @@ pub(crate) fn committed_in(checked: &Checked, input: Input) -> Option<usize> {
             };
             let stateless = flow.steps.iter().all(|step| passes(&step.operation));
             if stateless { committed_in(checked, flow.input) } else { None }
+        }
+        Input::Malformed(_) | Input::Table(_) | Input::Late(_) => None,
+    }
+}
+
+/// The source that rows come of, through steps that look at one row at a time.
+fn sole_source(checked: &Checked, input: Input) -> Option<usize> {
+    match input {
+        Input::Source(index) => Some(index),
+        Input::Flow(index) | Input::Rejected(index) => {
+            let flow = checked.flows.get(index)?;
+            let passes = |operation: &Operation| {
+                matches!(operation, Operation::Transform(_) | Operation::Expect(_) | Operation::Explode { .. })
+            };
+            let stateless = flow.steps.iter().all(|step| passes(&step.operation));
+            if stateless { sole_source(checked, flow.input) } else { None }
         }
         Input::Malformed(_) | Input::Table(_) | Input::Late(_) => None,
     }
@@ -95,7 +116,7 @@ impl Checker<'_> {
         }
         let committed = committed_in(&self.checked.borrow(), input).is_some();
         if !committed && (rows.time.event.is_none() || rows.kind.is_changing()) {
-            self.since_unknown(sink, span, rows);
+            self.since_unknown(sink, span, (input, rows));
             return None;
         }
         if rows.time.event.is_none() {
@@ -116,7 +137,10 @@ impl Checker<'_> {
         None
     }
 
-    fn since_unknown(&self, sink: &Sink, span: Span, rows: &Rows) {
+    fn since_unknown(&self, sink: &Sink, span: Span, (input, rows): (Input, &Rows)) {
+        if let Some(found) = self.undated_records(span, input) {
+            return self.report(found);
+        }
         let input = &sink.input.name.text;
         let found = Diagnostic::error(
             codes::HISTORY,
@@ -135,6 +159,35 @@ impl Checker<'_> {
             ),
         };
         self.report(found);
+    }
+
+    /// What is said of rows whose records are not ordered by a time, if they are such rows, and nothing else is in the way.
+    fn undated_records(&self, span: Span, input: Input) -> Option<Diagnostic> {
+        let checked = self.checked.borrow();
+        let source = &checked.sources[sole_source(&checked, input)?];
+        let records = source.records.as_ref().filter(|records| records.time().is_none())?;
+        let name = quote_name(&source.spec.name);
+        let message = format!("since when is a row of `{name}` valid? Its records are not ordered by a time");
+        let found = Diagnostic::error(codes::HISTORY, span, message);
+        let Some(value) = records.sequence.first().map(|place| &records.program.outputs[*place].value) else {
+            return Some(
+                found
+                    .label("history needs the time of each change")
+                    .help("say in the source which time orders them: `sequence by timestamp_millis(ts_ms)`"),
+            );
+        };
+        let column = match &value.kind {
+            ExprKind::Column(slot) => quote_name(&records.program.input.fields[*slot].name),
+            _ => "…".to_string(),
+        };
+        let help = match &value.ty.data {
+            data if data.is_integer() => format!(
+                "if it counts milliseconds, say so: `sequence by timestamp_millis({column})`; seconds and microseconds have `timestamp_seconds` and `timestamp_micros`"
+            ),
+            _ => "order them by a `timestamp`: `sequence by timestamp_millis(ts_ms)`".to_string(),
+        };
+        let label = format!("`sequence by` is {}, and no time", article(&value.ty.data));
+        Some(found.label(label).also(span_of(value), "the order of the records").help(help))
     }
 
     /// Whether a table has the columns of a history.

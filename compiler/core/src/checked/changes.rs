@@ -3,7 +3,7 @@
 
 use super::{Checked, CheckedStep, Input, Operation};
 use flowc_ir::graph::Kind;
-use flowc_ir::{Program, Schema};
+use flowc_ir::{DataType, Program, Schema};
 
 /// Records of changes: what they are read as, so that the newest of each key can be kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,14 @@ pub struct Records {
     pub sequence: Vec<usize>,
     /// The row as it comes out: a column of it that is never null may be null in a record that deletes it.
     pub schema: Schema,
+}
+
+impl Records {
+    /// The position of the time since when what a record says holds: its sequence, where that is a time.
+    pub fn time(&self) -> Option<usize> {
+        let is_time = |place: &&usize| self.program.outputs[**place].value.ty.data == DataType::Timestamp;
+        self.sequence.first().filter(is_time).copied()
+    }
 }
 
 impl Checked {

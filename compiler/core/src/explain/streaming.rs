@@ -100,6 +100,11 @@ fn upsert(upsert: &Upsert, input: &Schema) -> (&'static str, Vec<String>, Option
         [] => "the last one that came",
         _ => "the one whose sequence is the greatest",
     };
+    if let Some(time) = upsert.history {
+        let (keys, time) = (names(input, &upsert.keys), expression::name(&input.fields[time].name));
+        let does = format!("of the records of each {keys} every version, by {time}");
+        return ("history", vec![does], Some("every record".to_string()));
+    }
     let state = "the row of each key, and the sequence of each key that was deleted";
     let does = format!("of the records of each {}, {by}", names(input, &upsert.keys));
     ("upsert", vec![does], Some(state.to_string()))

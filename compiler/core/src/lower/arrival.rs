@@ -5,6 +5,10 @@ use flowc_ir::{DataType, Expr, ExprKind, ProgramStep};
 
 /// The column and how many microseconds one of it is; none: the event time is computed in another way.
 pub(super) fn column(source: &CheckedSource, time: usize) -> Option<(String, i64)> {
+    // What a record is about stands in other columns than the file's.
+    if source.records.is_some() {
+        return None;
+    }
     let Some(derive) = &source.derive else {
         return Some((source.spec.schema.fields.get(time)?.name.clone(), 1));
     };

@@ -2,14 +2,14 @@
 //! a stream is joined to changes, too. Knows nothing of how results are kept right.
 
 use super::temporary::{choose, column, pass};
-use super::{Lowering, Mode};
-use crate::check::history::valid_from;
+use super::{Lowering, Mode, Others};
+use crate::check::history::{VALID_FROM, committed_in, valid_from};
 use crate::checked::CheckedSink;
 use crate::optimize::analysis::map_columns;
 use flowc_ir::functions::find;
 use flowc_ir::graph::{Kind, Node, NodeId, Operator, SourceId, Upsert, WEIGHT, weight};
 use flowc_ir::plan::{COMMITTED, Connector, SinkMode, SourceSpec, Updates};
-use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, ProgramStep, Schema, Type, Value};
+use flowc_ir::{DataType, Expr, ExprKind, Field, Origin, Output, Program, ProgramStep, Schema, Type, Value};
 
 /// The columns at the end of a schema that no step of a program knows of.
 pub(super) fn carried(schema: &Schema) -> &[Field] {
@@ -53,12 +53,28 @@ pub(super) fn through(program: &Program, before: &Schema, kept: impl Fn(&str) ->
 }
 
 fn unless_taken_away(condition: Expr, place: usize) -> Expr {
-    let zero = Expr::new(ExprKind::Literal(Value::Long(0)), Type::new(DataType::Long), condition.origin);
-    let Some(less) = find("less") else { return condition };
-    let args = vec![column(place, &weight()), zero];
-    let taken = Expr::new(ExprKind::Call { function: less, args }, Type::boolean(), condition.origin);
+    let Some(taken) = taken_away(place, condition.origin) else { return condition };
     let (ty, origin) = (condition.ty.clone(), condition.origin);
     Expr::new(ExprKind::Or(vec![taken, condition]), ty, origin)
+}
+
+/// Whether the weight at this place takes its row away.
+fn taken_away(place: usize, origin: Origin) -> Option<Expr> {
+    let zero = Expr::new(ExprKind::Literal(Value::Long(0)), Type::new(DataType::Long), origin);
+    let args = vec![column(place, &weight()), zero];
+    Some(Expr::new(ExprKind::Call { function: find("less")?, args }, Type::boolean(), origin))
+}
+
+/// When a row began that is taken away from a history of records: long ago. It has to differ from the beginning of the row that is added: each record is a version, also
+/// one that says the same as the one before it, and what is equal would add up to nothing.
+const LONG_AGO: Value = Value::Timestamp(-62_135_596_800_000_000);
+
+fn unless_taken_away_long_ago(since: Expr, place: usize) -> Expr {
+    let (ty, origin) = (since.ty.clone(), since.origin);
+    let Some(taken) = taken_away(place, origin) else { return since };
+    let long_ago = Expr::new(ExprKind::Literal(LONG_AGO), Type::new(DataType::Timestamp), origin);
+    let (condition, then, otherwise) = (Box::new(taken), Box::new(long_ago), Box::new(since));
+    Expr::new(ExprKind::If { condition, then, otherwise }, ty, origin)
 }
 
 impl Lowering<'_> {
@@ -142,10 +158,30 @@ impl Lowering<'_> {
         if sink.since_commit {
             program.outputs.insert(own, Output { field: valid_from(), value: committed });
         }
-        if program.input.field(WEIGHT).is_none() {
+        let Some(weight) = program.input.index_of(WEIGHT) else {
             program.outputs.retain(|output| output.field.name != COMMITTED);
+            return program;
+        };
+        if self.dated {
+            let began = program.outputs.iter_mut().filter(|output| output.field.name == VALID_FROM);
+            began.for_each(|output| output.value = unless_taken_away_long_ago(output.value.clone(), weight));
         }
         program
+    }
+
+    /// Whether what a sink needs is the history of records.
+    pub(super) fn needs_dated(&self, sink: &CheckedSink) -> bool {
+        let source = committed_in(self.checked, sink.input).filter(|_| self.needs_commits(sink));
+        source.is_some_and(|index| self.checked.sources[index].records.is_some())
+    }
+
+    /// Goes over to the nodes of histories of records, or back: these have their own from the records on.
+    pub(super) fn turn(&mut self) {
+        self.dated = !self.dated;
+        let Others { nodes, steps, stateful } = &mut self.others;
+        std::mem::swap(&mut self.nodes, nodes);
+        std::mem::swap(&mut self.steps, steps);
+        std::mem::swap(&mut self.stateful, stateful);
     }
 
     /// How a source is read: with its changes, where somebody follows them.
@@ -159,26 +195,30 @@ impl Lowering<'_> {
         spec.schema.clone()
     }
 
-    /// The rows that the records of a source are about, as they are now.
+    /// The rows that the records of a source are about, as they are now, or as they have been.
     pub(super) fn upsert(&mut self, records: NodeId, index: usize) -> NodeId {
         let source = &self.checked.sources[index];
         let Some(made) = &source.records else { return records };
         let (name, origin) = (source.spec.name.clone(), source.spec.origin);
         let read = self.transform(records, made.program.clone(), &name, origin);
         let before = self.plan.graph.node(read).clone();
+        let history = made.time().filter(|_| self.dated);
+        let label = format!("{name} |> {}", if history.is_some() { "history" } else { "upsert" });
         let upsert = Upsert {
-            name: format!("{name} |> upsert"),
-            source: name.clone(),
+            name: label.clone(),
+            source: name,
             width: made.width,
             keys: made.keys.clone(),
             operation: made.operation,
             sequence: made.sequence.clone(),
+            history,
         };
         let mut schema = made.schema.clone();
+        schema.fields.extend(history.map(|_| Field::new(COMMITTED, Type::new(DataType::Timestamp))));
         schema.fields.push(weight());
         let kind = Kind::Changing { key: source.changes.clone().unwrap_or_default() };
         let operator = Operator::Upsert(upsert);
-        self.add(Node { operator, inputs: vec![read], schema, kind, label: format!("{name} |> upsert"), ..before })
+        self.add(Node { operator, inputs: vec![read], schema, kind, label, ..before })
     }
 
     /// Whether a table that is joined to rows that change is followed: what they match must be what is there, also when the table changes. A version does not

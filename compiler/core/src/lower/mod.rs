@@ -148,8 +148,22 @@ struct Lowering<'a> {
     committed: BTreeSet<usize>,
     /// The nodes that yield the changes of tables.
     followed: BTreeMap<usize, NodeId>,
+    /// The nodes that read the records of sources.
+    raw: BTreeMap<usize, NodeId>,
+    /// Whether what is lowered is the history of records: it begins with other nodes than their newest rows do.
+    dated: bool,
+    /// The nodes of what is not lowered now: of histories of records, or of all else.
+    others: Others,
     /// The step that is lowered.
     at: At,
+}
+
+/// Nodes of inputs and steps.
+#[derive(Default)]
+struct Others {
+    nodes: BTreeMap<Input, NodeId>,
+    steps: BTreeMap<usize, Vec<NodeId>>,
+    stateful: BTreeMap<(usize, usize), NodeId>,
 }
 
 /// How a step is computed.
@@ -195,6 +209,9 @@ impl<'a> Lowering<'a> {
             incremental: BTreeSet::new(),
             committed: BTreeSet::new(),
             followed: BTreeMap::new(),
+            raw: BTreeMap::new(),
+            dated: false,
+            others: Others::default(),
             at: At::default(),
         }
     }
@@ -209,11 +226,14 @@ impl<'a> Lowering<'a> {
                 mark(checked, sink.input, &mut self.incremental);
             }
         }
-        let history = sinks.iter().filter(|sink| self.needs_commits(sink));
+        let history = sinks.iter().filter(|sink| self.needs_commits(sink) && !self.needs_dated(sink));
         let committed: BTreeSet<usize> = history.filter_map(|sink| committed_in(checked, sink.input)).collect();
         self.committed = committed;
         self.watermarked = watermarked(checked, &self.read);
         for sink in sinks {
+            if self.needs_dated(sink) != self.dated {
+                self.turn();
+            }
             self.sink(sink);
         }
         self.plan
@@ -309,16 +329,22 @@ impl<'a> Lowering<'a> {
             (Some(key), Updates::Follow) => Kind::Changing { key: key.clone() },
             _ => Kind::Append,
         };
-        let schema = self.follow(id);
-        let node = self.add(Node {
-            operator: Operator::Source(id),
-            inputs: vec![],
-            schema,
-            kind,
-            bounded: whole || source.bounded,
-            label: source.spec.name.clone(),
-            origin: source.spec.origin,
-        });
+        let node = match self.raw.get(&index) {
+            Some(node) => *node,
+            None => {
+                let schema = self.follow(id);
+                self.add(Node {
+                    operator: Operator::Source(id),
+                    inputs: vec![],
+                    schema,
+                    kind,
+                    bounded: whole || source.bounded,
+                    label: source.spec.name.clone(),
+                    origin: source.spec.origin,
+                })
+            }
+        };
+        self.raw.insert(index, node);
         let node = self.upsert(node, index);
         let node = match &source.records {
             // Of a computation of the whole each row comes once.
@@ -332,7 +358,9 @@ impl<'a> Lowering<'a> {
             Some(program) => self.transform_all(node, program, &source.spec.name, source.spec.origin),
             None => node,
         };
-        if self.watermarked.contains(&Input::Source(index)) { self.watermark(node, index) } else { node }
+        // Nothing behind a history of records waits for a watermark.
+        let marked = !self.dated && self.watermarked.contains(&Input::Source(index));
+        if marked { self.watermark(node, index) } else { node }
     }
 
     /// Notes how far the event time of a source has come, right behind it: a filter before it would hide rows.

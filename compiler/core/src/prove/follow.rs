@@ -121,7 +121,9 @@ impl<'a> Follower<'a> {
 
     fn source(&mut self, index: usize) -> Knowledge {
         let source = &self.checked.sources[index];
-        let mut known = read(&source.spec.schema, &source.spec.name, &source.facts, Some(Input::Source(index)));
+        // Of records of changes the rows are known that these are about, in other columns than the records'.
+        let schema = source.records.as_ref().map_or(&source.spec.schema, |records| &records.schema);
+        let mut known = read(schema, &source.spec.name, &source.facts, Some(Input::Source(index)));
         if let Some(program) = &source.derive {
             let (name, origin) = (&source.spec.name, source.spec.origin);
             let speaker = Speaker { source: &format!("event time of `{name}`"), origin, flow: name, warns: true };

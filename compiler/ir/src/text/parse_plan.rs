@@ -138,7 +138,8 @@ fn upsert(r: &mut Reader<'_>) -> Parsed<Upsert> {
     r.expect_word("operation")?;
     let operation = r.number()?;
     r.expect_word("sequence")?;
-    Ok(Upsert { name, source, width, keys, operation, sequence: numbers(r)? })
+    let sequence = numbers(r)?;
+    Ok(Upsert { name, source, width, keys, operation, sequence, history: after(r, "history")? })
 }
 
 fn watermark(r: &mut Reader<'_>) -> Parsed<Watermark> {

@@ -147,7 +147,8 @@ fn upsert(upsert: &Upsert) -> String {
     let (name, source) = (string(&upsert.name), string(&upsert.source));
     let (keys, sequence) = (numbers(&upsert.keys), numbers(&upsert.sequence));
     let (width, operation) = (upsert.width, upsert.operation);
-    format!("upsert {name} {source} width {width} keys {keys} operation {operation} sequence {sequence}")
+    let history = upsert.history.map_or(String::new(), |time| format!(" history {time}"));
+    format!("upsert {name} {source} width {width} keys {keys} operation {operation} sequence {sequence}{history}")
 }
 
 fn order(p: &mut Printer, columns: &[SortColumn]) {

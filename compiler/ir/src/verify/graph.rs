@@ -265,7 +265,13 @@ fn upsert(f: &mut Findings, upsert: &Upsert, input: &Schema, out: &Schema) {
     let row = input.fields.iter().take(upsert.width);
     f.check(Law::Position, upsert.width <= input.len(), || format!("a row of {} columns", upsert.width));
     let mut expected: Vec<Field> = row.cloned().collect();
+    expected.extend(upsert.history.map(|_| Field::new(COMMITTED, Type::new(DataType::Timestamp))));
     expected.push(weight());
+    if let Some(time) = upsert.history
+        && let Some(field) = column(f, input, time)
+    {
+        f.check(Law::Window, field.ty.data == DataType::Timestamp, || format!("{field} is no time of a version"));
+    }
     let agrees = expected.len() == out.len()
         && expected.iter().zip(&out.fields).all(|(e, o)| e.name == o.name && e.ty.data == o.ty.data);
     f.check(Law::SchemaAgreement, agrees, || format!("columns: ({out}) instead of {expected:?}"));

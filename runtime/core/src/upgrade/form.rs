@@ -203,7 +203,11 @@ fn upsert(spec: &Upsert, input: &Schema) -> Form {
     let (_, kept) = crate::operators::upsert::kept_fields(spec, input);
     let keys = spec.keys.iter().map(|column| key(input, *column)).collect();
     let rows = vec![row(&Schema::new(kept))];
-    Form { kind: StepKind::Upsert, does: format!("upsert in the {order}"), keys, calls: vec![], rows }
+    let does = match spec.history {
+        None => format!("upsert in the {order}"),
+        Some(time) => format!("history by {}, in the {order}", word(input, time)),
+    };
+    Form { kind: StepKind::Upsert, does, keys, calls: vec![], rows }
 }
 
 fn windowed(spec: &WindowAggregate, input: &Schema) -> Form {

@@ -90,6 +90,9 @@ fn put(chain: &mut Chain, row: State) {
 }
 
 fn delete(chain: &mut Chain, at: i64) {
+    if chain.remove(&at).is_some() {
+        return;
+    }
     if let Some((_, (_, to))) = chain.range_mut(..=at).next_back() {
         *to = Some(to.map_or(at, |to| to.min(at)));
     }

@@ -231,8 +231,10 @@ impl Arrival<'_> {
         for batch in before {
             sources.push(leading(batch, &self.schema)?);
         }
+        let known = sources.len();
+        let mut gone = Deletes::new();
         if self.spec.changing {
-            sources.push(self.versions(new, &columns, &mut deleted)?);
+            sources.push(self.versions(new, &columns, &mut gone)?);
         } else {
             sources.extend(new);
         }
@@ -240,9 +242,17 @@ impl Arrival<'_> {
         for (source, batch) in sources.iter().enumerate() {
             let starts = times(batch.column(from))?;
             for ((row, key), start) in (0..).zip(keys_of(batch, &columns)?).zip(starts.values()) {
+                // What was deleted when it began was valid for no time.
+                let void = source < known && gone.get(&key).is_some_and(|times| times.contains(start));
                 // Of several with one time the last one counts.
-                versions.entry(key).or_default().insert(*start, (source, row));
+                let chain = versions.entry(key).or_default();
+                if !void {
+                    chain.insert(*start, (source, row));
+                }
             }
+        }
+        for (key, times) in gone {
+            deleted.entry(key).or_default().extend(times);
         }
         let mut ends: Vec<Vec<(u32, Option<i64>)>> = sources.iter().map(|_| vec![]).collect();
         for (key, chain) in &versions {
@@ -267,7 +277,8 @@ impl Arrival<'_> {
         )
     }
 
-    /// The rows that commits have added, those of the earlier commits first; keys of which a commit has only taken rows away are noted as deleted.
+    /// The rows that commits have added, those of the earlier commits first, but for those that a later one deleted when they began; keys of which a commit has only
+    /// taken rows away are noted as deleted.
     fn versions(
         &self,
         new: Vec<RecordBatch>,
@@ -293,7 +304,13 @@ impl Arrival<'_> {
         for ((at, key), _) in gone {
             deleted.entry(key.to_vec()).or_default().insert(*at);
         }
-        leading(&chosen(&rows, changes.into_values().flatten().collect())?, &self.schema)
+        let stays = |at: i64, key: &[u8], row: u32| {
+            let start = starts.value(row as usize);
+            start <= at || !deleted.get(key).is_some_and(|times| times.contains(&start))
+        };
+        let added = changes.into_iter().flat_map(|((at, key), rows)| rows.into_iter().map(move |row| (at, key, row)));
+        let stay = added.filter(|(at, key, row)| stays(*at, key, *row)).map(|(.., row)| row);
+        leading(&chosen(&rows, stay.collect())?, &self.schema)
     }
 }
 

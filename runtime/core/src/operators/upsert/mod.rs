@@ -1,10 +1,13 @@
 //! Keeps the newest record of each key, and gives out how the rows change that records are about. What is kept of a key is its newest record, also of one that was
-//! deleted: an older record that comes later must not bring it back. Knows nothing of where records come from, nor of where what is kept is stored.
+//! deleted: an older record that comes later must not bring it back. Where the history of each key is wanted ([`history`]), all records are kept instead. Knows nothing of
+//! where records come from, nor of where what is kept is stored.
 
+mod history;
 mod record;
 mod run;
 mod stored;
 
+pub(crate) use history::History;
 pub(crate) use stored::kept_fields;
 pub(super) use stored::stored_keys;
 
@@ -41,12 +44,14 @@ struct Shape {
     /// Of the records.
     input: SchemaRef,
     output: SchemaRef,
-    /// Of what is kept: the row, the columns that order records and are none of the row's, and whether it is deleted.
+    /// Of what is kept: the row, the columns that order records or date them and are none of the row's, and whether it is deleted.
     kept: SchemaRef,
     /// Where they stand in a record, but for the last.
     columns: Vec<usize>,
     /// Where the columns that order records stand in what is kept.
     sequence: Vec<usize>,
+    /// Where the time of a record stands in what is kept, where the history of each key is wanted.
+    time: Option<usize>,
     /// The columns of the row that may be null in a record, and not in a row.
     required: Vec<usize>,
     /// Compares sequences; none: records come in order.
@@ -91,6 +96,7 @@ impl Shape {
         kept.push(stored::deleted());
         let place = |column: &usize| columns.iter().position(|other| other == column).unwrap_or(*column);
         let sequence: Vec<usize> = spec.sequence.iter().map(place).collect();
+        let time = spec.history.as_ref().map(place);
         let types = |columns: &[usize]| columns.iter().map(|c| kept[*c].data_type().clone()).collect::<Vec<_>>();
         let order = (!sequence.is_empty()).then(|| Keys::new(types(&sequence).iter())).transpose()?;
         let rows = Keys::new(types(&(0..spec.width).collect::<Vec<_>>()).iter())?;
@@ -103,6 +109,7 @@ impl Shape {
             kept: Arc::new(ArrowSchema::new(kept)),
             columns,
             sequence,
+            time,
             order,
             rows,
         })
@@ -183,7 +190,7 @@ impl Stateful for Upsert {
     }
 
     fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
-        stored::changes(&self.work().memory, extent)
+        stored::changes(&self.work().memory.records, extent)
     }
 
     fn remembered(&self) -> Remembered {

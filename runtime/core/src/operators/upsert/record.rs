@@ -81,6 +81,19 @@ pub(super) fn read(shape: &Shape, records: &RecordBatch, epoch: u64) -> Result<V
     Ok(changes)
 }
 
+/// Sees to it that each record says when its change was made.
+pub(super) fn dated(shape: &Shape, records: &RecordBatch, time: usize, epoch: u64) -> Result<(), RunError> {
+    let times = records.column(time);
+    let Some(row) = (0..times.len()).filter(|_| times.null_count() > 0).find(|row| times.is_null(*row)) else {
+        return Ok(());
+    };
+    let source = &shape.spec.source;
+    let text = format!("a record of source `{source}` has null for its `sequence by`, and history needs its time");
+    Err(RunError { row: row_text(records, row), ..RunError::data("R0106", text) }.help(format!(
+        "epoch {epoch} was not committed; repair the record, or give it another time: `sequence by … ?? …`"
+    )))
+}
+
 fn unknown(shape: &Shape, records: &RecordBatch, row: usize, epoch: u64) -> RunError {
     let word = records.column(shape.spec.operation).as_string::<i32>();
     let word = if word.is_null(row) { "null".to_string() } else { format!("{:?}", word.value(row)) };

@@ -28,7 +28,7 @@ fn output(required: bool) -> Schema {
 
 fn spec(sequence: &[usize]) -> graph::Upsert {
     let (name, source) = ("newest".into(), "orders".into());
-    graph::Upsert { name, source, width: 3, keys: vec![0, 1], operation: 3, sequence: sequence.to_vec() }
+    graph::Upsert { name, source, width: 3, keys: vec![0, 1], operation: 3, sequence: sequence.to_vec(), history: None }
 }
 
 fn came(spec: &graph::Upsert, required: bool, how: How, epochs: &[Epoch]) -> Result<Vec<Came>, Fault> {

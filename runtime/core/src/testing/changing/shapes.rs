@@ -106,7 +106,7 @@ fn records(plan: &mut Planned) -> NodeId {
     }
     plan.plan.graph.nodes[source.0 as usize].schema = record_schema();
     let (name, keys, sequence) = ("newest".into(), vec![0], vec![3]);
-    let spec = Upsert { name, source: "records".into(), width: 2, keys, operation: 2, sequence };
+    let spec = Upsert { name, source: "records".into(), width: 2, keys, operation: 2, sequence, history: None };
     let mut schema = row_schema();
     schema.fields.push(weight());
     plan.node(Operator::Upsert(spec), &[source], schema)

@@ -22,7 +22,8 @@ fn records(planned: &mut Planned, further: bool) -> NodeId {
     planned.plan.graph.nodes[source.0 as usize].schema = input.clone();
     let more = usize::from(further);
     let (name, keys, sequence) = ("newest".into(), vec![0], vec![3 + more]);
-    let spec = Upsert { name, source: "records".into(), width: 2 + more, keys, operation: 2 + more, sequence };
+    let spec =
+        Upsert { name, source: "records".into(), width: 2 + more, keys, operation: 2 + more, sequence, history: None };
     planned.node(Operator::Upsert(spec), &[source], output)
 }
 

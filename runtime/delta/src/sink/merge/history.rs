@@ -35,8 +35,8 @@ pub enum Place {
     Epoch {
         /// The row.
         row: u32,
-        /// Whether it takes the place of a version in the table that began at the same time.
-        replaces: bool,
+        /// The version in the table that began at the same time, of which it takes the place.
+        replaces: Option<u32>,
     },
 }
 
@@ -56,8 +56,8 @@ pub struct Version {
 pub struct Chain {
     /// Ascending, each beginning once.
     pub versions: Vec<Version>,
-    /// Versions of the table that an event has replaced.
-    pub replaced: Vec<u32>,
+    /// Versions of the table that were valid for no time: they were deleted when they began.
+    pub removed: Vec<u32>,
 }
 
 impl Chain {
@@ -65,22 +65,29 @@ impl Chain {
     pub fn new(mut versions: Vec<Version>) -> Chain {
         versions.sort_by_key(|v| v.from);
         versions.dedup_by_key(|v| v.from);
-        Chain { versions, replaced: vec![] }
+        Chain { versions, removed: vec![] }
     }
 
     /// Takes the next event.
     pub fn step(&mut self, event: Event) {
         match event {
             Event::Version { from, row } => self.version(from, row),
-            Event::Delete { at } => {
-                let before = self.versions.partition_point(|v| v.from <= at);
-                if let Some(version) = before.checked_sub(1).map(|i| &mut self.versions[i])
-                    && version.to.is_none_or(|to| to > at)
-                {
-                    version.to = Some(at);
-                }
-            }
+            Event::Delete { at } => self.delete(at),
         }
+    }
+
+    fn delete(&mut self, at: i64) {
+        let Some(last) = self.versions.partition_point(|v| v.from <= at).checked_sub(1) else { return };
+        let version = &mut self.versions[last];
+        if version.from < at {
+            version.to = Some(version.to.map_or(at, |to| to.min(at)));
+            return;
+        }
+        match version.place {
+            Place::Table(number) | Place::Epoch { replaces: Some(number), .. } => self.removed.push(number),
+            Place::Epoch { replaces: None, .. } => {}
+        }
+        self.versions.remove(last);
     }
 
     fn version(&mut self, from: i64, row: u32) {
@@ -88,10 +95,7 @@ impl Chain {
             Ok(same) => {
                 let version = &mut self.versions[same];
                 let replaces = match version.place {
-                    Place::Table(number) => {
-                        self.replaced.push(number);
-                        true
-                    }
+                    Place::Table(number) => Some(number),
                     Place::Epoch { replaces, .. } => replaces,
                 };
                 version.place = Place::Epoch { row, replaces };
@@ -105,7 +109,7 @@ impl Chain {
             Some(before) if before.to.is_none_or(|to| to > from) => before.to.replace(from),
             _ => next,
         };
-        self.versions.insert(place, Version { from, to, place: Place::Epoch { row, replaces: false } });
+        self.versions.insert(place, Version { from, to, place: Place::Epoch { row, replaces: None } });
     }
 }
 
@@ -244,7 +248,9 @@ mod tests {
             "it ends with the delete"
         );
         assert_eq!(after(&[version(1), delete(5), version(5)]), [(1, Some(5)), (5, None)], "no gap: no delete");
-        assert_eq!(after(&[version(5), delete(5)]), [(5, Some(5))], "what was deleted is not current");
+        assert_eq!(after(&[version(5), delete(5)]), [], "it was valid for no time");
+        assert_eq!(after(&[version(1), version(5), delete(5)]), [(1, Some(5))]);
+        assert_eq!(after(&[version(1), version(5), delete(5), version(5)]), [(1, Some(5)), (5, None)]);
         assert_eq!(after(&[delete(5), version(9)]), [(9, None)], "there was nothing to delete");
         assert_eq!(after(&[version(1), delete(5), delete(8)]), [(1, Some(5))], "it was deleted already");
         assert_eq!(after(&[version(1), delete(8), delete(5)]), [(1, Some(5))]);
@@ -256,7 +262,9 @@ mod tests {
         let mut chain = Chain::new(vec![Version { from: 1, to: Some(2), place }]);
         chain.step(Event::Version { from: 1, row: 8 });
         chain.step(Event::Version { from: 1, row: 9 });
-        assert_eq!(chain.replaced, [4]);
-        assert_eq!(chain.versions, [Version { from: 1, to: Some(2), place: Place::Epoch { row: 9, replaces: true } }]);
+        let place = Place::Epoch { row: 9, replaces: Some(4) };
+        assert_eq!(chain.versions, [Version { from: 1, to: Some(2), place }]);
+        chain.step(delete(1));
+        assert_eq!((chain.versions, chain.removed), (vec![], vec![4]), "it leaves the table");
     }
 }

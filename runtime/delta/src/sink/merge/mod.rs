@@ -373,9 +373,9 @@ impl Merger {
             let version = |(number, f): (u32, &Found)| Version { from: f.from, to: f.to, place: Place::Table(number) };
             let mut chain = Chain::new((0..).zip(mine).map(version).collect());
             events.of(key).iter().for_each(|event| chain.step(*event));
-            for number in &chain.replaced {
+            for number in &chain.removed {
                 let found = &mine[*number as usize];
-                work.update(&hits[found.file].0, found.row);
+                work.delete(&hits[found.file].0, found.row);
             }
             for version in &chain.versions {
                 match version.place {
@@ -384,7 +384,12 @@ impl Merger {
                         let found = &mine[number as usize];
                         work.update(&hits[found.file].0, found.row).ends.insert(found.row, version.to);
                     }
-                    Place::Epoch { row, replaces } => out.push((row, version.to, replaces)),
+                    Place::Epoch { row, replaces } => {
+                        if let Some(found) = replaces.map(|number| &mine[number as usize]) {
+                            work.update(&hits[found.file].0, found.row);
+                        }
+                        out.push((row, version.to, replaces.is_some()));
+                    }
                 }
             }
         }
