@@ -1,13 +1,14 @@
 """Measures merges into a large Delta table: flowc and delta-rs (the Python package deltalake), the same changed rows into the same table.
 
-Usage: run.py FLOWC WAREHOUSE [rows=1000,1000000] [tables=sorted,shuffled] [kinds=upsert,changes] [engines=flowc,deltalake]
+Usage: run.py FLOWC WAREHOUSE [rows=1000,1000000] [tables=sorted,shuffled] [kinds=upsert,changes] [engines=flowc,deltalake,polars,duckdb]
 
 In WAREHOUSE, a directory, targets of 20 million rows in 20 files are made where they are missing: `sorted` by the key, so that a file holds a range of keys, `shuffled`, so that each holds keys
 from everywhere, and `vectors`, sorted, with deletion vectors (deltalake cannot write them). Each measurement gets a copy, by hard links: data files do not change.
 `upsert`: half of the rows are of keys that are there. `changes`: half change a row that is there, a quarter delete one, a quarter add one. (flowc takes deletes of keys that
-the source has never brought for no change, so that the quarter of deletes stays in its table here.) Needs the Python packages deltalake,
-pyarrow and numpy. CHECK=1 adds sums of what the tables hold then, to compare (with duckdb). Prints a line of JSON a measurement, and a table at the end: wall and CPU seconds, peak memory in MB, MB written; for each engine the best of ROUNDS=1 rounds."""
+the source has never brought for no change, so that the quarter of deletes stays in its table here.) `polars` merges with Polars' write_delta, `duckdb` gives the rows of a DuckDB query
+to deltalake's merge. Needs the Python packages deltalake, pyarrow and numpy, and polars or duckdb for these. CHECK=1 adds sums of what the tables hold then, to compare (with duckdb). Prints a line of JSON a measurement, and a table at the end: wall and CPU seconds, peak memory in MB, MB read and written; for each engine the best of ROUNDS=1 rounds."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 # The packages are loaded by processes that make data and by those that are measured: the peak memory of a process counts what its parent had when it began.
@@ -85,15 +87,24 @@ def make_changed(warehouse, kind, rows):
 
 
 def usage(command, **more):
-    """Wall seconds, CPU seconds and peak memory in MB of a command."""
-    begun = time.time()
+    """Wall seconds, CPU seconds, peak memory and what was read in MB (from files, also where the system has them in memory) of a command."""
+    begun, read = time.time(), [0]
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **more)
+
+    def watch():
+        # What a process has read is gone with it: the last look counts.
+        with contextlib.suppress(OSError, IndexError):
+            while True:
+                read[0] = int(pathlib.Path(f"/proc/{process.pid}/io").read_text().split()[1])
+                time.sleep(0.01)
+
+    threading.Thread(target=watch, daemon=True).start()
     error = process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"{command} ended with {process.returncode}: {error}")
-    return time.time() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return time.time() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, read[0] / 1e6
 
 
 def flowc_merge(flowc, kind, table, source):
@@ -121,6 +132,33 @@ merge.execute()
 
 def deltalake_merge(_, kind, table, source):
     return usage([sys.executable, "-c", DELTALAKE, kind, table, source.with_suffix(".parquet")])
+
+
+POLARS = """
+import sys, polars as pl
+kind, table, source = sys.argv[1:]
+rows = pl.read_parquet(source)
+options = dict(predicate="s.id = t.id", source_alias="s", target_alias="t")
+merge = rows.write_delta(table, mode="merge", delta_merge_options=options)
+names = ["id", "name", "value", "at", "site"]
+values = {name: f"s.{name}" for name in names}
+if kind == "changes":
+    merge = merge.when_matched_delete("s.op = 'd'").when_matched_update(values).when_not_matched_insert(values, "s.op <> 'd'")
+else:
+    merge = merge.when_matched_update(values).when_not_matched_insert(values)
+merge.execute()
+"""
+
+
+def polars_merge(_, kind, table, source):
+    return usage([sys.executable, "-c", POLARS, kind, table, source.with_suffix(".parquet")])
+
+
+def duckdb_merge(_, kind, table, source):
+    # DuckDB reads Delta tables and cannot merge into them: its rows go to deltalake.
+    read = "rows = duckdb.sql(f\"select * from read_parquet('{source}')\").to_arrow_table()"
+    script = DELTALAKE.replace("pyarrow.parquet as pq", "duckdb").replace("rows = pq.read_table(source)", read)
+    return usage([sys.executable, "-c", script, kind, table, source.with_suffix(".parquet")])
 
 
 def size(table):
@@ -154,11 +192,11 @@ def measure(flowc, warehouse, engine, kind, name, rows):
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(warehouse / name, copy, copy_function=os.link)
         before = size(copy)
-        wall, cpu, peak = globals()[f"{engine}_merge"](flowc, kind, copy, source)
+        measured = globals()[f"{engine}_merge"](flowc, kind, copy, source)
         written = size(copy) - before
-        best = min(best or (wall, cpu, peak), (wall, cpu, peak))
-    wall, cpu, peak = best
-    result = dict(table=name, kind=kind, rows=rows, engine=engine, seconds=round(wall, 2), cpu=round(cpu, 2), peak_mb=round(peak), written_mb=round(written / 1e6, 1))
+        best = min(best or measured, measured)
+    wall, cpu, peak, read = best
+    result = dict(table=name, kind=kind, rows=rows, engine=engine, seconds=round(wall, 2), cpu=round(cpu, 2), peak_mb=round(peak), read_mb=round(read, 1), written_mb=round(written / 1e6, 1))
     if os.environ.get("CHECK"):
         result["sums"] = in_process("sums", copy)
     print(json.dumps(result), flush=True)
@@ -179,7 +217,7 @@ def main():
             for rows in map(int, chosen["rows"]):
                 engines = [e for e in chosen["engines"] if name != "vectors" or e == "flowc"]
                 results += [measure(flowc, warehouse, engine, kind, name, rows) for engine in engines]
-    heads = ["table", "kind", "rows", "engine", "seconds", "cpu", "peak_mb", "written_mb"]
+    heads = ["table", "kind", "rows", "engine", "seconds", "cpu", "peak_mb", "read_mb", "written_mb"]
     print("| " + " | ".join(heads) + " |")
     print("|" + "---|" * len(heads))
     for result in results:

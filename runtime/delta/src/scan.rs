@@ -26,6 +26,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -148,6 +149,24 @@ impl Scan {
         let columns: Vec<Column> = self.columns.iter().cloned().chain([column]).collect();
         let schema = to_arrow_schema(&Schema::new(columns.iter().map(|c| c.field.clone()).collect()));
         Scan { columns: Arc::new(columns), schema, ..self }
+    }
+
+    /// The same without columns but those at these positions, and without a predicate.
+    pub fn narrowed(&self, positions: &[usize]) -> Scan {
+        let columns: Vec<Column> = positions.iter().filter_map(|p| self.columns.get(*p)).cloned().collect();
+        let schema = to_arrow_schema(&Schema::new(columns.iter().map(|c| c.field.clone()).collect()));
+        Scan { columns: Arc::new(columns), schema, predicate: None, places: Arc::default(), ..self.clone() }
+    }
+
+    /// A file's bytes and its footer, where it has the columns that are read and no others.
+    pub async fn exact(&self, add: &Add) -> Result<Option<(FileReader, Arc<ParquetMetaData>)>, RunError> {
+        let opened = self.open(add).await?;
+        let mut roots: Vec<usize> = opened.positions.iter().flatten().copied().collect();
+        roots.sort_unstable();
+        roots.dedup();
+        let wanted = self.columns.iter().filter(|c| !c.partition).count();
+        let exact = roots.len() == wanted && opened.metadata.schema().fields().len() == wanted;
+        Ok(exact.then(|| (opened.reader, Arc::clone(opened.metadata.metadata()))))
     }
 
     /// The columns of the batches.
@@ -404,7 +423,8 @@ impl Scan {
         )
     }
 
-    fn parquet_error(&self, path: &str, error: ParquetError) -> RunError {
+    /// What to say where a file cannot be read.
+    pub(crate) fn parquet_error(&self, path: &str, error: ParquetError) -> RunError {
         if let ParquetError::External(inner) = &error
             && let Some(store) = inner.downcast_ref::<object_store::Error>()
         {

@@ -42,6 +42,8 @@ pub struct Sizes {
     pub open_files: usize,
     /// Bytes of one worker in files that are open.
     pub open_bytes: usize,
+    /// A merge that takes rows out of a file of so many bytes copies its pages; rows of smaller ones are gathered in new files.
+    pub copied_bytes: usize,
 }
 
 impl Default for Sizes {
@@ -52,12 +54,15 @@ impl Default for Sizes {
             row_group_rows: 1 << 20,
             open_files: 512,
             open_bytes: 128 << 20,
+            copied_bytes: 1 << 20,
         }
     }
 }
 
 /// An upload starts in parts when a file has more bytes than this.
 const UPLOAD_BYTES: usize = 5 << 20;
+/// The same for the local file system, which takes parts of any size.
+const LOCAL_UPLOAD_BYTES: usize = 256 << 10;
 /// Parts that are uploaded at the same time: the file waits for them rather than to collect in memory what the store does not take yet.
 const UPLOADS: usize = 2;
 
@@ -99,7 +104,7 @@ pub(crate) fn is_data_file(name: &str) -> bool {
 }
 
 /// The partition values of a file, as the log has them.
-type PartitionKey = Vec<Option<String>>;
+pub type PartitionKey = Vec<Option<String>>;
 
 struct OpenFile {
     writer: AsyncArrowWriter<BufWriter>,
@@ -199,7 +204,8 @@ impl DeltaWriter {
         }
     }
 
-    fn failed(&self, error: ParquetError) -> RunError {
+    /// What to say where a file cannot be written.
+    pub(crate) fn failed(&self, error: ParquetError) -> RunError {
         let what = describe(&self.spec);
         if let ParquetError::External(inner) = &error
             && let Some(store) = inner.downcast_ref::<object_store::Error>()
@@ -304,8 +310,8 @@ impl DeltaWriter {
         }
     }
 
-    /// Begins a file whose first rows are these.
-    fn begin(&mut self, key: &PartitionKey, first: &RecordBatch) -> Result<OpenFile, RunError> {
+    /// Begins a file of a partition that somebody else writes: its path, and where its bytes go.
+    pub fn upload(&mut self, key: &PartitionKey) -> Result<(String, BufWriter), RunError> {
         let (folder, kind) = self.holds.place();
         let mut path = folder.to_string();
         // Folders mean nothing to readers; some of them do not decode the paths of the change data feed, which therefore have nothing to decode.
@@ -319,6 +325,33 @@ impl DeltaWriter {
         path.push_str(&data_file(kind, self.worker, self.begun.len(), self.mark));
         let object = Path::parse(&path).map_err(|e| self.failed(ParquetError::External(Box::new(e))))?;
         self.begun.push(path.clone());
+        let local = self.storage.local(&percent_encode(&path)).is_some();
+        let part = if local { LOCAL_UPLOAD_BYTES } else { UPLOAD_BYTES };
+        let upload = BufWriter::with_capacity(self.storage.store(), object, part).with_max_concurrency(UPLOADS);
+        Ok((path, upload))
+    }
+
+    /// Takes a file that was written to an [`upload`](DeltaWriter::upload) among those of this writer.
+    pub fn uploaded(&mut self, key: &PartitionKey, path: &str, bytes: u64, stats: String) {
+        self.adds.push(Add {
+            path: percent_encode(path),
+            partition_values: self.target.partition_by.iter().cloned().zip(key.iter().cloned()).collect(),
+            size: bytes as i64,
+            modification_time: super::now_millis(),
+            data_change: true,
+            stats: Some(stats),
+            stats_parsed: None,
+            tags: None,
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        });
+    }
+
+    /// Begins a file whose first rows are these.
+    fn begin(&mut self, key: &PartitionKey, first: &RecordBatch) -> Result<OpenFile, RunError> {
+        let (path, upload) = self.upload(key)?;
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(concat!("flowc version ", env!("CARGO_PKG_VERSION")).to_string())
@@ -329,8 +362,6 @@ impl DeltaWriter {
             }
         }
         let properties = properties.build();
-        let store = self.storage.store();
-        let upload = BufWriter::with_capacity(store, object, UPLOAD_BYTES).with_max_concurrency(UPLOADS);
         let writer = AsyncArrowWriter::try_new(upload, self.schema.clone(), Some(properties));
         let writer = writer.map_err(|e| self.failed(e))?;
         Ok(OpenFile { writer, path, stats: FileStats::new(&self.schema, self.target.indexed), used: self.clock })
@@ -339,20 +370,8 @@ impl DeltaWriter {
     async fn end(&mut self, key: &PartitionKey) -> Result<(), RunError> {
         let Some(mut file) = self.open.shift_remove(key) else { return Ok(()) };
         file.writer.finish().await.map_err(|e| self.failed(e))?;
-        self.adds.push(Add {
-            path: percent_encode(&file.path),
-            partition_values: self.target.partition_by.iter().cloned().zip(key.iter().cloned()).collect(),
-            size: file.writer.bytes_written() as i64,
-            modification_time: super::now_millis(),
-            data_change: true,
-            stats: Some(file.stats.to_json()),
-            stats_parsed: None,
-            tags: None,
-            deletion_vector: None,
-            base_row_id: None,
-            default_row_commit_version: None,
-            clustering_provider: None,
-        });
+        let (bytes, stats) = (file.writer.bytes_written() as u64, file.stats.to_json());
+        self.uploaded(key, &file.path, bytes, stats);
         Ok(())
     }
 }

@@ -170,7 +170,11 @@ async fn random_history(seed: u64, fed: &mut usize) {
     let mut table = BTreeMap::new();
     let commits = commits(&mut random, changing, &mut table);
     let storage = crate::common::memory();
-    let sizes = Sizes { file_bytes: random.pick(&[1, 1 << 20]), ..Sizes::default() };
+    let sizes = Sizes {
+        file_bytes: random.pick(&[1, 1 << 20]),
+        copied_bytes: random.pick(&[0, usize::MAX]),
+        ..Sizes::default()
+    };
     let sink = DeltaSink::with_sizes(&spec(changing, partitioned, vectors, feed), storage.clone(), sizes);
     let (mut left, mut number) = (commits.as_slice(), 0);
     while !left.is_empty() {

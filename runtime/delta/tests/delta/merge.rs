@@ -31,6 +31,8 @@ struct Shape {
     memory: usize,
     /// So many bytes a file.
     file_bytes: usize,
+    /// Whether files are copied page by page, however small.
+    pages: bool,
 }
 
 impl Shape {
@@ -46,6 +48,7 @@ impl Shape {
             feed: random.one_in(2),
             memory: random.pick(&[1, 3_000, 64 << 20]),
             file_bytes: random.pick(&[1, 4_000, 128 << 20]),
+            pages: random.one_in(2),
         }
     }
 
@@ -72,9 +75,13 @@ impl Shape {
         if self.number { (row.id, None, None) } else { row.key(self.part_is_key) }
     }
 
+    fn sizes(&self) -> Sizes {
+        let copied_bytes = if self.pages { 0 } else { usize::MAX };
+        Sizes { file_bytes: self.file_bytes, open_files: 2, copied_bytes, ..Sizes::default() }
+    }
+
     fn sink(&self, storage: &Storage) -> DeltaSink {
-        let sizes = Sizes { file_bytes: self.file_bytes, open_files: 2, ..Sizes::default() };
-        DeltaSink::with_sizes(&self.spec(), storage.clone(), sizes)
+        DeltaSink::with_sizes(&self.spec(), storage.clone(), self.sizes())
     }
 }
 
@@ -107,6 +114,29 @@ fn epoch_rows(random: &mut Random, shape: &Shape, table: &mut Table) -> Vec<Vec<
     [one, two].iter().map(|part| part.chunks(6).map(weighted).collect()).collect()
 }
 
+/// Whether the files of a commit have the rows, nulls and bounds that the log says.
+async fn statistics_are_right(storage: &Storage, commit: &flowc_delta::log::Commit, what: &str) {
+    use arrow::array::{Array, AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+    for add in commit.adds.iter().filter(|add| add.deletion_vector.is_none()) {
+        let path = object_store::path::Path::parse(flowc_delta::storage::percent_decode(&add.path)).expect("a path");
+        let bytes = bytes::Bytes::from(storage.get(&path).await.expect("is there"));
+        assert_eq!(bytes.len() as i64, add.size, "{what}");
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes).expect("opens");
+        let batches: Vec<_> = reader.build().expect("a reader").map(|b| b.expect("reads")).collect();
+        let stats: serde_json::Value = serde_json::from_str(add.stats.as_deref().expect("statistics")).expect("json");
+        assert_eq!(stats["numRecords"], batches.iter().map(|b| b.num_rows()).sum::<usize>(), "{what}");
+        for name in ["id", "v"] {
+            let columns = batches.iter().map(|b| b.column_by_name(name).expect("a column").as_primitive::<Int64Type>());
+            let all: Int64Array = columns.flat_map(|c| c.iter()).collect();
+            let bound = |value: Option<i64>| value.map(serde_json::Value::from);
+            assert_eq!(stats["minValues"].get(name).cloned(), bound(arrow::compute::min(&all)), "{what}: {stats}");
+            assert_eq!(stats["maxValues"].get(name).cloned(), bound(arrow::compute::max(&all)), "{what}: {stats}");
+            assert_eq!(stats["nullCount"][name], all.null_count(), "{what}: {stats}");
+        }
+    }
+}
+
 async fn random_epochs(seed: u64, spilled: &mut usize, fed: &mut usize, vectors: &mut usize) {
     let mut random = Random(seed);
     let shape = Shape::random(&mut random);
@@ -128,6 +158,7 @@ async fn random_epochs(seed: u64, spilled: &mut usize, fed: &mut usize, vectors:
         let version = done.version.expect("a version");
         let commit = read_commit(&storage, version).await.expect("reads").expect("a commit");
         assert_eq!(commit.txns[0].version, number as i64, "{what}");
+        statistics_are_right(&storage, &commit, &what).await;
         *spilled += usize::from(shape.memory < 64 << 20);
         *vectors += commit.adds.iter().filter(|a| a.deletion_vector.is_some()).count();
         if number == 1 {
@@ -171,6 +202,7 @@ fn plain(changing: bool) -> Shape {
         feed: false,
         memory,
         file_bytes,
+        pages: false,
     }
 }
 
@@ -450,14 +482,13 @@ async fn a_table_that_only_takes_rows_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn columns_that_are_added_are_null_in_rows_that_are_copied() {
-    let (storage, shape) = (memory(), Shape { vectors: false, ..plain(false) });
+async fn a_column_is_added(pages: bool) {
+    let (storage, shape) = (memory(), Shape { pages, ..plain(false) });
     merge(&storage, &shape, 1, &[row(1, 0), row(2, 0), row(3, 0)]).await;
     let mut wide = schema();
     wide.fields.push(column("new", DataType::Date));
     let spec = SinkSpec { schema: wide.clone(), evolve: true, ..shape.spec() };
-    let sink = DeltaSink::new(&spec, storage.clone());
+    let sink = DeltaSink::with_sizes(&spec, storage.clone(), shape.sizes());
     let old = batch(&[row(2, 5)]);
     let mut columns = old.columns().to_vec();
     columns.push(Arc::new(arrow::array::Date32Array::from(vec![1])));
@@ -469,6 +500,34 @@ async fn columns_that_are_added_are_null_in_rows_that_are_copied() {
     merge(&storage, &shape, 3, &[row(2, 6)]).await;
     let found = row_texts(&table_rows(&storage, &wide, None).await);
     assert_eq!(found[1], "2 | null | null | 6 | null");
+}
+
+#[tokio::test]
+async fn columns_that_are_added_are_null_in_rows_that_are_copied() {
+    for pages in [false, true] {
+        a_column_is_added(pages).await;
+    }
+}
+
+#[tokio::test]
+async fn files_that_are_copied_page_by_page_stay_apart() {
+    for (pages, files) in [(true, 3), (false, 2)] {
+        let (storage, shape) = (memory(), Shape { pages, ..plain(false) });
+        for number in 0..2 {
+            let rows: Vec<Row> = (0..100).map(|i| row(number as i64 * 100 + i, 0)).collect();
+            merge(&storage, &shape, number + 1, &rows).await;
+        }
+        let done = merge(&storage, &shape, 3, &[row(3, 1), row(150, 1)]).await;
+        let commit = read_commit(&storage, 2).await.expect("reads").expect("a commit");
+        assert_eq!((commit.removes.len(), done.files), (2, files));
+        assert_eq!(metric(&commit, "numTargetRowsCopied"), 198);
+        statistics_are_right(&storage, &commit, "copied").await;
+        // More than half of a file leaves: what is left is gathered with others.
+        let most: Vec<Row> = (0..80).map(|i| row(i, 2)).collect();
+        merge(&storage, &shape, 4, &most).await;
+        let updated = |i: i64| row(i, if i < 80 { 2 } else { i64::from(i == 150) });
+        assert_eq!(rows_of(&storage).await, expected(&(0..200).map(updated).collect::<Vec<_>>()));
+    }
 }
 
 #[tokio::test]

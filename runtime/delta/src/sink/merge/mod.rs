@@ -1,12 +1,14 @@
 //! Rows that take the place of others with their key (merge), or go in between them (history): which files hold those keys, what becomes of their rows, and the files
 //! to commit. Knows one version of the table; who commits first is [`super::commit`]'s matter.
 
+mod by_pages;
 pub mod changes;
 pub mod history;
 pub mod key_index;
 pub mod layout;
 pub mod net;
 pub mod numbers;
+mod pages;
 mod probe;
 pub mod rewrite;
 mod threads;

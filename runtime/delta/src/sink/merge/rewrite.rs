@@ -89,6 +89,11 @@ impl Writers {
         self.rows.write(batch).await
     }
 
+    /// What writes the rows of the table.
+    pub(super) fn rows(&mut self) -> &mut DeltaWriter {
+        &mut self.rows
+    }
+
     /// Whether there is a change data feed.
     pub fn feeds(&self) -> bool {
         self.feed.is_some()
@@ -261,11 +266,14 @@ impl Rewriter {
         let dead = &before | &gone;
         let vector = self.vectors && change.add.physical_rows().is_some() && dead.len() <= length / VECTOR_PART;
         done.removes.push(Arc::clone(&change.add));
-        if vector || dead.len() >= length {
+        let whole = vector || dead.len() >= length;
+        if whole || self.by_pages(&change.add, (&dead, length), writers).await? {
             let wanted = if writers.feeds() { gone } else { change.ends.keys().copied().collect() };
             self.selected(&change, &wanted, writers).await?;
             if vector {
                 done.vectors.push((change.add, dead));
+            } else {
+                done.copied += length.saturating_sub(dead.len());
             }
             return Ok(());
         }
