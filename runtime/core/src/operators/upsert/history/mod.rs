@@ -171,7 +171,7 @@ impl History {
     ) -> Result<History, RunError> {
         let shape = Shape::new(spec, input, output)?;
         let time = shape.time.ok_or_else(|| internal("a history without a time"))?;
-        let mut memory = recalled(before, &spec.name, || Kept::empty(&shape), |stored| restore(&shape, time, stored))?;
+        let mut memory = recalled(before, &spec.name, || Kept::empty(&shape), |stored| restore(&shape, time, &stored))?;
         memory.records.begin();
         let budget = &surroundings.budget;
         let mut held = Held::new(budget.clone());
