@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the tables that the jobs read, the same ones each time. Needs numpy, pyarrow and deltalake, as the environment of run.py has them.
+"""Makes the tables that the jobs read, the same ones each time. run.py calls it; it needs numpy, pyarrow and deltalake, as the environment of run.py has them.
 
     benches/jobs/generate.py DIR [--scale 1]
 

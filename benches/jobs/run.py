@@ -3,7 +3,7 @@
 
     benches/jobs/run.py --data DIR [--flowc target/release/flowc] [--jobs W1,W2,…] [--engines flowc,polars,…] [--rounds 3]
 
-DIR holds the tables that generate.py makes. Every result is compared with DuckDB's own answer; one that differs ends the run. The engines are Python packages,
+DIR holds the tables that generate.py makes, or will: those that are missing are made. Every result is compared with DuckDB's own answer; one that differs ends the run. The engines are Python packages,
 installed at the versions of requirements.txt into an environment of their own (--venv) where they are missing. Linux only: it reads /proc."""
 
 import argparse
@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 
-from jobs import JOBS
+from jobs import JOBS, tables
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -139,6 +139,9 @@ class Bench:
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="flowc-bench-", dir=words.work))
         self.python = environment(words.venv.expanduser().absolute())
         self.versions = {}
+        needed = [self.data / "latest_seed"] + [pathlib.Path(path) for job in words.jobs for path in tables(job, self.data, words.sensor).values()]
+        if not all(path.is_dir() for path in needed):
+            subprocess.run([self.python, HERE / "generate.py", self.data, "--scale", str(words.scale)], check=True, stdout=sys.stderr)
         # Copied, because a program's lock and state lie beside it.
         for program in HERE.glob("*.flow"):
             shutil.copy(program, self.work)
@@ -200,13 +203,13 @@ def table(heads, rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def summary(results, engines):
-    """Seconds of the whole process, and how many times those of the first engine they are."""
+def summary(results, engines, figure):
+    """A figure of each engine, and how many times that of the first one it is."""
     rows = []
     for job, of in results.items():
-        first = of[engines[0]]["wall"]
-        cells = [f"{of[e]['wall']:.2f}" + ("" if e == engines[0] else f" ({of[e]['wall'] / first:.2f}×)") for e in engines]
-        rows.append([f"{job}", *cells])
+        first = of[engines[0]][figure]
+        cells = [f"{of[e][figure]:.2f}" + ("" if e == engines[0] else f" ({of[e][figure] / first:.2f}×)") for e in engines]
+        rows.append([job, *cells])
     return table(["job", *engines], rows)
 
 
@@ -234,7 +237,8 @@ def known(all_of):
 
 def arguments():
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--data", type=pathlib.Path, required=True, help="where the tables of generate.py are")
+    words.add_argument("--data", type=pathlib.Path, required=True, help="where the tables are")
+    words.add_argument("--scale", type=float, default=1.0, help="how large the tables are made that are missing (1: about a gigabyte)")
     words.add_argument("--sensor", default="sensor_20m", help="the table of readings (sensor_20m)")
     words.add_argument("--flowc", type=pathlib.Path, default=ROOT / "target/release/flowc", help="the binary (target/release/flowc)")
     words.add_argument("--jobs", type=known(list(JOBS)), default=list(JOBS), help=", ".join(JOBS))
@@ -261,7 +265,11 @@ def main():
         words.json.write_text(json.dumps(results, indent=1))
     print(f"{datetime.date.today()}, {machine()}; {versions}; medians of {words.rounds}.\n")
     print(f"Seconds of the whole process, and how many times those of {words.engines[0]}:\n")
-    print(summary(results, words.engines), details(results, words.engines), sep="\n\n")
+    print(summary(results, words.engines, "wall"))
+    print("\nThe same for seconds of CPU:\n")
+    print(summary(results, words.engines, "cpu"))
+    print("\nAll figures:\n")
+    print(details(results, words.engines))
 
 
 if __name__ == "__main__":
