@@ -63,9 +63,7 @@ fn state_belongs_to_the_meaning_not_to_the_layout() {
 #[test]
 fn the_examples_are_formatted() {
     let root = crate::support::root();
-    for program in
-        crate::docs::programs(&root.join("examples")).into_iter().chain(crate::docs::programs(&root.join("src")))
-    {
+    for program in ["examples", "src", "benches/jobs"].iter().flat_map(|dir| crate::docs::programs(&root.join(dir))) {
         let ran = crate::support::Ran::of(flowc().args(["fmt", "--check"]).arg(&program));
         assert_eq!(ran.status, 0, "{}", ran.stdout);
     }

@@ -1,6 +1,7 @@
 //! The built binary over real Delta tables.
 
 mod backfill;
+mod benches;
 mod build;
 mod changing;
 mod changing_programs;
