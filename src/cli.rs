@@ -308,9 +308,23 @@ pub struct Explain {
     /// Values for parameters.
     #[command(flatten)]
     pub params: Params,
+    /// What is shown.
+    #[command(flatten)]
+    pub flags: ExplainFlags,
+}
+
+/// Flags of `explain` of a program.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainFlags {
     /// Show this stage instead of the plan
     #[arg(long, value_enum)]
     pub stage: Option<Stage>,
+    /// Show beside each step how many rows are expected, and what it did in the last epoch
+    #[arg(long, conflicts_with = "stage")]
+    pub analyze: bool,
+    /// Where the runs' state is kept, for --analyze [default: .flow/NAME beside the program]
+    #[arg(long, value_name = "DIR", requires = "analyze")]
+    pub state: Option<PathBuf>,
     /// How to write it
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -457,12 +471,9 @@ pub struct PackagedExplain {
     /// Values for parameters.
     #[command(flatten)]
     pub params: Params,
-    /// Show this stage instead of the plan
-    #[arg(long, value_enum)]
-    pub stage: Option<Stage>,
-    /// How to write it
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    /// What is shown.
+    #[command(flatten)]
+    pub flags: ExplainFlags,
 }
 
 /// A size as it is written: `1048576`, `512KiB`, `512MiB`, `2GiB`, `1.5GB`.

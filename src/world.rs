@@ -148,6 +148,7 @@ pub fn reads(outcome: &CheckOutcome, plan: &Plan) -> Result<IndexMap<String, Rea
         files: info.files.map(|(files, _)| files),
         files_after_pruning: None,
         columns: Some(info.schema.len()),
+        rows: info.rows,
     };
     let sources = checked.sources.iter().map(|s| (s.spec.name.clone(), of(&s.info)));
     let mut all: IndexMap<String, Read> =
@@ -156,11 +157,12 @@ pub fn reads(outcome: &CheckOutcome, plan: &Plan) -> Result<IndexMap<String, Rea
     let threads = threads.map_err(|e| Failure::world(format!("cannot start threads: {e}")))?;
     for source in &plan.sources {
         // What cannot be told now is left out; a run will say why.
-        if let (Some(read), Ok(Some((files, left)))) =
+        if let (Some(read), Ok(Some(pruned))) =
             (all.get_mut(&source.name), threads.block_on(flowc_delta::prune_report(source)))
         {
-            read.files = Some(files as u64);
-            read.files_after_pruning = Some(left as u64);
+            read.files = Some(pruned.files as u64);
+            read.files_after_pruning = Some(pruned.left as u64);
+            read.rows = pruned.rows;
         }
     }
     Ok(all)

@@ -1,18 +1,20 @@
 //! `flowc explain`: the page of a diagnostic, the plan of a program, or a stage on the way to it.
 
-use crate::cli::{Explain, Format, Stage};
+use crate::cli::{Explain, ExplainFlags, Format, Stage};
 use crate::commands::checked;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::pages;
 use crate::world::{self, Program};
 use flowc_core::checked::{Checked, Rows};
-use flowc_core::explain::{Explanation, guarantees};
+use flowc_core::explain::{Actual, Analysis, Explanation, guarantees};
 use flowc_core::pipeline::CheckOutcome;
 use flowc_ir::Schema;
 use flowc_ir::eval::KernelReport;
 use flowc_ir::plan::{KernelSlot, Plan};
 use flowc_ir::text::Origins;
+use flowc_runtime::NodeWork;
+use flowc_runtime::state;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -21,10 +23,10 @@ use std::path::Path;
 /// A code's page, or a program.
 pub fn explain(words: &Explain, console: &Console) -> Result<Exit, Failure> {
     if pages::looks_like_code(&words.what) && !Path::new(&words.what).exists() {
-        return page(&words.what, words.format, console);
+        return page(&words.what, words.flags.format, console);
     }
     let program = Program::open(Path::new(&words.what), &words.params.params)?;
-    self::program(&program, words.stage, words.format, console)
+    self::program(&program, &words.flags, console)
 }
 
 fn page(code: &str, format: Format, console: &Console) -> Result<Exit, Failure> {
@@ -46,25 +48,76 @@ fn page(code: &str, format: Format, console: &Console) -> Result<Exit, Failure> 
 }
 
 /// The plan of a program, or a stage.
-pub fn program(program: &Program, stage: Option<Stage>, format: Format, console: &Console) -> Result<Exit, Failure> {
+pub fn program(program: &Program, flags: &ExplainFlags, console: &Console) -> Result<Exit, Failure> {
+    let (stage, format) = (flags.stage, flags.format);
     let outcome = match checked(program, format, console) {
         Ok(outcome) => outcome,
         Err(exit) => return Ok(exit),
     };
+    match stage {
+        None => plan_of(program, &outcome, flags, console),
+        Some(stage) => show_stage(stage, &outcome, format, console),
+    }
+}
+
+/// The plan of a program, with what the last epoch did if that is asked for.
+fn plan_of(
+    program: &Program,
+    outcome: &CheckOutcome,
+    flags: &ExplainFlags,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let mut explanation = explanation(outcome)?;
+    if flags.analyze {
+        let plan = world::plan(outcome)?;
+        let root = flags.state.clone().unwrap_or_else(|| program.state());
+        let analysis = match last_epoch(&root, &program.name, &plan) {
+            Ok(analysis) => Some(analysis),
+            Err(why) => {
+                console.err(&format!("{}: {why}\n", program.name));
+                None
+            }
+        };
+        explanation.analyze(&plan, analysis);
+    }
+    match flags.format {
+        Format::Text => console.out(&explanation.to_string()),
+        Format::Json => {
+            let document = serde_json::to_value(explanation).unwrap_or(Value::Null);
+            console.out_line(&format!("{document:#}"));
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Why there is no epoch to be shown, or the last one.
+fn last_epoch(root: &Path, pipeline: &str, plan: &Plan) -> Result<Analysis, String> {
+    let seen = state::look(root, pipeline).map_err(|error| error.to_string())?;
+    let records = seen.iter().flat_map(|seen| seen.epochs.iter().rev());
+    let Some((record, report)) = records.filter_map(|record| Some((record, record.report.as_ref()?))).next() else {
+        return Err("no epoch has run yet, so only what is expected is shown".into());
+    };
+    let labels = plan.graph.nodes.iter().map(|node| &node.label);
+    if !record.work.iter().map(|work| &work.label).eq(labels) {
+        let why = "was run by another form of the program, or counted nothing: run it, then ask again";
+        return Err(format!("epoch {} {why}", record.epoch));
+    }
+    let actual =
+        |work: &NodeWork| Actual { rows_in: work.rows_in, rows_out: work.rows_out, microseconds: work.microseconds };
+    let nodes = record.work.iter().map(actual).collect();
+    Ok(Analysis { epoch: record.epoch, started: record.started, duration: report.duration, nodes })
+}
+
+fn show_stage(stage: Stage, outcome: &CheckOutcome, format: Format, console: &Console) -> Result<Exit, Failure> {
     match (stage, format) {
-        (None, Format::Text) => console.out(&explanation(&outcome)?.to_string()),
-        (None, Format::Json) => {
-            let document = serde_json::to_value(explanation(&outcome)?).unwrap_or(Value::Null);
+        (Stage::Plan, Format::Json) => {
+            let document = serde_json::to_value(world::plan(outcome)?).unwrap_or(Value::Null);
             console.out_line(&format!("{document:#}"));
         }
-        (Some(Stage::Plan), Format::Json) => {
-            let document = serde_json::to_value(world::plan(&outcome)?).unwrap_or(Value::Null);
-            console.out_line(&format!("{document:#}"));
-        }
-        (Some(stage), Format::Text) => console.out(&stage_text(stage, &outcome)?),
-        (Some(stage), Format::Json) => {
+        (stage, Format::Text) => console.out(&stage_text(stage, outcome)?),
+        (stage, Format::Json) => {
             let name = format!("{stage:?}").to_lowercase();
-            console.out_line(&format!("{:#}", json!({ "stage": name, "text": stage_text(stage, &outcome)? })));
+            console.out_line(&format!("{:#}", json!({ "stage": name, "text": stage_text(stage, outcome)? })));
         }
     }
     Ok(Exit::Fine)

@@ -50,7 +50,7 @@ pub fn execute_packaged(words: Packaged, payload: Payload, console: &Console) ->
             check::program(&payload.program(&words.params.params)?, words.locked, words.format, console)
         }
         Some(PackagedCommand::Explain(words)) => {
-            explain::program(&payload.program(&words.params.params)?, words.stage, words.format, console)
+            explain::program(&payload.program(&words.params.params)?, &words.flags, console)
         }
         Some(PackagedCommand::Status(words)) => status::program(&payload.program(&[])?, &words, console),
     }

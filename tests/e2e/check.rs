@@ -169,6 +169,47 @@ fn every_stage_can_be_seen() {
 }
 
 #[test]
+fn what_an_epoch_did_stands_beside_the_plan() {
+    let project = Project::example("sensor");
+    project.write(
+        "hot.flow",
+        "source s = delta(\"warehouse/sensor\")\nflow hot = s |> where value > 250.0 |> extend twice = value * 2.0\n\
+         flow mean = hot |> aggregate mean = avg(twice)\nsink out = mean -> delta(\"warehouse/hot\") { mode overwrite }\n",
+    );
+    let explain = ["explain", "hot.flow", "--analyze"];
+    let before = project.flowc(&explain).expect(0);
+    assert!(before.stderr.contains("no epoch has run yet"), "{}", before.stderr);
+    assert!(before.stdout.contains("estimate    at most 5 rows"), "{}", before.stdout);
+    assert!(!before.stdout.contains("actual"), "{}", before.stdout);
+    project.flowc(&["run", "hot.flow"]).expect(0);
+    let after = project.flowc(&explain).expect(0);
+    assert_eq!(after.stderr, "");
+    let lines: Vec<&str> = after.stdout.lines().filter(|line| line.contains("actual")).map(str::trim_start).collect();
+    let json = project.flowc(&["explain", "hot.flow", "--analyze", "--format", "json"]).expect(0).json();
+    let kept = json["steps"][0]["actual"]["rows_out"].as_u64().unwrap();
+    assert_eq!(kept, 3, "{json:#}");
+    let read = json["inputs"][0]["actual"]["rows_out"].as_u64().unwrap();
+    assert_eq!(json["steps"][0]["actual"]["rows_in"].as_u64(), Some(read));
+    assert_eq!(json["analysis"]["epoch"], 1);
+    let starts = [
+        format!("actual      {read} rows, read in "),
+        format!("actual      {read} rows in, {kept} out ({:.1}%), ", kept as f64 * 100.0 / read as f64),
+        format!("actual      {kept} rows in, 1 out "),
+        "actual      1 row, written in ".to_string(),
+    ];
+    assert_eq!(lines.len(), starts.len(), "{}", after.stdout);
+    for (line, start) in lines.iter().zip(&starts) {
+        assert!(line.starts_with(start), "`{line}` should begin with `{start}`");
+    }
+    let program = std::fs::read_to_string(project.path().join("hot.flow")).unwrap();
+    project
+        .write("hot.flow", &program.replace("flow mean = hot", "flow means = hot").replace("= mean ->", "= means ->"));
+    let renamed = project.flowc(&explain).expect(0);
+    assert!(renamed.stderr.contains("another form of the program"), "{}", renamed.stderr);
+    project.flowc(&["explain", "hot.flow", "--analyze", "--stage", "graph"]).expect(2);
+}
+
+#[test]
 fn an_unknown_code_offers_the_nearest() {
     let project = Project::new();
     let ran = project.flowc(&["explain", "E0299"]).expect(2);

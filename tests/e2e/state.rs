@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 const WRITTEN: Duration = Duration::from_secs(1_700_000_000);
 
 /// The newest version of the format.
-const NEWEST: &str = "format-4";
+const NEWEST: &str = "format-5";
 
 fn copy(from: &Path, to: &Path, place: &str) {
     fs::create_dir_all(to).unwrap();
@@ -101,6 +101,11 @@ fn a_state_of_version_3_goes_on() {
 #[test]
 fn a_state_of_version_4_goes_on() {
     goes_on("format-4", "steps");
+}
+
+#[test]
+fn a_state_of_version_5_goes_on() {
+    goes_on("format-5", "steps");
 }
 
 /// The paths of a document with the types that stand there; of lists, what their elements have. Forms stand as they are: states are found by them.

@@ -33,6 +33,7 @@ use crate::spill::Budget;
 use crate::state::operators::Saving;
 use crate::state::{EpochRecord, OperatorState};
 use crate::upgrade::LeftForm;
+use crate::work::NodeWork;
 use arrow::array::Int64Array;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
@@ -43,6 +44,7 @@ use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::task::JoinSet;
 
 /// Why a run does not go on.
@@ -107,6 +109,8 @@ pub(crate) struct Outcome {
     pub(crate) judged: Vec<Judgement>,
     /// What operators keep in memory for the next epoch, by their names.
     pub(crate) memories: Memories,
+    /// What the nodes of the graph did.
+    pub(crate) work: Vec<NodeWork>,
 }
 
 /// What operators keep in memory, by their names.
@@ -164,7 +168,8 @@ impl EpochRun {
         };
         let sinks = this.commit(&flow, inputs, &judged).await?;
         let memories = if this.forgets(record) { Memories::default() } else { memories(&flow) };
-        Ok(Outcome { read, sinks, judged: all, memories })
+        let work = flow.work.done(&flow.graph);
+        Ok(Outcome { read, sinks, judged: all, memories, work })
     }
 
     /// What the operators remember after the epoch.
@@ -452,7 +457,8 @@ impl EpochRun {
         let what = format!("`{}`", flow.graph.nodes[index].label);
         let mut handover = Handover::new(self, flow, (index, &what), context);
         let sent = async {
-            for batch in operator.finish().map_err(|f| self.halt(f, &what, context))? {
+            let made = flow.work.timed(index, || operator.finish()).map_err(|f| self.halt(f, &what, context))?;
+            for batch in flow.work.each(index, made) {
                 if !handover.push(batch.map_err(|f| self.halt(f, &what, context))?).await {
                     break;
                 }
@@ -481,7 +487,8 @@ impl EpochRun {
         let late_cursor = Cursor::new(0, 0);
         let late = flow.late_nodes(index);
         let sent = async {
-            for emitted in operator.finish(watermark).map_err(|f| self.halt(f, &what, context))? {
+            let made = flow.work.timed(index, || operator.finish(watermark));
+            for emitted in flow.work.each(index, made.map_err(|f| self.halt(f, &what, context))?) {
                 match emitted.map_err(|f| self.halt(f, &what, context))? {
                     Emitted::Rows(batch) => {
                         if !handover.push(batch).await {
@@ -568,7 +575,10 @@ impl EpochRun {
         .map_err(at)?;
         // How rows and malformed records are cut means nothing: the split's first row that fails comes before its first such record.
         let mut held: Option<Halt> = None;
+        let reading = leaf.nodes().next().unwrap_or_default();
+        let mut begun = Instant::now();
         while let Some(part) = self.interruptible(stream.next()).await? {
+            flow.work.spent(reading, begun);
             if index > leaf.last.load(Ordering::SeqCst) {
                 return Ok(());
             }
@@ -598,6 +608,7 @@ impl EpochRun {
                 let violations = flow.violations();
                 self.observer.progress(&Progress { violations, ..meter.progress(self.options.clock.now()) });
             }
+            begun = Instant::now();
         }
         if let Some(halt) = held {
             return Err(halt);
@@ -685,7 +696,10 @@ impl EpochRun {
         let mut ready: Vec<(usize, &SinkStation, Vec<Written>)> = vec![];
         for (node, station) in flow.sinks() {
             let Operator::Sink(sink) = plan.graph.nodes[node].operator else { continue };
-            match station.finish().await {
+            let begun = Instant::now();
+            let finished = station.finish().await;
+            flow.work.spent(node, begun);
+            match finished {
                 Ok(written) => ready.push((sink.0 as usize, station, written)),
                 Err(error) => {
                     for (_, other) in flow.sinks().filter(|(n, _)| *n > node) {

@@ -11,12 +11,14 @@ use crate::operators::watermark::Watermark;
 use crate::operators::{Blocking, Fault, Stateless};
 use crate::quality::Judgement;
 use crate::resequence::Resequencer;
+use crate::work::Work;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::eval::EvalContext;
 use flowc_ir::graph::{Graph, Operator};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
 use tokio::sync::Mutex;
 
 /// What stands at a node.
@@ -94,6 +96,8 @@ pub(crate) struct Flow {
     right_paths: Vec<u32>,
     /// For each node, the rows that came too late for it.
     late: Vec<AtomicU64>,
+    /// What the nodes do.
+    pub(crate) work: Work,
 }
 
 /// The name of what an operator remembers across epochs; none: nothing.
@@ -161,7 +165,8 @@ impl Flow {
             }
         }
         let late = graph.nodes.iter().map(|_| AtomicU64::new(0)).collect();
-        Flow { graph, stations, readers, right_paths, late }
+        let work = Work::new(graph.nodes.len());
+        Flow { graph, stations, readers, right_paths, late, work }
     }
 
     /// Sends rows that came out of a node to its readers.
@@ -174,13 +179,17 @@ impl Flow {
     ) -> BoxFuture<'a, Result<(), Fault>> {
         async move {
             self.check(node, &data);
+            self.work.gave(node, data.num_rows());
             for &(reader, before) in &self.readers[node] {
                 let (path, data) = (path + before, data.clone());
+                self.work.took(reader, data.num_rows());
+                let begun = Instant::now();
                 match &self.stations[reader] {
                     Station::Idle | Station::Leaf => {}
                     Station::Union => self.push(cursor, reader, path, data).await?,
                     Station::Stateless(operator) => {
-                        for out in operator.process(data) {
+                        let made = self.work.timed(reader, || operator.process(data));
+                        for out in self.work.each(reader, made) {
                             let out = out?;
                             if out.num_rows() > 0 {
                                 self.push(cursor, reader, path, out).await?;
@@ -190,7 +199,7 @@ impl Flow {
                     Station::AsOf(lookup) => {
                         let mut rows = lookup.date(data)?;
                         while let Some(part) = lookup.next(&mut rows).await? {
-                            for out in part.outputs {
+                            for out in self.work.each(reader, part.outputs.into_iter()) {
                                 let out = out?;
                                 if out.num_rows() > 0 {
                                     self.push(cursor, reader, path, out).await?;
@@ -202,18 +211,27 @@ impl Flow {
                         expect.check(&data, context)?;
                         let batch = cursor.stamp(path, data);
                         expect.observe(batch.order, &batch.data)?;
+                        self.work.spent(reader, begun);
                         self.push(cursor, reader, path, batch.data).await?;
                     }
                     Station::Watermark(watermark) => {
                         watermark.observe(&data)?;
+                        self.work.spent(reader, begun);
                         self.push(cursor, reader, path, data).await?;
                     }
-                    Station::Blocking(operator) => operator.push(cursor.worker, cursor.stamp(path, data))?,
+                    Station::Blocking(operator) => {
+                        operator.push(cursor.worker, cursor.stamp(path, data))?;
+                        self.work.spent(reader, begun);
+                    }
                     Station::Stateful(operator) => {
                         let input = usize::from(path >= self.right_paths[reader]);
                         operator.push(cursor.worker, input, cursor.stamp(path, data))?;
+                        self.work.spent(reader, begun);
                     }
-                    Station::Sink(sink) => sink.push(cursor.worker, cursor.stamp(path, data)).await?,
+                    Station::Sink(sink) => {
+                        sink.push(cursor.worker, cursor.stamp(path, data)).await?;
+                        self.work.spent(reader, begun);
+                    }
                 }
             }
             Ok(())

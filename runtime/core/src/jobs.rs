@@ -316,6 +316,7 @@ impl Planner<'_> {
             pending: sinks.iter().any(|sink| self.remembers(*sink)),
             program: None,
             report: None,
+            work: vec![],
         }
     }
 }

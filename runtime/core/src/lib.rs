@@ -37,6 +37,7 @@ mod tables;
 mod testing;
 pub mod text;
 pub mod upgrade;
+mod work;
 mod zset;
 
 pub use cancel::Cancel;
@@ -49,3 +50,4 @@ pub use operators::stateful::Remembered;
 pub use report::{EpochReport, Observer, Progress, RunSummary, SinkReport, SourceReport, StepReport};
 pub use run::{Follow, RunOptions, replay, run};
 pub use spill::spill_error;
+pub use work::NodeWork;

@@ -593,8 +593,14 @@ impl Session {
         let begun = self.options.clock.now();
         let mut earlier = std::mem::take(&mut record.quality);
         let mut read = std::mem::take(&mut record.read);
-        let Outcome { read: sources, mut sinks, judged, memories } = if write.is_empty() {
-            Outcome { read: std::mem::take(&mut read), sinks: vec![], judged: vec![], memories: Default::default() }
+        let Outcome { read: sources, mut sinks, judged, memories, work } = if write.is_empty() {
+            Outcome {
+                read: std::mem::take(&mut read),
+                sinks: vec![],
+                judged: vec![],
+                memories: Default::default(),
+                work: vec![],
+            }
         } else {
             let done = self.pass(&mut record, (write, &read), &mut earlier, resumed, &committing).await;
             // No sink has the epoch: the next run plans it anew, from what the sources hold then, be it a corrected file. One that computes a partition again is
@@ -640,6 +646,7 @@ impl Session {
             expectations,
         };
         record.report = Some(report.clone());
+        record.work = work;
         self.state.save_epoch(&record)?;
         self.state.compact(record.epoch)?;
         self.summary.add(&report);

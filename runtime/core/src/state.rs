@@ -15,6 +15,7 @@ use crate::connector::{Partition, Position, SourceRange};
 use crate::error::RunError;
 use crate::quality::{ExpectationReport, Judgement};
 use crate::report::{EpochReport, SourceReport};
+use crate::work::NodeWork;
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,10 +24,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The version of the files' format that this runtime writes; it reads this one and those from [`OLDEST`] on.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// The oldest version of the format that is read. It had one file for each operator that remembers something; version 2 has the segments of today, but says of
-/// the form of a step only words (see [`crate::upgrade::LeftForm`]), and keeps it once more among the notes.
+/// the form of a step only words (see [`crate::upgrade::LeftForm`]), and keeps it once more among the notes. Versions to 4 keep operands of rows that change a row each, and know
+/// nothing of epochs of a partition or of the work of nodes.
 pub const OLDEST: u32 = 1;
 
 /// How many records of finished epochs are kept.
@@ -120,6 +122,9 @@ pub struct EpochRecord {
     pub program: Option<String>,
     /// What became of it.
     pub report: Option<EpochReport>,
+    /// What the nodes of the plan's graph did in it, in their order, once it is committed. What a run that was interrupted did before is not counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub work: Vec<NodeWork>,
 }
 
 /// A state directory in use by this run.
@@ -127,8 +132,15 @@ pub struct EpochRecord {
 pub struct StateDir {
     root: PathBuf,
     durable: bool,
-    // Held for its lock.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        // A process that was started meanwhile, and has not yet become another program, holds the file as well: closing it is not enough. What cannot be
+        // unlocked is so when the process ends.
+        let _ = self.lock.unlock();
+    }
 }
 
 fn storage(what: &str, path: &Path, error: &std::io::Error) -> RunError {
@@ -146,7 +158,7 @@ impl StateDir {
         match lock.try_lock() {
             Ok(()) => {
                 remove_torn(root)?;
-                Ok(StateDir { root: root.to_path_buf(), durable: true, _lock: lock })
+                Ok(StateDir { root: root.to_path_buf(), durable: true, lock })
             }
             Err(TryLockError::WouldBlock) => {
                 let text = format!("another run uses the state directory `{}`", root.display());
@@ -157,8 +169,9 @@ impl StateDir {
     }
 
     /// Whether what is written is forced to the disk.
-    pub(crate) fn durable(self, durable: bool) -> StateDir {
-        StateDir { durable, ..self }
+    pub(crate) fn durable(mut self, durable: bool) -> StateDir {
+        self.durable = durable;
+        self
     }
 
     /// The checkpoint; an empty one if nothing has finished yet.
@@ -356,6 +369,7 @@ mod tests {
             pending: false,
             program: None,
             report: None,
+            work: vec![],
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::changes::Layout;
 use crate::lookup::DeltaTable;
 use crate::sink::DeltaSink;
-use crate::source::{self, DeltaSource};
+use crate::source::{self, DeltaSource, Pruned};
 use crate::storage::Storage;
 use async_trait::async_trait;
 use flowc_ir::plan::{Connector, SinkSpec, SourceSpec, TableSpec};
@@ -62,7 +62,7 @@ impl Connectors for DeltaConnectors {
 }
 
 /// How many files a source's table has now, and how many of them its predicate leaves; none for other connectors.
-pub async fn prune_report(spec: &SourceSpec) -> Result<Option<(usize, usize)>, RunError> {
+pub async fn prune_report(spec: &SourceSpec) -> Result<Option<Pruned>, RunError> {
     match &spec.connector {
         Connector::Delta { location } => {
             let storage = storage(location, spec.origin)?;
@@ -74,7 +74,7 @@ pub async fn prune_report(spec: &SourceSpec) -> Result<Option<(usize, usize)>, R
 }
 
 /// As [`prune_report`], for a table.
-pub async fn table_prune_report(spec: &TableSpec) -> Result<Option<(usize, usize)>, RunError> {
+pub async fn table_prune_report(spec: &TableSpec) -> Result<Option<Pruned>, RunError> {
     match &spec.connector {
         Connector::Delta { location } => {
             let storage = storage(location, spec.origin)?;

@@ -491,16 +491,29 @@ impl Source for DeltaSource {
     }
 }
 
+/// What a predicate leaves of a table's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// The table's data files.
+    pub files: usize,
+    /// Those of them that would be read.
+    pub left: usize,
+    /// The rows of those, where the statistics of every one say it.
+    pub rows: Option<u64>,
+}
+
 /// How many files the table has (now, or at a version), and how many of them the predicate over the columns of a layout leaves: for `explain`.
 pub async fn prune_report(
     storage: &Storage,
     version: Option<VersionSpec>,
     layout: Layout,
     predicate: Option<&Program>,
-) -> Result<(usize, usize), RunError> {
+) -> Result<Pruned, RunError> {
     let what = storage.location();
     let snapshot = catalog::load(storage, version).await.map_err(|e| e.reading(what))?;
     let reader = Reader::new(storage, what, &snapshot, layout, predicate)?;
     let scan = reader.scan();
-    Ok((snapshot.files.len(), snapshot.files.values().filter(|f| scan.keeps(f)).count()))
+    let left: Vec<_> = snapshot.files.values().filter(|file| scan.keeps(file)).collect();
+    let rows = left.iter().map(|file| file.rows()).sum();
+    Ok(Pruned { files: snapshot.files.len(), left: left.len(), rows })
 }

@@ -1,12 +1,14 @@
 //! The plan as a person reads it: for each step its columns, what is pushed down, what is read, how it runs, what it remembers. It must not know of files or
 //! kernels itself: whoever asks brings the numbers and the kernels' reports.
 
+mod analysis;
 pub(crate) mod expression;
 mod guarantees;
 mod streaming;
 mod text;
 mod waiting;
 
+pub use analysis::{Actual, Analysis, Certainty, Estimate};
 pub use guarantees::{Guarantee, guarantees, tally};
 pub use waiting::Holder;
 
@@ -28,6 +30,8 @@ pub struct Read {
     pub files_after_pruning: Option<u64>,
     /// Its columns.
     pub columns: Option<usize>,
+    /// The rows of the files that would be read.
+    pub rows: Option<u64>,
 }
 
 /// The explanation, as data.
@@ -35,6 +39,9 @@ pub struct Read {
 pub struct Explanation {
     /// The pipeline.
     pub pipeline: String,
+    /// The epoch that is shown beside the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
     /// Where rows come from: sources, and tables that are looked up in or scanned.
     pub inputs: Vec<InputPart>,
     /// What happens to them, in order.
@@ -78,6 +85,12 @@ pub struct InputPart {
     pub quarantine: Option<Vec<ColumnPart>>,
     /// What the world knows.
     pub read: Read,
+    /// How many rows are expected, see [`Explanation::analyze`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
+    /// What it did in an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actual: Option<Actual>,
 }
 
 /// A node of the graph between sources and sinks.
@@ -104,6 +117,12 @@ pub struct StepPart {
     /// The sources whose watermarks are merged before it: it waits for the least of them. None: it waits for no watermark.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<Holder>,
+    /// How many rows are expected to come out, see [`Explanation::analyze`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
+    /// What it did in an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actual: Option<Actual>,
 }
 
 /// A sink.
@@ -125,6 +144,9 @@ pub struct SinkPart {
     pub generated: Vec<(String, String)>,
     /// Constraints that every row is tested against, with their SQL.
     pub constraints: Vec<(String, String)>,
+    /// What it did in an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actual: Option<Actual>,
 }
 
 /// Explains a plan. `reports` are those of its kernels, `read` what is known of sources and tables, by name; what is missing is left out. `guarantees` are
@@ -171,7 +193,7 @@ pub fn explain(
         }
     }
     let sinks = plan.sinks.iter().map(|spec| sink(spec, names[spec.input.0 as usize].clone()));
-    Explanation { pipeline: plan.pipeline.clone(), inputs, steps, sinks: sinks.collect(), guarantees }
+    Explanation { pipeline: plan.pipeline.clone(), analysis: None, inputs, steps, sinks: sinks.collect(), guarantees }
 }
 
 /// Whether an operator stands where rows come in or go out: those are explained as inputs and sinks.
@@ -194,6 +216,7 @@ fn sink(spec: &SinkSpec, reads: String) -> SinkPart {
         partition_by: spec.partition_by.clone(),
         generated: new(&spec.generated, computed),
         constraints: new(&spec.constraints, tested),
+        actual: None,
     }
 }
 
@@ -287,7 +310,19 @@ fn input(
         p.outputs.first().map(|o| expression::show(&o.value, &names))
     });
     let (name, location, columns) = (name.to_string(), location(connector), columns(schema));
-    InputPart { name, kind, location, version, columns, pushed_down, updates: None, quarantine: None, read }
+    InputPart {
+        name,
+        kind,
+        location,
+        version,
+        columns,
+        pushed_down,
+        updates: None,
+        quarantine: None,
+        read,
+        estimate: None,
+        actual: None,
+    }
 }
 
 /// What every node is called by those that read it.
@@ -386,6 +421,8 @@ fn step(
         runs: runs(id, reports),
         state,
         waits_for: vec![],
+        estimate: None,
+        actual: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The explanation as text.
 
 use super::expression::name;
-use super::{ColumnPart, Explanation, Guarantee, InputPart, Read, SinkPart, StepPart};
+use super::{Actual, Certainty, ColumnPart, Estimate, Explanation, Guarantee, InputPart, Read, SinkPart, StepPart};
 use std::fmt;
 
 /// A line with its word in front, so that the eye finds it.
@@ -13,9 +13,65 @@ fn columns(columns: &[ColumnPart]) -> String {
     columns.iter().map(|c| format!("{}: {}", name(&c.name), c.ty)).collect::<Vec<_>>().join(", ")
 }
 
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let mut text = digits[..first].to_string();
+    for (place, group) in digits.as_bytes()[first..].chunks(3).enumerate() {
+        if place > 0 || first > 0 {
+            text.push(',');
+        }
+        text.extend(group.iter().map(|digit| char::from(*digit)));
+    }
+    text
+}
+
+fn rows(number: u64) -> String {
+    format!("{} row{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+fn duration(microseconds: u64) -> String {
+    match microseconds {
+        0..1_000 => format!("{microseconds} µs"),
+        1_000..1_000_000 => format!("{:.1} ms", microseconds as f64 / 1e3),
+        _ => format!("{:.2} s", microseconds as f64 / 1e6),
+    }
+}
+
+fn estimated(f: &mut fmt::Formatter<'_>, estimate: Option<Estimate>) -> fmt::Result {
+    let Some(estimate) = estimate else { return Ok(()) };
+    let sure = match estimate.certainty {
+        Certainty::Exact => "",
+        Certainty::AtMost => "at most ",
+        Certainty::About => "about ",
+    };
+    line(f, "estimate", &format!("{sure}{}", rows(estimate.rows)))
+}
+
+fn happened(f: &mut fmt::Formatter<'_>, actual: Option<&Actual>) -> fmt::Result {
+    let Some(Actual { rows_in, rows_out, microseconds }) = actual else { return Ok(()) };
+    let share = match rows_in {
+        0 => String::new(),
+        _ => format!(" ({:.1}%)", *rows_out as f64 * 100.0 / *rows_in as f64),
+    };
+    let time = duration(*microseconds);
+    line(f, "actual", &format!("{} in, {} out{share}, {time}", rows(*rows_in), grouped(*rows_out)))
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "pipeline {}", self.pipeline)?;
+        if let Some(analysis) = &self.analysis {
+            let took = duration(analysis.duration.max(0).unsigned_abs());
+            let at = flowc_ir::Value::Timestamp(analysis.started - analysis.started.rem_euclid(1_000_000));
+            let at = flowc_ir::cast::format::text_of(&at, &flowc_ir::DataType::Timestamp);
+            writeln!(
+                f,
+                "epoch {} of {at}, which took {took}; the times below are those of all workers together",
+                analysis.epoch
+            )?;
+        }
         for input in &self.inputs {
             write!(f, "\n{input}")?;
         }
@@ -55,7 +111,7 @@ impl fmt::Display for InputPart {
             let aside = format!("{}.malformed", name(&self.name));
             line(f, "malformed", &format!("put aside in {aside}; rows are judged by {}", columns(judged)))?;
         }
-        match self.read {
+        let files = match self.read {
             Read { files: Some(all), files_after_pruning: Some(left), .. } => line(
                 f,
                 "files",
@@ -63,6 +119,14 @@ impl fmt::Display for InputPart {
             ),
             Read { files: Some(all), .. } => line(f, "files", &all.to_string()),
             _ => Ok(()),
+        };
+        files?;
+        estimated(f, self.estimate)?;
+        match &self.actual {
+            Some(actual) => {
+                line(f, "actual", &format!("{}, read in {}", rows(actual.rows_out), duration(actual.microseconds)))
+            }
+            None => Ok(()),
         }
     }
 }
@@ -94,7 +158,11 @@ impl fmt::Display for StepPart {
             line(f, if i == 0 { "runs" } else { "" }, &format!("{meaning}: {}", parts.collect::<Vec<_>>().join(", ")))?;
         }
         line(f, "state", self.state.as_deref().unwrap_or("none"))?;
-        if self.waits_for.is_empty() { Ok(()) } else { line(f, "watermark", &super::waiting::text(&self.waits_for)) }
+        if !self.waits_for.is_empty() {
+            line(f, "watermark", &super::waiting::text(&self.waits_for))?;
+        }
+        estimated(f, self.estimate)?;
+        happened(f, self.actual.as_ref())
     }
 }
 
@@ -127,6 +195,11 @@ impl fmt::Display for SinkPart {
         for (constraint, sql) in &self.constraints {
             line(f, "constraint", &format!("{constraint}: {sql}"))?;
         }
-        Ok(())
+        match &self.actual {
+            Some(actual) => {
+                line(f, "actual", &format!("{}, written in {}", rows(actual.rows_in), duration(actual.microseconds)))
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -53,7 +53,7 @@ fn golden_stages() {
         assert_eq!(parse_plan(&print_plan(&plan, Origins::Printed)).as_ref(), Ok(&plan));
         let json = serde_json::to_string(&plan).expect("a plan is JSON");
         assert_eq!(serde_json::from_str::<flowc_ir::plan::Plan>(&json).expect("its own JSON"), plan);
-        let read = Read { files: Some(9), files_after_pruning: Some(2), columns: Some(7) };
+        let read = Read { files: Some(9), files_after_pruning: Some(2), columns: Some(7), rows: None };
         let read = plan.sources.iter().map(|s| (s.name.clone(), read)).collect();
         let executable = flowc_ir::plan::Executable::compile(plan.clone(), &flowc_ir::interpret::Interpreter);
         let kernels = executable.expect("the interpreter takes every program").kernels;

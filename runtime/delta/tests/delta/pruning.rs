@@ -27,11 +27,11 @@ async fn read(storage: &flowc_delta::Storage, predicate: Program) -> (usize, Vec
     let source = DeltaSource::open(&spec, storage.clone()).await.expect("opens");
     let range = source.next_range(None, EpochLimits::NONE).await.expect("reads").expect("rows");
     let splits = source.splits(&range).await.expect("splits").len();
-    let (total, kept) =
+    let pruned =
         flowc_delta::source::prune_report(storage, None, Layout::new(&spec.schema, None), spec.predicate.as_ref())
             .await
             .expect("a report");
-    assert!(kept == splits && kept <= total);
+    assert!(pruned.left == splits && pruned.left <= pruned.files);
     (splits, texts(&range_rows(&source, &range).await))
 }
 
