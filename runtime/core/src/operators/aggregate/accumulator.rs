@@ -62,6 +62,16 @@ impl Rows<'_> {
         self.weights.map_or(1, |weights| weights[row])
     }
 
+    /// Does something for each row that is let in and where this array is not null, with its group.
+    pub(in crate::operators) fn each(&self, array: &dyn Array, mut does: impl FnMut(usize, usize)) {
+        if self.filter.is_none() && array.null_count() == 0 {
+            // Most often; a loop that asks nothing of a row.
+            self.groups.iter().enumerate().for_each(|(row, group)| does(row, *group as usize));
+        } else {
+            self.valid(array).for_each(|(row, group)| does(row, group));
+        }
+    }
+
     /// Rows that are let in and where this array is not null.
     pub(in crate::operators) fn valid<'b>(&'b self, array: &'b dyn Array) -> impl Iterator<Item = (usize, usize)> + 'b {
         let nulls = array.nulls().filter(|n| n.null_count() > 0);

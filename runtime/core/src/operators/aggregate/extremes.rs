@@ -83,7 +83,7 @@ impl Accumulator for Numbers {
         self.grow(rows.count);
         let values = self.numbers(&rows.args[0])?;
         let numbers = values.values();
-        rows.valid(&values).for_each(|(row, group)| self.offer(group, numbers[row]));
+        rows.each(&values, |row, group| self.offer(group, numbers[row]));
         Ok(())
     }
 

@@ -5,7 +5,9 @@ use super::slots::{Slot, Slots};
 use crate::error::RunError;
 use crate::keys::{Bytes, Keys, hash_bytes, hash_words, normalize};
 use crate::operators::internal;
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int64Array, PrimitiveArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, PrimitiveArray,
+};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType as A, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type};
@@ -100,6 +102,11 @@ impl KeyIndex {
             Store::Bytes(Keys::new(types.iter())?, Bytes::default())
         };
         Ok(KeyIndex { store, tags: vec![], tagged, count: 0, slots: Slots::default() })
+    }
+
+    /// Makes room for about so many keys; there is none yet.
+    pub(in crate::operators) fn expect(&mut self, keys: usize) {
+        self.slots = Slots::with_room(keys);
     }
 
     /// How many keys there are; the next one gets this number.
@@ -247,6 +254,14 @@ impl KeyIndex {
         }
     }
 
+    /// Numbers in the order of these keys, nulls first, where words tell them at once; those of another index with the same types compare with them.
+    pub(in crate::operators) fn numbers(&self, keys: &[u32]) -> Option<Vec<u64>> {
+        match &self.store {
+            Store::Words(words) => words.numbers(keys),
+            Store::Bytes(..) => None,
+        }
+    }
+
     /// The columns of these keys; floats as they are compared.
     pub(in crate::operators) fn columns(&self, order: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         match &self.store {
@@ -311,11 +326,27 @@ impl Words {
         self.get(key as usize)[at]
     }
 
-    /// Whether a column of a key, which stands in this word, is not null.
-    fn is_valid(&self, key: u32, column: usize, at: usize) -> bool {
-        match is_narrow(&self.types[column]) {
-            true => self.word(key, at) != NULL,
-            false => self.word(key, self.width - 1) >> column & 1 == 0,
+    /// Which keys are not null in a column that stands in this word; none: all.
+    fn nulls(&self, keys: &[u32], column: usize, at: usize) -> Option<NullBuffer> {
+        let valid = |key: &u32| match is_narrow(&self.types[column]) {
+            true => self.word(*key, at) != NULL,
+            false => self.word(*key, self.width - 1) >> column & 1 == 0,
+        };
+        (!keys.iter().all(valid)).then(|| NullBuffer::from_iter(keys.iter().map(valid)))
+    }
+
+    /// See [`KeyIndex::numbers`].
+    fn numbers(&self, keys: &[u32]) -> Option<Vec<u64>> {
+        match self.types[..] {
+            // A word is far from the ends of what it can be.
+            [A::Boolean | A::Int8 | A::Int16 | A::Int32 | A::Date32] => {
+                let number = |word| if word == NULL { 0 } else { (word ^ 1 << 63) + 1 };
+                Some(keys.iter().map(|key| number(self.word(*key, 0))).collect())
+            }
+            [A::Int64 | A::Timestamp(..) | A::Duration(_)] if self.nulls(keys, 0, 0).is_none() => {
+                Some(keys.iter().map(|key| self.word(*key, 0) ^ 1 << 63).collect())
+            }
+            _ => None,
         }
     }
 
@@ -374,10 +405,8 @@ impl Words {
     fn decode(&self, order: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         let (mut columns, mut at) = (vec![], 0);
         for (i, data) in self.types.iter().enumerate() {
-            let valid = |key: &u32| self.is_valid(*key, i, at);
-            let word = |key: &u32| if valid(key) { self.word(*key, at) } else { 0 };
-            let nulls = NullBuffer::from_iter(order.iter().map(valid));
-            let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+            let nulls = self.nulls(order, i, at);
+            let word = |key: &u32| self.word(*key, at);
             columns.push(match data {
                 A::Float32 => {
                     let values = order.iter().map(|key| f32::from_bits(word(key) as u32)).collect::<Vec<_>>();
@@ -394,8 +423,16 @@ impl Words {
                     let values: Decimal128Array = PrimitiveArray::new(values.into(), nulls);
                     Arc::new(values.with_precision_and_scale(*precision, *scale).map_err(internal)?)
                 }
+                // Of null the lower half is 0.
+                A::Int32 => {
+                    let values = order.iter().map(|key| word(key) as i32).collect::<Vec<_>>();
+                    Arc::new(Int32Array::new(values.into(), nulls))
+                }
+                // Of null some bits may not fit the type.
                 _ => {
-                    let values = order.iter().map(|key| word(key) as i64).collect::<Vec<_>>();
+                    let valid = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+                    let value = |(row, key)| if valid(row) { word(key) as i64 } else { 0 };
+                    let values = order.iter().enumerate().map(value).collect::<Vec<_>>();
                     let values: ArrayRef = Arc::new(Int64Array::new(values.into(), nulls));
                     // Dates are 32-bit numbers.
                     let values = if *data == A::Date32 { cast(&values, &A::Int32).map_err(internal)? } else { values };
@@ -450,7 +487,7 @@ mod tests {
 
     #[test]
     fn nulls_of_narrow_types_are_no_value_and_keys_of_many_segments_are_found() {
-        use arrow::array::{Int32Array, UInt32Array};
+        use arrow::array::UInt32Array;
         let column: ArrayRef = Arc::new(Int32Array::from_iter((0..20_000).map(|i| (i != 7).then_some(i - 9))));
         for types in [vec![A::Int32], vec![A::Int32, A::Int32], vec![A::Int32, A::Boolean, A::Date32]] {
             let columns: Vec<ArrayRef> = types.iter().map(|data| cast(&column, data).unwrap()).collect();
@@ -467,9 +504,32 @@ mod tests {
                 }
                 let order: Vec<u32> = (0..20_000).rev().collect();
                 let wanted = |column| arrow::compute::take(column, &UInt32Array::from(order.clone()), None).unwrap();
+                if let Some(numbers) = index.numbers(&(0..20_000).collect::<Vec<_>>()) {
+                    // The null first, the others as they are.
+                    let mut wanted: Vec<u32> = (0..20_000).filter(|row| *row != 7).collect();
+                    wanted.insert(0, 7);
+                    assert!(wanted.is_sorted_by_key(|row| numbers[*row as usize]));
+                }
                 assert_eq!(index.columns(&order).unwrap(), columns.iter().map(|c| wanted(c)).collect::<Vec<_>>());
             }
         }
+    }
+
+    #[test]
+    fn numbers_of_keys_have_their_order() {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![i64::MIN, -1, 0, i64::MAX]));
+        let narrow =
+            cast(&Int64Array::from(vec![None, Some(i64::from(i32::MIN)), Some(-1), Some(0)]), &A::Int32).unwrap();
+        for column in [column, narrow] {
+            let mut index = KeyIndex::new(&[column.data_type().clone()], true).unwrap();
+            let encoded = index.encode(&[column], 4).unwrap();
+            index.assign(&encoded, &[5; 4]).unwrap();
+            assert!(index.numbers(&[0, 1, 2, 3]).unwrap().is_sorted_by(|a, b| a < b));
+        }
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(0)]));
+        let mut index = KeyIndex::new(&[A::Int64], false).unwrap();
+        index.assign(&index.encode(&[column], 2).unwrap(), &[]).unwrap();
+        assert_eq!((index.numbers(&[0, 1]), index.numbers(&[1])), (None, Some(vec![1 << 63])));
     }
 
     #[test]

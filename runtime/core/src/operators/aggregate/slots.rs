@@ -38,6 +38,12 @@ pub(super) struct Slots {
 }
 
 impl Slots {
+    /// With room for so many numbers.
+    pub(super) fn with_room(numbers: usize) -> Slots {
+        let slots = if numbers == 0 { 0 } else { (numbers * OF / FULL + 1).next_power_of_two().max(LEAST) };
+        Slots { slots: vec![0; slots], used: 0 }
+    }
+
     /// The bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
         self.slots.capacity() * size_of::<u64>()
@@ -99,7 +105,7 @@ mod tests {
         let hashes: [fn(u32) -> u64; 4] =
             [|key| u64::from(key) << 32, |_| 7 << 32, |key| u64::from(key % 3) << 32, |key| u64::from(key) << 52];
         for hash in hashes {
-            let mut slots = Slots::default();
+            let mut slots = Slots::with_room(hash(3) as usize % 40);
             assert_eq!((slots.find(5, |_| true), slots.first(5).candidate(5)), (None, None));
             for key in 0..500 {
                 assert_eq!(slots.find(hash(key), |number| number == key), None);
@@ -107,6 +113,12 @@ mod tests {
                 assert!((0..=key).all(|key| slots.find(hash(key), |number| number == key) == Some(key)));
             }
             assert!(slots.bytes() >= 500 * 8);
+        }
+        for numbers in [0, 1, 10, 11, 500, 640, 641] {
+            let mut slots = Slots::with_room(numbers);
+            let bytes = slots.bytes();
+            (0..numbers as u32).for_each(|number| slots.insert(u64::from(number) << 32, number));
+            assert_eq!(slots.bytes(), bytes, "room for {numbers}");
         }
         let mut slots = Slots::default();
         slots.insert(3 << 32, 9);

@@ -27,7 +27,7 @@ impl Accumulator for Count {
     fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
         self.0.grow(rows.count);
         match rows.args.first() {
-            Some(arg) => rows.valid(arg).for_each(|(row, group)| *self.0.at(group) += rows.weight(row)),
+            Some(arg) => rows.each(arg, |row, group| *self.0.at(group) += rows.weight(row)),
             None => rows.admitted().for_each(|(row, group)| *self.0.at(group) += rows.weight(row)),
         }
         Ok(())
@@ -318,9 +318,9 @@ impl Accumulator for Doubles {
         let values = cast(&rows.args[0], &A::Float64).map_err(internal)?;
         let numbers = values.as_primitive::<Float64Type>().values();
         match rows.weights {
-            None => rows.valid(&values).for_each(|(row, group)| self.groups.add(group, numbers[row])),
+            None => rows.each(&values, |row, group| self.groups.add(group, numbers[row])),
             Some(weights) => {
-                rows.valid(&values).for_each(|(row, group)| self.groups.add_times(group, numbers[row], weights[row]));
+                rows.each(&values, |row, group| self.groups.add_times(group, numbers[row], weights[row]));
             }
         }
         Ok(())

@@ -141,7 +141,7 @@ fn share(windows: &mut VecDeque<Bounds>, sources: &[&Open], rows: usize) -> Vec<
 /// The slices of windows, each sorted.
 fn runs(shape: &Shape, sources: &[&Open], windows: &[Bounds]) -> Result<BTreeMap<i64, Run>, RunError> {
     let mut runs: BTreeMap<i64, Run> = BTreeMap::new();
-    let (mut keys, mut groups) = (vec![], vec![]);
+    let mut groups = vec![];
     for source in sources {
         let (mut slices, mut until, mut of) = (vec![], i64::MIN, vec![]);
         for window in windows {
@@ -152,11 +152,17 @@ fn runs(shape: &Shape, sources: &[&Open], windows: &[Bounds]) -> Result<BTreeMap
             }
             until = until.max(window.end);
         }
-        keys.push(source.table.index.columns(&of)?);
         groups.push((slices, of));
     }
-    let counts: Vec<usize> = groups.iter().map(|(_, groups)| groups.len()).collect();
-    let numbers = numbers(&shape.keys, &keys, &counts)?;
+    let indexes = || sources.iter().map(|source| &source.table.index).zip(&groups);
+    let numbers = match indexes().map(|(index, (_, groups))| index.numbers(groups)).collect::<Option<Vec<_>>>() {
+        Some(numbers) => numbers,
+        None => {
+            let keys = indexes().map(|(index, (_, groups))| index.columns(groups)).collect::<Result<Vec<_>, _>>()?;
+            let counts: Vec<usize> = groups.iter().map(|(_, groups)| groups.len()).collect();
+            numbers(&shape.keys, &keys, &counts)?
+        }
+    };
     for (source, ((slices, groups), numbers)) in groups.into_iter().zip(numbers).enumerate() {
         let mut from = 0;
         for (slice, to) in slices {

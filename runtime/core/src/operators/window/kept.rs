@@ -51,9 +51,14 @@ pub(super) enum Gathered {
 }
 
 impl Gathered {
-    pub(super) fn new(shape: &Shape, kind: &Kind) -> Result<Gathered, RunError> {
+    /// `groups`: so many are expected.
+    pub(super) fn new(shape: &Shape, kind: &Kind, groups: usize) -> Result<Gathered, RunError> {
         Ok(match kind {
-            Kind::Windows(_) => Gathered::Windows(Table::new(shape)?),
+            Kind::Windows(_) => {
+                let mut table = Table::new(shape)?;
+                table.index.expect(groups);
+                Gathered::Windows(table)
+            }
             Kind::Sessions(_) => Gathered::Sessions(Parts::new(shape)?),
         })
     }
@@ -130,6 +135,14 @@ impl Kept {
         }
     }
 
+    /// How many groups a worker is expected to find, going by the last epoch.
+    pub(super) fn expected(&self) -> usize {
+        match self {
+            Kept::Windows(open) => open.expected,
+            Kept::Sessions(_) => 0,
+        }
+    }
+
     /// How many groups are needed.
     pub(super) fn live(&self) -> usize {
         match self {
@@ -172,6 +185,7 @@ impl Kept {
         match (self, kind) {
             (Kept::Windows(open), Kind::Windows(windows)) if !windows.accumulate() => {
                 let found = found(gathered)?;
+                open.expected = found.iter().map(|found| found.live).max().unwrap_or(0);
                 Ok(Closing::Windows(Ending::new(open.close(windows, until, &found), found)))
             }
             (kept, _) => {
