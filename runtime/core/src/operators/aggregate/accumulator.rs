@@ -7,6 +7,7 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, PrimitiveArray, UInt64Array,
 };
 use flowc_ir::eval::Failure;
+use flowc_ir::graph::AggregateCall;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +62,16 @@ impl Rows<'_> {
         self.weights.map_or(1, |weights| weights[row])
     }
 
+    /// Does something for each row that is let in and where this array is not null, with its group.
+    pub(in crate::operators) fn each(&self, array: &dyn Array, mut does: impl FnMut(usize, usize)) {
+        if self.filter.is_none() && array.null_count() == 0 {
+            // Most often; a loop that asks nothing of a row.
+            self.groups.iter().enumerate().for_each(|(row, group)| does(row, *group as usize));
+        } else {
+            self.valid(array).for_each(|(row, group)| does(row, group));
+        }
+    }
+
     /// Rows that are let in and where this array is not null.
     pub(in crate::operators) fn valid<'b>(&'b self, array: &'b dyn Array) -> impl Iterator<Item = (usize, usize)> + 'b {
         let nulls = array.nulls().filter(|n| n.null_count() > 0);
@@ -84,7 +95,7 @@ impl From<RunError> for Failed {
 }
 
 /// Computes an aggregate function for many groups.
-pub(in crate::operators) trait Accumulator: Any + Send + fmt::Debug {
+pub(in crate::operators) trait Accumulator: Any + Send + Sync + fmt::Debug {
     /// Takes rows.
     fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError>;
 
@@ -113,6 +124,16 @@ pub(in crate::operators) trait Accumulator: Any + Send + fmt::Debug {
 
     /// A value for each of these groups. If several fail, the first is told.
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed>;
+
+    /// [`Accumulator::save`] for a call that shares what this one keeps: the columns are those of an accumulator of its own.
+    fn save_for(&self, _call: &AggregateCall, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        self.save(groups)
+    }
+
+    /// [`Accumulator::finish`] for a call that shares what this one keeps.
+    fn finish_for(&self, _call: &AggregateCall, order: &[u32]) -> Result<ArrayRef, Failed> {
+        self.finish(order)
+    }
 }
 
 /// The other accumulator as the type that it has.

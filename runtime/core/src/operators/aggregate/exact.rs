@@ -101,6 +101,11 @@ impl ExactSum {
         }
     }
 
+    /// The doubles whose sum it is, where they alone are it: none of its values is huge or no number.
+    pub(crate) fn plain_parts(&self) -> Option<&[f64]> {
+        (self.wide.is_none() && self.special.is_none()).then_some(&self.parts)
+    }
+
     /// Whether nothing was added that was not taken away.
     pub(crate) fn is_zero(&self) -> bool {
         self.special.is_none() && self.value() == 0.0

@@ -1,6 +1,7 @@
 //! Least and greatest values, and values chosen by their place or by another value.
 
 use super::accumulator::{Accumulator, Failed, Pair, Rows, damaged, grow, load_place, room, same, save_places, saved};
+use super::column::Column;
 use crate::batch::RowOrder;
 use crate::error::RunError;
 use crate::keys::{Keys, normalize};
@@ -17,9 +18,9 @@ use std::sync::Arc;
 pub(super) struct Numbers {
     data: A,
     greatest: bool,
-    groups: Vec<i64>,
+    groups: Column<i64>,
     /// Which groups have a value: a bit each.
-    some: Vec<u64>,
+    some: Column<u64>,
 }
 
 /// Whether [`Numbers`] does for the type.
@@ -34,15 +35,14 @@ fn flip(bits: i64) -> i64 {
 
 impl Numbers {
     pub(super) fn new(data: &A, greatest: bool) -> Self {
-        Numbers { data: data.clone(), greatest, groups: vec![], some: vec![] }
+        Numbers { data: data.clone(), greatest, groups: Column::default(), some: Column::default() }
     }
 
     fn offer(&mut self, group: usize, value: i64) {
-        let (best, bit) = (&mut self.groups[group], 1 << (group % 64));
-        let none = self.some[group / 64] & bit == 0;
-        if none || (if self.greatest { value > *best } else { value < *best }) {
+        let (best, some, bit) = (self.groups.at(group), self.some.at(group / 64), 1 << (group % 64));
+        if *some & bit == 0 || (if self.greatest { value > *best } else { value < *best }) {
             *best = value;
-            self.some[group / 64] |= bit;
+            *some |= bit;
         }
     }
 
@@ -52,8 +52,8 @@ impl Numbers {
     }
 
     fn grow(&mut self, count: usize) {
-        grow(&mut self.groups, count);
-        grow(&mut self.some, count.div_ceil(64));
+        self.groups.grow(count);
+        self.some.grow(count.div_ceil(64));
     }
 
     /// A number of the same order for each value.
@@ -83,7 +83,7 @@ impl Accumulator for Numbers {
         self.grow(rows.count);
         let values = self.numbers(&rows.args[0])?;
         let numbers = values.values();
-        rows.valid(&values).for_each(|(row, group)| self.offer(group, numbers[row]));
+        rows.each(&values, |row, group| self.offer(group, numbers[row]));
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl Accumulator for Numbers {
     }
 
     fn bytes(&self) -> usize {
-        room(&self.groups) + room(&self.some)
+        self.groups.bytes() + self.some.bytes()
     }
 
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {

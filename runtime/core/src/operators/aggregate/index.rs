@@ -1,15 +1,17 @@
 //! Numbers keys as they come: columns, and for windows a tag besides (where the row's slice of time begins). Knows nothing of what the numbers are for.
 
 use super::accumulator::{grow, room};
+use super::slots::{Slot, Slots};
 use crate::error::RunError;
 use crate::keys::{Bytes, Keys, hash_bytes, hash_words, normalize};
 use crate::operators::internal;
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int64Array, PrimitiveArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, PrimitiveArray,
+};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType as A, Decimal128Type, Float32Type, Float64Type, Int64Type};
+use arrow::datatypes::{DataType as A, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type};
 use arrow::row::Rows;
-use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// How keys stand in memory.
@@ -21,13 +23,19 @@ enum Store {
     Bytes(Keys, Bytes),
 }
 
-/// Keys of types of a fixed width.
+/// How many keys a segment of [`Words`] has.
+const SEGMENT: usize = 4096;
+
+/// Keys of types of a fixed width, each with its tag in the words before it, where there are tags: one look at memory compares both.
 #[derive(Debug)]
 struct Words {
     types: Vec<A>,
-    /// Words of a key; the last has a bit for each column that is null.
+    /// Words of a key without its tag; where a type fills its word, the last has a bit for each column that is null.
     width: usize,
-    data: Vec<u64>,
+    /// Words before a key: one for its tag, or none.
+    tags: usize,
+    /// Keys by their number; all segments are full but the last. The first grows by doubling.
+    segments: Vec<Vec<u64>>,
 }
 
 /// The keys of rows, in the form in which they are compared.
@@ -47,11 +55,11 @@ enum Form {
 #[derive(Debug)]
 pub(in crate::operators) struct KeyIndex {
     store: Store,
-    /// The tag of each key, where there are tags.
+    /// The tag of each key, where there are tags and keys are bytes.
     tags: Vec<i64>,
     tagged: bool,
     count: usize,
-    table: HashTable<u32>,
+    slots: Slots,
 }
 
 fn is_fixed(data: &A) -> bool {
@@ -65,8 +73,21 @@ fn is_wide(data: &A) -> bool {
     matches!(data, A::Decimal128(..))
 }
 
+/// What stands in the word of a null of a narrow type, where it is no value.
+const NULL: u64 = 1 << 63;
+
+/// Whether values leave room in a word, so that null can be one of its values.
+fn is_narrow(data: &A) -> bool {
+    matches!(data, A::Boolean | A::Int8 | A::Int16 | A::Int32 | A::Date32 | A::Float32)
+}
+
 fn with_tag(hash: u64, tag: i64) -> u64 {
     hash_words(&[hash, tag as u64])
+}
+
+/// Whether keys are the same. They have few words, of which a loop is faster than a call.
+fn same(a: &[u64], b: &[u64]) -> bool {
+    a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 impl KeyIndex {
@@ -74,12 +95,18 @@ impl KeyIndex {
     pub(in crate::operators) fn new(types: &[A], tagged: bool) -> Result<KeyIndex, RunError> {
         let store = if types.iter().all(is_fixed) && types.len() < 64 {
             let wide = types.iter().filter(|data| is_wide(data)).count();
-            let nulls = usize::from(!types.is_empty());
-            Store::Words(Words { types: types.to_vec(), width: types.len() + wide + nulls, data: vec![] })
+            let nulls = usize::from(!types.iter().all(is_narrow));
+            let width = types.len() + wide + nulls;
+            Store::Words(Words { types: types.to_vec(), width, tags: usize::from(tagged), segments: vec![] })
         } else {
             Store::Bytes(Keys::new(types.iter())?, Bytes::default())
         };
-        Ok(KeyIndex { store, tags: vec![], tagged, count: 0, table: HashTable::new() })
+        Ok(KeyIndex { store, tags: vec![], tagged, count: 0, slots: Slots::default() })
+    }
+
+    /// Makes room for about so many keys; there is none yet.
+    pub(in crate::operators) fn expect(&mut self, keys: usize) {
+        self.slots = Slots::with_room(keys);
     }
 
     /// How many keys there are; the next one gets this number.
@@ -90,11 +117,10 @@ impl KeyIndex {
     /// The bytes that it takes, about.
     pub(in crate::operators) fn bytes(&self) -> usize {
         let keys = match &self.store {
-            Store::Words(words) => room(&words.data),
+            Store::Words(words) => words.segments.iter().map(room).sum(),
             Store::Bytes(_, bytes) => bytes.room(),
         };
-        // The table has room for an eighth more than its capacity; a slot takes its number and a byte.
-        keys + room(&self.tags) + self.table.capacity() * 6
+        keys + room(&self.tags) + self.slots.bytes()
     }
 
     /// The keys of so many rows.
@@ -121,67 +147,81 @@ impl KeyIndex {
         encoded.hashes[row]
     }
 
+    /// The hash of a row's key and a tag.
+    fn tagged(&self, hash: u64, tag: i64) -> u64 {
+        if self.tagged { with_tag(hash, tag) } else { hash }
+    }
+
     /// The number of a row's key, if it has one.
     pub(in crate::operators) fn find(&self, encoded: &Encoded, row: usize, tag: i64) -> Option<u32> {
-        let hash = if self.tagged { with_tag(encoded.hashes[row], tag) } else { encoded.hashes[row] };
-        self.table.find(hash, |key| self.is(encoded, row, tag, *key as usize)).copied()
+        self.slots.find(self.tagged(encoded.hashes[row], tag), |key| self.is(encoded, row, tag, key as usize))
     }
 
     /// Whether a row's key and tag are those of this number.
     fn is(&self, encoded: &Encoded, row: usize, tag: i64, key: usize) -> bool {
-        let tags = !self.tagged || self.tags[key] == tag;
-        tags && match (&self.store, &encoded.form) {
+        match (&self.store, &encoded.form) {
             (Store::Words(words), Form::Words(rows)) => {
-                let at = |keys: usize| keys * words.width..(keys + 1) * words.width;
-                rows[at(row)].iter().zip(&words.data[at(key)]).all(|(a, b)| a == b)
+                words.is(key, tag, &rows[row * words.width..(row + 1) * words.width])
             }
-            (Store::Bytes(_, bytes), Form::Bytes(rows)) => bytes.get(key) == rows.row(row).data(),
+            (Store::Bytes(_, bytes), Form::Bytes(rows)) => {
+                (!self.tagged || self.tags[key] == tag) && bytes.get(key) == rows.row(row).data()
+            }
             _ => false,
         }
     }
 
     /// The number of a row's key; a new one if it has none.
     pub(in crate::operators) fn insert(&mut self, encoded: &Encoded, row: usize, tag: i64) -> Result<u32, RunError> {
-        if let Some(key) = self.find(encoded, row, tag) {
+        let hash = self.tagged(encoded.hashes[row], tag);
+        self.enter(encoded, row, tag, hash)
+    }
+
+    fn enter(&mut self, encoded: &Encoded, row: usize, tag: i64, hash: u64) -> Result<u32, RunError> {
+        if let Some(key) = self.slots.find(hash, |key| self.is(encoded, row, tag, key as usize)) {
             return Ok(key);
         }
         let key = self.next()?;
         match (&mut self.store, &encoded.form) {
             (Store::Words(words), Form::Words(rows)) => {
-                words.push(&rows[row * words.width..(row + 1) * words.width]);
+                words.push(key, tag, &rows[row * words.width..(row + 1) * words.width]);
             }
             (Store::Bytes(_, bytes), Form::Bytes(rows)) => bytes.push(rows.row(row).data()),
             _ => return Err(internal("keys were encoded for another index")),
         }
-        self.added(key, encoded.hashes[row], tag);
+        self.added(key, hash, tag);
         Ok(key)
     }
 
-    /// The number of each row's key, new ones where they have none.
+    /// The number of each row's key, new ones where they have none. `tags`: of the rows; none: they have none.
     pub(in crate::operators) fn assign(&mut self, encoded: &Encoded, tags: &[i64]) -> Result<Vec<u32>, RunError> {
-        (0..encoded.hashes.len()).map(|row| self.insert(encoded, row, tags.get(row).copied().unwrap_or(0))).collect()
+        let tag = |row: usize| tags.get(row).copied().unwrap_or(0);
+        let hashes = encoded.hashes.iter().enumerate().map(|(row, hash)| self.tagged(*hash, tag(row)));
+        // The slots first, then what stands there: looks at memory that wait for none before them.
+        let first: Vec<(u64, Slot)> = hashes.map(|hash| (hash, self.slots.first(hash))).collect();
+        let number = |(row, (hash, slot)): (usize, (u64, Slot))| match slot.candidate(hash) {
+            Some(key) if self.is(encoded, row, tag(row), key as usize) => Ok(key),
+            _ => self.enter(encoded, row, tag(row), hash),
+        };
+        first.into_iter().enumerate().map(number).collect()
     }
 
     /// The number here of a key of another index of the same types, with this tag; a new one if it has none.
     pub(in crate::operators) fn adopt(&mut self, other: &KeyIndex, key: u32, tag: i64) -> Result<u32, RunError> {
-        let (hash, theirs) = (other.key_hash(key as usize), key as usize);
-        let tagged = if self.tagged { with_tag(hash, tag) } else { hash };
-        let (mine, tags) = (&self.store, &self.tags);
-        let same = |key: &u32| {
-            let key = *key as usize;
-            (!self.tagged || tags[key] == tag)
-                && match (mine, &other.store) {
-                    (Store::Words(a), Store::Words(b)) => a.get(key) == b.get(theirs),
-                    (Store::Bytes(_, a), Store::Bytes(_, b)) => a.get(key) == b.get(theirs),
-                    _ => false,
-                }
+        let theirs = key as usize;
+        let hash = self.tagged(other.store.hash(theirs), tag);
+        let same = |key: u32| match (&self.store, &other.store) {
+            (Store::Words(a), Store::Words(b)) => a.is(key as usize, tag, b.get(theirs)),
+            (Store::Bytes(_, a), Store::Bytes(_, b)) => {
+                (!self.tagged || self.tags[key as usize] == tag) && a.get(key as usize) == b.get(theirs)
+            }
+            _ => false,
         };
-        if let Some(key) = self.table.find(tagged, same) {
-            return Ok(*key);
+        if let Some(key) = self.slots.find(hash, same) {
+            return Ok(key);
         }
         let key = self.next()?;
         match (&mut self.store, &other.store) {
-            (Store::Words(a), Store::Words(b)) => a.push(b.get(theirs)),
+            (Store::Words(a), Store::Words(b)) => a.push(key, tag, b.get(theirs)),
             (Store::Bytes(_, a), Store::Bytes(_, b)) => a.push(b.get(theirs)),
             _ => return Err(internal("indexes of other keys meet")),
         }
@@ -190,31 +230,36 @@ impl KeyIndex {
     }
 
     fn next(&self) -> Result<u32, RunError> {
-        u32::try_from(self.count).map_err(|_| RunError::data("R0108", "an aggregate has more than four billion groups"))
+        // The highest number is none of [`Slots`].
+        let next = u32::try_from(self.count).ok().filter(|next| *next < u32::MAX);
+        next.ok_or_else(|| RunError::data("R0108", "an aggregate has more than four billion groups"))
     }
 
+    /// Enters a key that was pushed; `hash`: of its tag too.
     fn added(&mut self, key: u32, hash: u64, tag: i64) {
         self.count += 1;
         debug_assert!(!matches!(&self.store, Store::Bytes(_, bytes) if bytes.len() != self.count));
-        if self.tagged {
+        if self.tagged && matches!(self.store, Store::Bytes(..)) {
             grow(&mut self.tags, self.count);
             self.tags[key as usize] = tag;
         }
-        let hash = if self.tagged { with_tag(hash, tag) } else { hash };
-        let (store, tags, tagged) = (&self.store, &self.tags, self.tagged);
-        self.table.insert_unique(hash, key, |key| {
-            let hash = store.hash(*key as usize);
-            if tagged { with_tag(hash, tags[*key as usize]) } else { hash }
-        });
-    }
-
-    fn key_hash(&self, key: usize) -> u64 {
-        self.store.hash(key)
+        self.slots.insert(hash, key);
     }
 
     /// The tag of this number.
     pub(in crate::operators) fn tag(&self, key: u32) -> i64 {
-        self.tags.get(key as usize).copied().unwrap_or(0)
+        match &self.store {
+            Store::Words(words) if (key as usize) < self.count => words.tag(key as usize),
+            _ => self.tags.get(key as usize).copied().unwrap_or(0),
+        }
+    }
+
+    /// Numbers in the order of these keys, nulls first, where words tell them at once; those of another index with the same types compare with them.
+    pub(in crate::operators) fn numbers(&self, keys: &[u32]) -> Option<Vec<u64>> {
+        match &self.store {
+            Store::Words(words) => words.numbers(keys),
+            Store::Bytes(..) => None,
+        }
     }
 
     /// The columns of these keys; floats as they are compared.
@@ -242,16 +287,67 @@ impl Store {
 }
 
 impl Words {
-    fn get(&self, key: usize) -> &[u64] {
-        &self.data[key * self.width..(key + 1) * self.width]
+    /// A key with the words before it.
+    fn whole(&self, key: usize) -> &[u64] {
+        let width = self.tags + self.width;
+        &self.segments[key / SEGMENT][key % SEGMENT * width..][..width]
     }
 
-    fn push(&mut self, key: &[u64]) {
-        if self.data.capacity() - self.data.len() < key.len() {
-            // A quarter more, not twice as much: there may be many millions.
-            self.data.reserve_exact((self.data.len() / 4).max(64));
+    fn get(&self, key: usize) -> &[u64] {
+        &self.whole(key)[self.tags..]
+    }
+
+    fn tag(&self, key: usize) -> i64 {
+        if self.tags == 0 { 0 } else { self.whole(key)[0] as i64 }
+    }
+
+    fn is(&self, key: usize, tag: i64, words: &[u64]) -> bool {
+        let whole = self.whole(key);
+        (self.tags == 0 || whole[0] == tag as u64) && same(&whole[self.tags..], words)
+    }
+
+    /// Adds a key; `number`: as many as there are.
+    fn push(&mut self, number: u32, tag: i64, key: &[u64]) {
+        let (segment, width) = (number as usize / SEGMENT, self.tags + self.width);
+        if segment == self.segments.len() {
+            self.segments.push(Vec::with_capacity(if segment == 0 { 0 } else { SEGMENT * width }));
         }
-        self.data.extend_from_slice(key);
+        let words = &mut self.segments[segment];
+        if words.capacity() < words.len() + width {
+            words.reserve_exact(words.capacity().max(4 * width).min(SEGMENT * width - words.len()));
+        }
+        if self.tags > 0 {
+            words.push(tag as u64);
+        }
+        words.extend_from_slice(key);
+    }
+
+    fn word(&self, key: u32, at: usize) -> u64 {
+        self.get(key as usize)[at]
+    }
+
+    /// Which keys are not null in a column that stands in this word; none: all.
+    fn nulls(&self, keys: &[u32], column: usize, at: usize) -> Option<NullBuffer> {
+        let valid = |key: &u32| match is_narrow(&self.types[column]) {
+            true => self.word(*key, at) != NULL,
+            false => self.word(*key, self.width - 1) >> column & 1 == 0,
+        };
+        (!keys.iter().all(valid)).then(|| NullBuffer::from_iter(keys.iter().map(valid)))
+    }
+
+    /// See [`KeyIndex::numbers`].
+    fn numbers(&self, keys: &[u32]) -> Option<Vec<u64>> {
+        match self.types[..] {
+            // A word is far from the ends of what it can be.
+            [A::Boolean | A::Int8 | A::Int16 | A::Int32 | A::Date32] => {
+                let number = |word| if word == NULL { 0 } else { (word ^ 1 << 63) + 1 };
+                Some(keys.iter().map(|key| number(self.word(*key, 0))).collect())
+            }
+            [A::Int64 | A::Timestamp(..) | A::Duration(_)] if self.nulls(keys, 0, 0).is_none() => {
+                Some(keys.iter().map(|key| self.word(*key, 0) ^ 1 << 63).collect())
+            }
+            _ => None,
+        }
     }
 
     fn encode(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>, RunError> {
@@ -280,6 +376,10 @@ impl Words {
                     at += 1;
                     put(&mut out[at..], self.width, values.iter().map(|x| (*x >> 64) as u64));
                 }
+                A::Int32 => {
+                    let values = column.as_primitive::<Int32Type>().values();
+                    put(&mut out[at..], self.width, values.iter().map(|x| i64::from(*x) as u64));
+                }
                 _ => {
                     let column = cast(column, &A::Int64).map_err(internal)?;
                     let values = column.as_primitive::<Int64Type>().values();
@@ -290,8 +390,12 @@ impl Words {
             if let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) {
                 for row in (0..rows).filter(|row| nulls.is_null(*row)) {
                     let key = &mut out[row * self.width..(row + 1) * self.width];
-                    key[at - 1 - usize::from(is_wide(data))..at].fill(0);
-                    key[self.width - 1] |= 1 << i;
+                    if is_narrow(data) {
+                        key[at - 1] = NULL;
+                    } else {
+                        key[at - 1 - usize::from(is_wide(data))..at].fill(0);
+                        key[self.width - 1] |= 1 << i;
+                    }
                 }
             }
         }
@@ -301,10 +405,8 @@ impl Words {
     fn decode(&self, order: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         let (mut columns, mut at) = (vec![], 0);
         for (i, data) in self.types.iter().enumerate() {
-            let word = |key: &u32| self.data[*key as usize * self.width + at];
-            let valid = |key: &u32| self.data[(*key as usize + 1) * self.width - 1] >> i & 1 == 0;
-            let nulls = NullBuffer::from_iter(order.iter().map(valid));
-            let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+            let nulls = self.nulls(order, i, at);
+            let word = |key: &u32| self.word(*key, at);
             columns.push(match data {
                 A::Float32 => {
                     let values = order.iter().map(|key| f32::from_bits(word(key) as u32)).collect::<Vec<_>>();
@@ -315,14 +417,22 @@ impl Words {
                     Arc::new(Float64Array::new(values.into(), nulls))
                 }
                 A::Decimal128(precision, scale) => {
-                    let high = |key: &u32| self.data[*key as usize * self.width + at + 1];
+                    let high = |key: &u32| self.word(*key, at + 1);
                     let value = |key: &u32| (u128::from(high(key)) << 64 | u128::from(word(key))) as i128;
                     let values = order.iter().map(value).collect::<Vec<_>>();
                     let values: Decimal128Array = PrimitiveArray::new(values.into(), nulls);
                     Arc::new(values.with_precision_and_scale(*precision, *scale).map_err(internal)?)
                 }
+                // Of null the lower half is 0.
+                A::Int32 => {
+                    let values = order.iter().map(|key| word(key) as i32).collect::<Vec<_>>();
+                    Arc::new(Int32Array::new(values.into(), nulls))
+                }
+                // Of null some bits may not fit the type.
                 _ => {
-                    let values = order.iter().map(|key| word(key) as i64).collect::<Vec<_>>();
+                    let valid = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+                    let value = |(row, key)| if valid(row) { word(key) as i64 } else { 0 };
+                    let values = order.iter().enumerate().map(value).collect::<Vec<_>>();
                     let values: ArrayRef = Arc::new(Int64Array::new(values.into(), nulls));
                     // Dates are 32-bit numbers.
                     let values = if *data == A::Date32 { cast(&values, &A::Int32).map_err(internal)? } else { values };
@@ -373,6 +483,53 @@ mod tests {
             assert_eq!((other.find(&encoded, 3, 7), other.find(&encoded, 3, 8)), (Some(2), None));
             assert_eq!(other.tag(1), 8);
         }
+    }
+
+    #[test]
+    fn nulls_of_narrow_types_are_no_value_and_keys_of_many_segments_are_found() {
+        use arrow::array::UInt32Array;
+        let column: ArrayRef = Arc::new(Int32Array::from_iter((0..20_000).map(|i| (i != 7).then_some(i - 9))));
+        for types in [vec![A::Int32], vec![A::Int32, A::Int32], vec![A::Int32, A::Boolean, A::Date32]] {
+            let columns: Vec<ArrayRef> = types.iter().map(|data| cast(&column, data).unwrap()).collect();
+            for tagged in [false, true] {
+                let mut index = KeyIndex::new(&types, tagged).unwrap();
+                let tags: Vec<i64> = if tagged { (0..20_000).map(|i| i % 3).collect() } else { vec![] };
+                for _twice in 0..2 {
+                    let encoded = index.encode(&columns, 20_000).unwrap();
+                    assert!(index.assign(&encoded, &tags).unwrap().into_iter().eq(0..20_000));
+                    assert!((0..20_000).all(|row| {
+                        let tag = tags.get(row).copied().unwrap_or(0);
+                        index.find(&encoded, row, tag) == Some(row as u32) && index.tag(row as u32) == tag
+                    }));
+                }
+                let order: Vec<u32> = (0..20_000).rev().collect();
+                let wanted = |column| arrow::compute::take(column, &UInt32Array::from(order.clone()), None).unwrap();
+                if let Some(numbers) = index.numbers(&(0..20_000).collect::<Vec<_>>()) {
+                    // The null first, the others as they are.
+                    let mut wanted: Vec<u32> = (0..20_000).filter(|row| *row != 7).collect();
+                    wanted.insert(0, 7);
+                    assert!(wanted.is_sorted_by_key(|row| numbers[*row as usize]));
+                }
+                assert_eq!(index.columns(&order).unwrap(), columns.iter().map(|c| wanted(c)).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_keys_have_their_order() {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![i64::MIN, -1, 0, i64::MAX]));
+        let narrow =
+            cast(&Int64Array::from(vec![None, Some(i64::from(i32::MIN)), Some(-1), Some(0)]), &A::Int32).unwrap();
+        for column in [column, narrow] {
+            let mut index = KeyIndex::new(&[column.data_type().clone()], true).unwrap();
+            let encoded = index.encode(&[column], 4).unwrap();
+            index.assign(&encoded, &[5; 4]).unwrap();
+            assert!(index.numbers(&[0, 1, 2, 3]).unwrap().is_sorted_by(|a, b| a < b));
+        }
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(0)]));
+        let mut index = KeyIndex::new(&[A::Int64], false).unwrap();
+        index.assign(&index.encode(&[column], 2).unwrap(), &[]).unwrap();
+        assert_eq!((index.numbers(&[0, 1]), index.numbers(&[1])), (None, Some(vec![1 << 63])));
     }
 
     #[test]

@@ -3,12 +3,16 @@
 
 pub(super) mod accumulator;
 mod collections;
+mod column;
 pub(crate) mod exact;
 mod extremes;
+mod fixed;
 mod groups;
 pub(super) mod index;
 mod replay;
+pub(super) mod shared;
 mod sketch;
+mod slots;
 mod sums;
 mod table;
 
@@ -103,7 +107,7 @@ pub(super) fn accumulator(call: &AggregateCall, input: &Schema) -> Result<Box<dy
         F::ApproxCountDistinct => Box::new(sketch::Sketches::new(&arrow(0)?)?),
         F::Sum | F::Avg => match arg(0)? {
             DataType::Decimal { scale, .. } => Box::new(Decimals::new(&call.ty, call.function == F::Avg, *scale)),
-            data if data.is_floating() => Box::new(Doubles::new(call.function == F::Avg)),
+            data if data.is_floating() => Box::new(Doubles::new(call.function)),
             _ => Box::new(Integers::new(&call.ty)),
         },
         F::Min | F::Max if is_number(&arrow(0)?) => Box::new(Numbers::new(&arrow(0)?, call.function == F::Max)),

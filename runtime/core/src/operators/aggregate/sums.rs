@@ -1,7 +1,9 @@
 //! Counts, sums, means, variances.
 
 use super::accumulator::{Accumulator, Failed, Pair, Rows, damaged, grow, of, room, same, saved, saved_bytes};
+use super::column::Column;
 use super::exact::{ExactSum, Moments};
+use super::fixed::FixedSums;
 use crate::error::RunError;
 use crate::operators::internal;
 use arrow::array::{
@@ -10,52 +12,55 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType as A, Decimal128Type, Decimal256Type, Float64Type, Int64Type, UInt64Type, i256};
+use flowc_ir::aggregates::AggregateFunction as F;
 use flowc_ir::eval::{Failure, FailureCode};
+use flowc_ir::graph::AggregateCall;
 use flowc_ir::{DataType, Type};
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 /// `count()`, `count(x)`
 #[derive(Debug, Default)]
-pub(super) struct Count(Vec<i64>);
+pub(super) struct Count(Column<i64>);
 
 impl Accumulator for Count {
     fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
-        grow(&mut self.0, rows.count);
+        self.0.grow(rows.count);
         match rows.args.first() {
-            Some(arg) => rows.valid(arg).for_each(|(row, group)| self.0[group] += rows.weight(row)),
-            None => rows.admitted().for_each(|(row, group)| self.0[group] += rows.weight(row)),
+            Some(arg) => rows.each(arg, |row, group| *self.0.at(group) += rows.weight(row)),
+            None => rows.admitted().for_each(|(row, group)| *self.0.at(group) += rows.weight(row)),
         }
         Ok(())
     }
 
     fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
-        grow(&mut self.0, count);
+        self.0.grow(count);
         let other: &Count = same(other)?;
-        pairs.iter().for_each(|(from, to)| self.0[*to as usize] += of(&other.0, *from));
+        pairs.iter().for_each(|(from, to)| *self.0.at(*to as usize) += other.0.of(*from));
         Ok(())
     }
 
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
-        Ok(vec![Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| of(&self.0, *group))))])
+        Ok(vec![Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| self.0.of(*group))))])
     }
 
     fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
-        grow(&mut self.0, count);
+        self.0.grow(count);
         let counts = saved::<Int64Type>(columns, 0)?;
-        groups.iter().zip(counts.values()).for_each(|(group, n)| self.0[*group as usize] += n);
+        groups.iter().zip(counts.values()).for_each(|(group, n)| *self.0.at(*group as usize) += n);
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        room(&self.0)
+        self.0.bytes()
     }
 
     fn is_initial(&self, group: u32) -> bool {
-        of(&self.0, group) == 0
+        self.0.of(group) == 0
     }
 
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
-        Ok(Arc::new(Int64Array::from_iter_values(order.iter().map(|group| of(&self.0, *group)))))
+        Ok(Arc::new(Int64Array::from_iter_values(order.iter().map(|group| self.0.of(*group)))))
     }
 }
 
@@ -68,22 +73,46 @@ fn overflow(group: u32, sum: impl std::fmt::Display, ty: &DataType) -> Failed {
 pub(super) struct Integers {
     ty: Type,
     /// Sum and count.
-    groups: Vec<(i128, i64)>,
+    groups: Column<(i128, i64)>,
 }
 
 impl Integers {
     pub(super) fn new(ty: &Type) -> Self {
-        Integers { ty: ty.clone(), groups: vec![] }
+        Integers { ty: ty.clone(), groups: Column::default() }
+    }
+
+    fn counts(&self, groups: &[u32]) -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| self.groups.of(*group).1)))
+    }
+
+    /// Sums, or where the type is double, means.
+    fn results(&self, ty: &Type, order: &[u32]) -> Result<ArrayRef, Failed> {
+        let values = order.iter().map(|group| (*group, self.groups.of(*group)));
+        if ty.data == DataType::Double {
+            let mean = |(_, (sum, count)): (u32, (i128, i64))| (count > 0).then(|| sum as f64 / count as f64);
+            return Ok(Arc::new(values.map(mean).collect::<Float64Array>()));
+        }
+        let sum = |(group, (sum, count)): (u32, (i128, i64))| match (count, i64::try_from(sum)) {
+            (..=0, _) => Ok(None),
+            (_, Ok(sum)) => Ok(Some(sum)),
+            _ => Err(overflow(group, sum, &ty.data)),
+        };
+        let sums = values.map(sum).collect::<Result<Int64Array, _>>()?;
+        if ty.data == DataType::Duration {
+            let durations = DurationMicrosecondArray::new(sums.values().clone(), sums.nulls().cloned());
+            return Ok(Arc::new(durations));
+        }
+        Ok(Arc::new(sums))
     }
 }
 
 impl Accumulator for Integers {
     fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
-        grow(&mut self.groups, rows.count);
+        self.groups.grow(rows.count);
         let values = cast(&rows.args[0], &A::Int64).map_err(internal)?;
         let numbers = values.as_primitive::<Int64Type>().values();
         for (row, group) in rows.valid(&values) {
-            let ((sum, count), weight) = (&mut self.groups[group], rows.weight(row));
+            let ((sum, count), weight) = (self.groups.at(group), rows.weight(row));
             *sum += i128::from(numbers[row]) * i128::from(weight);
             *count += weight;
         }
@@ -91,10 +120,10 @@ impl Accumulator for Integers {
     }
 
     fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
-        grow(&mut self.groups, count);
+        self.groups.grow(count);
         let other: &Integers = same(other)?;
         for (from, to) in pairs {
-            let ((sum, count), mine) = (of(&other.groups, *from), &mut self.groups[*to as usize]);
+            let ((sum, count), mine) = (other.groups.of(*from), self.groups.at(*to as usize));
             *mine = (mine.0 + sum, mine.1 + count);
         }
         Ok(())
@@ -102,47 +131,46 @@ impl Accumulator for Integers {
 
     /// The sum and the count.
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
-        let of = |group: &u32| of(&self.groups, *group);
+        let of = |group: &u32| self.groups.of(*group);
         let sums = Decimal128Array::from_iter_values(groups.iter().map(|group| of(group).0));
         let counts = UInt64Array::from_iter_values(groups.iter().map(|group| of(group).1 as u64));
         Ok(vec![Arc::new(sums), Arc::new(counts)])
     }
 
     fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
-        grow(&mut self.groups, count);
+        self.groups.grow(count);
         let (sums, counts) = (saved::<Decimal128Type>(columns, 0)?, saved::<UInt64Type>(columns, 1)?);
         for (row, group) in groups.iter().enumerate() {
-            let mine = &mut self.groups[*group as usize];
+            let mine = self.groups.at(*group as usize);
             *mine = (mine.0 + sums.value(row), mine.1 + counts.value(row) as i64);
         }
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        room(&self.groups)
+        self.groups.bytes()
     }
 
     fn is_initial(&self, group: u32) -> bool {
-        of(&self.groups, group) == (0, 0)
+        self.groups.of(group) == (0, 0)
     }
 
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
-        let values = order.iter().map(|group| (*group, of(&self.groups, *group)));
-        if self.ty.data == DataType::Double {
-            let mean = |(_, (sum, count)): (u32, (i128, i64))| (count > 0).then(|| sum as f64 / count as f64);
-            return Ok(Arc::new(values.map(mean).collect::<Float64Array>()));
+        self.results(&self.ty, order)
+    }
+
+    fn save_for(&self, call: &AggregateCall, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        match call.function {
+            F::Count => Ok(vec![self.counts(groups)]),
+            _ => self.save(groups),
         }
-        let sum = |(group, (sum, count)): (u32, (i128, i64))| match (count, i64::try_from(sum)) {
-            (..=0, _) => Ok(None),
-            (_, Ok(sum)) => Ok(Some(sum)),
-            _ => Err(overflow(group, sum, &self.ty.data)),
-        };
-        let sums = values.map(sum).collect::<Result<Int64Array, _>>()?;
-        if self.ty.data == DataType::Duration {
-            let durations = DurationMicrosecondArray::new(sums.values().clone(), sums.nulls().cloned());
-            return Ok(Arc::new(durations));
+    }
+
+    fn finish_for(&self, call: &AggregateCall, order: &[u32]) -> Result<ArrayRef, Failed> {
+        match call.function {
+            F::Count => Ok(self.counts(order)),
+            _ => self.results(&call.ty, order),
         }
-        Ok(Arc::new(sums))
     }
 }
 
@@ -244,11 +272,11 @@ impl Accumulator for Decimals {
     }
 }
 
-fn save_sums<'a>(sums: impl Iterator<Item = Option<&'a ExactSum>>) -> ArrayRef {
-    let (mut column, mut bytes, none) = (BinaryBuilder::new(), vec![], ExactSum::default());
+fn save_sums(sums: impl Iterator<Item = impl Borrow<ExactSum>>) -> ArrayRef {
+    let (mut column, mut bytes) = (BinaryBuilder::new(), vec![]);
     for sum in sums {
         bytes.clear();
-        sum.unwrap_or(&none).write(&mut bytes);
+        sum.borrow().write(&mut bytes);
         column.append_value(&bytes);
     }
     Arc::new(column.finish())
@@ -257,78 +285,92 @@ fn save_sums<'a>(sums: impl Iterator<Item = Option<&'a ExactSum>>) -> ArrayRef {
 /// Sums and means of floats.
 #[derive(Debug)]
 pub(super) struct Doubles {
-    mean: bool,
-    groups: Vec<(ExactSum, i64)>,
+    function: F,
+    groups: FixedSums,
 }
 
 impl Doubles {
-    pub(super) fn new(mean: bool) -> Self {
-        Doubles { mean, groups: vec![] }
+    /// For `sum` or `avg`.
+    pub(super) fn new(function: F) -> Self {
+        Doubles { function, groups: FixedSums::default() }
+    }
+
+    fn counts(&self, groups: &[u32]) -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| self.groups.count(*group))))
+    }
+
+    fn results(&self, function: F, order: &[u32]) -> ArrayRef {
+        if function == F::Count {
+            return self.counts(order);
+        }
+        let value = |group: &u32| {
+            let count = Some(self.groups.count(*group)).filter(|count| *count > 0)?;
+            let sum = self.groups.value(*group);
+            Some(if function == F::Avg { sum / count as f64 } else { sum })
+        };
+        Arc::new(order.iter().map(value).collect::<Float64Array>())
     }
 }
 
 impl Accumulator for Doubles {
     fn update(&mut self, rows: &Rows<'_>) -> Result<(), RunError> {
-        grow(&mut self.groups, rows.count);
+        self.groups.grow(rows.count);
         let values = cast(&rows.args[0], &A::Float64).map_err(internal)?;
         let numbers = values.as_primitive::<Float64Type>().values();
-        for (row, group) in rows.valid(&values) {
-            let ((sum, count), weight) = (&mut self.groups[group], rows.weight(row));
-            if weight == 1 {
-                sum.add(numbers[row])
-            } else {
-                sum.add_times(numbers[row], weight)
+        match rows.weights {
+            None => rows.each(&values, |row, group| self.groups.add(group, numbers[row])),
+            Some(weights) => {
+                rows.each(&values, |row, group| self.groups.add_times(group, numbers[row], weights[row]));
             }
-            *count += weight;
         }
         Ok(())
     }
 
     fn merge(&mut self, other: &dyn Accumulator, pairs: &[Pair], count: usize) -> Result<(), RunError> {
-        grow(&mut self.groups, count);
+        self.groups.grow(count);
         let other: &Doubles = same(other)?;
-        for (from, to) in pairs {
-            if let Some((sum, count)) = other.groups.get(*from as usize) {
-                let mine = &mut self.groups[*to as usize];
-                mine.0.merge(sum);
-                mine.1 += count;
-            }
-        }
+        pairs.iter().for_each(|(from, to)| self.groups.merge(&other.groups, *from, *to as usize));
         Ok(())
     }
 
     /// The sum, as [`ExactSum::write`] has it, and the count.
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
-        let sums = save_sums(groups.iter().map(|group| self.groups.get(*group as usize).map(|(sum, _)| sum)));
-        let count = |group: &u32| self.groups.get(*group as usize).map_or(0, |(_, count)| *count as u64);
+        let sums = save_sums(groups.iter().map(|group| self.groups.exact(*group)));
+        let count = |group: &u32| self.groups.count(*group) as u64;
         Ok(vec![sums, Arc::new(UInt64Array::from_iter_values(groups.iter().map(count)))])
     }
 
     fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
-        grow(&mut self.groups, count);
+        self.groups.grow(count);
         let (sums, counts) = (saved_bytes(columns, 0)?, saved::<UInt64Type>(columns, 1)?);
         for (row, group) in groups.iter().enumerate() {
-            let mine = &mut self.groups[*group as usize];
-            mine.0.merge(&ExactSum::read(sums.value(row)).ok_or_else(damaged)?);
-            mine.1 += counts.value(row) as i64;
+            let sum = ExactSum::read(sums.value(row)).ok_or_else(damaged)?;
+            self.groups.load(*group as usize, &sum, counts.value(row) as i64);
         }
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        room(&self.groups)
+        self.groups.bytes()
     }
 
     fn is_initial(&self, group: u32) -> bool {
-        self.groups.get(group as usize).is_none_or(|(sum, count)| *count == 0 && sum.is_zero())
+        self.groups.is_initial(group)
     }
 
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
-        let value = |group: &u32| {
-            let (sum, count) = self.groups.get(*group as usize).filter(|(_, count)| *count > 0)?;
-            Some(if self.mean { sum.value() / *count as f64 } else { sum.value() })
-        };
-        Ok(Arc::new(order.iter().map(value).collect::<Float64Array>()))
+        Ok(self.results(self.function, order))
+    }
+
+    fn save_for(&self, call: &AggregateCall, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
+        match call.function {
+            F::Count => Ok(vec![self.counts(groups)]),
+            _ => self.save(groups),
+        }
+    }
+
+    fn finish_for(&self, call: &AggregateCall, order: &[u32]) -> Result<ArrayRef, Failed> {
+        Ok(self.results(call.function, order))
     }
 }
 
@@ -370,8 +412,9 @@ impl Accumulator for Variances {
     fn save(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         let moments = || groups.iter().map(|group| self.groups.get(*group as usize));
         let counts = UInt64Array::from_iter_values(moments().map(|m| m.map_or(0, |m| m.count as u64)));
-        let sums = save_sums(moments().map(|m| m.map(|m| &m.sum)));
-        Ok(vec![Arc::new(counts), sums, save_sums(moments().map(|m| m.map(|m| &m.squares)))])
+        let none = ExactSum::default();
+        let sums = save_sums(moments().map(|m| m.map_or(&none, |m| &m.sum)));
+        Ok(vec![Arc::new(counts), sums, save_sums(moments().map(|m| m.map_or(&none, |m| &m.squares)))])
     }
 
     fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {

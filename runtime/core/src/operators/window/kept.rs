@@ -1,7 +1,9 @@
 //! What is remembered, of windows or of sessions, behind one face. Knows nothing of workers or memory.
 
-use super::open::{self, Open, Table};
+use super::closing::{Closing as Ending, Pace, at_once};
+use super::open::{Open, Table};
 use super::parts::Parts;
+use super::running::Running;
 use super::sessions::{self, Sessions};
 use super::values::{Arrived, Shape};
 use super::windows::Windows;
@@ -49,9 +51,14 @@ pub(super) enum Gathered {
 }
 
 impl Gathered {
-    pub(super) fn new(shape: &Shape, kind: &Kind) -> Result<Gathered, RunError> {
+    /// `groups`: so many are expected.
+    pub(super) fn new(shape: &Shape, kind: &Kind, groups: usize) -> Result<Gathered, RunError> {
         Ok(match kind {
-            Kind::Windows(_) => Gathered::Windows(Table::new(shape)?),
+            Kind::Windows(_) => {
+                let mut table = Table::new(shape)?;
+                table.index.expect(groups);
+                Gathered::Windows(table)
+            }
             Kind::Sessions(_) => Gathered::Sessions(Parts::new(shape)?),
         })
     }
@@ -82,12 +89,22 @@ pub(super) enum Kept {
 /// What is being given out.
 #[derive(Debug)]
 pub(super) enum Closing {
-    Windows(Box<open::Closing>),
+    Windows(Ending),
+    Running(Box<Running>),
     Sessions(sessions::Closing),
 }
 
 fn mixed() -> RunError {
     internal("windows and sessions meet")
+}
+
+/// What workers have found, by slices.
+fn found(gathered: Vec<Gathered>) -> Result<Vec<Open>, RunError> {
+    let open = |gathered: Gathered| match gathered {
+        Gathered::Windows(table) => Ok(Open::found(table)),
+        Gathered::Sessions(_) => Err(mixed()),
+    };
+    at_once(gathered, open).into_iter().collect()
 }
 
 impl Kept {
@@ -118,6 +135,14 @@ impl Kept {
         }
     }
 
+    /// How many groups a worker is expected to find, going by the last epoch.
+    pub(super) fn expected(&self) -> usize {
+        match self {
+            Kept::Windows(open) => open.expected,
+            Kept::Sessions(_) => 0,
+        }
+    }
+
     /// How many groups are needed.
     pub(super) fn live(&self) -> usize {
         match self {
@@ -134,62 +159,78 @@ impl Kept {
         }
     }
 
-    /// Takes what a worker has.
-    pub(super) fn merge(&mut self, shape: &Shape, kind: &Kind, gathered: Gathered) -> Result<(), RunError> {
-        match (self, kind, gathered) {
-            (Kept::Windows(open), _, Gathered::Windows(table)) => open.merge(table),
-            (Kept::Sessions(sessions), Kind::Sessions(gap), Gathered::Sessions(parts)) => {
-                sessions.merge(shape, *gap, parts)
-            }
-            _ => Err(mixed()),
-        }
-    }
-
-    /// What closes when the watermark gets here; it counts as given out.
-    pub(super) fn close(&mut self, kind: &Kind, watermark: i64) -> Result<Closing, RunError> {
-        let until = kind.over(watermark);
+    /// Takes what workers have.
+    pub(super) fn merge(&mut self, shape: &Shape, kind: &Kind, gathered: Vec<Gathered>) -> Result<(), RunError> {
         match (self, kind) {
             (Kept::Windows(open), Kind::Windows(windows)) => {
-                Ok(Closing::Windows(Box::new(open::Closing::new(open.close(windows, until)))))
+                found(gathered)?.into_iter().try_for_each(|found| open.merge(windows, found))
             }
-            (Kept::Sessions(sessions), Kind::Sessions(gap)) => {
-                Ok(Closing::Sessions(sessions::Closing::new(sessions.close(*gap, until))))
-            }
+            (Kept::Sessions(sessions), Kind::Sessions(gap)) => gathered.into_iter().try_for_each(|gathered| {
+                let Gathered::Sessions(parts) = gathered else { return Err(mixed()) };
+                sessions.merge(shape, *gap, parts)
+            }),
             _ => Err(mixed()),
         }
     }
 
-    /// The next rows of what closes, at most so many; none: that was all.
-    pub(super) fn next(
-        &self,
+    /// What closes when the watermark gets here; it counts as given out. What workers have is taken before, or when it has been given out.
+    pub(super) fn close(
+        &mut self,
         shape: &Shape,
         kind: &Kind,
-        closing: &mut Closing,
-        rows: usize,
-    ) -> Result<Option<RecordBatch>, Fault> {
-        match (self, kind, closing) {
-            (Kept::Windows(open), Kind::Windows(windows), Closing::Windows(closing)) => {
-                closing.next(shape, windows, open, rows)
+        watermark: i64,
+        gathered: Vec<Gathered>,
+    ) -> Result<Closing, RunError> {
+        let until = kind.over(watermark);
+        match (self, kind) {
+            (Kept::Windows(open), Kind::Windows(windows)) if !windows.accumulate() => {
+                let found = found(gathered)?;
+                open.expected = found.iter().map(|found| found.live).max().unwrap_or(0);
+                Ok(Closing::Windows(Ending::new(open.close(windows, until, &found), found)))
             }
-            (Kept::Sessions(sessions), _, Closing::Sessions(closing)) => sessions.next(shape, closing, rows),
+            (kept, _) => {
+                kept.merge(shape, kind, gathered)?;
+                match (kept, kind) {
+                    (Kept::Windows(open), Kind::Windows(windows)) => {
+                        Ok(Closing::Running(Box::new(Running::new(open.close(windows, until, &[])))))
+                    }
+                    (Kept::Sessions(sessions), Kind::Sessions(gap)) => {
+                        Ok(Closing::Sessions(sessions::Closing::new(sessions.close(*gap, until))))
+                    }
+                    _ => Err(mixed()),
+                }
+            }
+        }
+    }
+
+    /// The next rows of what closes; none: that was all.
+    pub(super) fn next(&self, shape: &Shape, closing: &mut Closing, pace: Pace) -> Result<Option<RecordBatch>, Fault> {
+        match (self, closing) {
+            (Kept::Windows(open), Closing::Windows(closing)) => closing.next(shape, open, pace),
+            (Kept::Windows(open), Closing::Running(closing)) => closing.next(shape, open, pace.rows),
+            (Kept::Sessions(sessions), Closing::Sessions(closing)) => sessions.next(shape, closing, pace.rows),
             _ => Err(mixed().into()),
         }
     }
 
-    /// Forgets what has been given out.
-    pub(super) fn forget(&mut self, shape: &Shape, kind: &Kind) -> Result<(), RunError> {
+    /// Forgets what has been given out, and takes what stays of what workers have.
+    pub(super) fn settle(&mut self, shape: &Shape, kind: &Kind, closing: &mut Closing) -> Result<(), RunError> {
         match (self, kind) {
-            (Kept::Windows(open), Kind::Windows(windows)) => open.forget(shape, windows),
+            (Kept::Windows(open), Kind::Windows(windows)) => {
+                open.forget(shape, windows)?;
+                let Closing::Windows(closing) = closing else { return Ok(()) };
+                closing.take_found().into_iter().try_for_each(|found| open.merge(windows, found))
+            }
             (Kept::Sessions(sessions), Kind::Sessions(gap)) => sessions.forget(shape, *gap),
             _ => Err(mixed()),
         }
     }
 
     /// See [`crate::operators::stateful::Stateful::changes`].
-    pub(super) fn changes(&mut self, extent: Extent) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, shape: &Shape, extent: Extent) -> Result<Changes, RunError> {
         match self {
-            Kept::Windows(open) => open.changes(extent),
-            Kept::Sessions(sessions) => sessions.changes(extent),
+            Kept::Windows(open) => open.changes(shape, extent),
+            Kept::Sessions(sessions) => sessions.changes(shape, extent),
         }
     }
 

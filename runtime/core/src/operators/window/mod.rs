@@ -1,13 +1,16 @@
-//! Groups and aggregates by windows of event time: each worker aggregates what it gets, at an epoch's end what they have is merged into what is remembered, and
-//! the windows that the watermark has reached, and the sessions that it has passed, come out. No result depends on who got what, or on how rows were cut into batches and epochs. Knows nothing of
+//! Groups and aggregates by windows of event time: each worker aggregates what it gets; at an epoch's end the windows that the watermark has reached, and the
+//! sessions that it has passed, come out, and what stays open of what workers have is merged into what is remembered. No result depends on who got what, or on how rows were cut into batches and epochs. Knows nothing of
 //! sources, of how watermarks come about, or of where anything is stored.
 
 mod cells;
+mod closing;
 mod ends;
 mod kept;
 pub(super) mod open;
+mod order;
 mod out;
 mod parts;
+mod running;
 mod sessions;
 mod stored;
 pub(super) mod values;
@@ -23,6 +26,7 @@ use crate::spill::{Budget, Held, SpillBuffer};
 use arrow::array::{Array, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
+use closing::Pace;
 use flowc_ir::Schema;
 use flowc_ir::graph;
 use kept::{Gathered, Kept, Kind};
@@ -39,6 +43,8 @@ pub(crate) struct WindowAggregate {
     surroundings: Surroundings,
     /// A row is late when the last window that it belongs to ends by then.
     bound: Option<i64>,
+    /// So many groups a worker is expected to find.
+    expected: usize,
     workers: Vec<Mutex<Worker>>,
     kept: Mutex<Holding>,
 }
@@ -105,7 +111,16 @@ impl WindowAggregate {
         if !held.grow_to(kept.bytes()) {
             return Err(too_large(&spec.name, &surroundings.budget));
         }
-        Ok(WindowAggregate { shape, kind, surroundings, bound, workers, kept: Mutex::new(Holding { kept, held }) })
+        let expected = kept.expected();
+        Ok(WindowAggregate {
+            shape,
+            kind,
+            surroundings,
+            bound,
+            expected,
+            workers,
+            kept: Mutex::new(Holding { kept, held }),
+        })
     }
 
     fn fits(&self, held: &mut Held, bytes: usize) -> Result<(), RunError> {
@@ -177,29 +192,33 @@ impl WindowAggregate {
         Ok(Some(Arrived { data, places }).filter(|rows| rows.data.num_rows() > 0))
     }
 
-    /// Moves what the workers have to what is remembered; the late rows come back.
-    fn gather(&self) -> Result<Late, RunError> {
-        let mut all = Late::new();
-        let mut holding = lock(&self.kept);
-        let Holding { kept, held } = &mut *holding;
+    /// Takes what the workers have, and their late rows.
+    fn gather(&self) -> (Vec<Gathered>, Late) {
+        let (mut all, mut late) = (vec![], Late::new());
         for worker in &self.workers {
             let mut worker = lock(worker);
-            all.append(&mut worker.late);
-            if let Some(gathered) = worker.gathered.take() {
-                kept.merge(&self.shape, &self.kind, gathered)?;
-                worker.held = Held::new(self.surroundings.budget.clone());
-                self.fits(held, kept.bytes())?;
-            }
+            late.append(&mut worker.late);
+            all.extend(worker.gathered.take());
         }
-        Ok(all)
+        (all, late)
+    }
+
+    /// What the workers had is part of what is kept.
+    fn merged(&self, holding: &mut Holding) -> Result<(), RunError> {
+        for worker in &self.workers {
+            lock(worker).held = Held::new(self.surroundings.budget.clone());
+        }
+        self.fits(&mut holding.held, holding.kept.bytes())
     }
 
     /// The next rows of what closes; at its end, it is forgotten.
     fn next(&self, closing: &mut kept::Closing) -> Result<Option<RecordBatch>, Fault> {
-        let kept = &mut lock(&self.kept).kept;
-        let next = kept.next(&self.shape, &self.kind, closing, self.surroundings.batch_rows)?;
+        let mut holding = lock(&self.kept);
+        let pace = Pace { rows: self.surroundings.batch_rows, threads: self.surroundings.workers };
+        let next = holding.kept.next(&self.shape, closing, pace)?;
         if next.is_none() {
-            kept.forget(&self.shape, &self.kind)?;
+            holding.kept.settle(&self.shape, &self.kind, closing)?;
+            self.merged(&mut holding)?;
         }
         Ok(next)
     }
@@ -212,17 +231,26 @@ impl Stateful for WindowAggregate {
         let Some(rows) = self.arrived(late, batch)? else { return Ok(()) };
         let gathered = match gathered {
             Some(gathered) => gathered,
-            none => none.insert(Gathered::new(&self.shape, &self.kind)?),
+            none => none.insert(Gathered::new(&self.shape, &self.kind, self.expected)?),
         };
         gathered.absorb(&self.shape, &self.kind, &rows)?;
         Ok(self.fits(held, gathered.bytes())?)
     }
 
     fn finish(&self, watermark: Option<i64>) -> Result<Emissions<'_>, Fault> {
-        let late = self.gather()?;
+        let (gathered, late) = self.gather();
         let late = late.into_values().flat_map(drained).map(|batch| Ok(Emitted::Late(batch?)));
-        // Without a time nothing closes.
-        let closing = watermark.map(|watermark| lock(&self.kept).kept.close(&self.kind, watermark)).transpose()?;
+        let mut holding = lock(&self.kept);
+        let closing = match watermark {
+            Some(watermark) => Some(holding.kept.close(&self.shape, &self.kind, watermark, gathered)?),
+            // Without a time nothing closes.
+            None => {
+                holding.kept.merge(&self.shape, &self.kind, gathered)?;
+                self.merged(&mut holding)?;
+                None
+            }
+        };
+        drop(holding);
         let rows = closing.into_iter().flat_map(move |mut closing| {
             std::iter::from_fn(move || self.next(&mut closing).map(|rows| rows.map(Emitted::Rows)).transpose())
         });
@@ -230,7 +258,7 @@ impl Stateful for WindowAggregate {
     }
 
     fn changes(&self, extent: Extent) -> Result<Changes, RunError> {
-        lock(&self.kept).kept.changes(extent)
+        lock(&self.kept).kept.changes(&self.shape, extent)
     }
 
     fn remembered(&self) -> Remembered {

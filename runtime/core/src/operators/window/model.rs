@@ -60,6 +60,9 @@ fn results(rows: &[Row]) -> String {
         text(least.map(|r| r.2.to_string())),
         double(middle),
         text(rows.iter().filter_map(|r| r.0.clone()).min()),
+        text((!xs.is_empty()).then(|| double(xs.iter().sum::<f64>() / xs.len() as f64))),
+        xs.len().to_string(),
+        passing.len().to_string(),
     ]
     .join(" ")
 }

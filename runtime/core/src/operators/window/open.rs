@@ -1,17 +1,14 @@
-//! What is remembered of windows that are open: groups of slices and keys, with what each has. Slices are merged into windows when these close. Knows
-//! nothing of sessions, of workers, or of where anything is stored.
+//! Groups of slices and keys, with what each has: those of windows that are open, and those that a worker has found. Slices are merged into windows when these
+//! close. Knows nothing of sessions, of workers, or of where anything is stored.
 
-use super::out::{batch, in_order};
 use super::stored::{self, Segment, moments, notes, read_notes};
 use super::values::{Arrived, Shape, Values};
 use super::windows::{Bounds, Slice, Windows};
 use crate::error::RunError;
-use crate::operators::Fault;
 use crate::operators::aggregate::accumulator::{Pair, grow, room, saved};
 use crate::operators::aggregate::index::KeyIndex;
 use crate::operators::stateful::{Changes, Extent, Stored};
 use arrow::datatypes::TimestampMicrosecondType;
-use arrow::record_batch::RecordBatch;
 use std::collections::BTreeMap;
 
 /// Groups that are no longer needed are cleared away when they are so many, and more than the others.
@@ -44,7 +41,7 @@ impl Table {
     }
 
     /// Takes what groups of another table have; `tag`: where the windows or slices of these groups begin here.
-    fn take(
+    pub(super) fn take(
         &mut self,
         other: &Table,
         groups: impl Iterator<Item = u32>,
@@ -99,12 +96,14 @@ pub(super) struct Open {
     changed: Vec<u64>,
     /// Windows that end by then have been given out.
     pub(super) closed: Option<i64>,
+    /// The most groups that a worker has found in the last epoch.
+    pub(super) expected: usize,
 }
 
 impl Open {
     pub(super) fn new(shape: &Shape) -> Result<Open, RunError> {
         let (table, slices) = (Table::new(shape)?, BTreeMap::new());
-        Ok(Open { table, slices, before: vec![], live: 0, changed: vec![], closed: None })
+        Ok(Open { table, slices, before: vec![], live: 0, changed: vec![], closed: None, expected: 0 })
     }
 
     /// The bytes that it takes, about.
@@ -118,25 +117,41 @@ impl Open {
     pub(super) fn enter(&mut self, from: usize) {
         let count = self.table.index.len();
         grow(&mut self.before, count);
-        for group in from..count {
-            let members = self.slices.entry(self.table.index.tag(group as u32)).or_default();
-            self.before[group] = std::mem::replace(&mut members.last, group as u32 + 1);
-            members.count += 1;
+        let mut group = from;
+        while group < count {
+            // Rows come about in the order of time: many groups in turn are of one slice.
+            let tag = self.table.index.tag(group as u32);
+            let members = self.slices.entry(tag).or_default();
+            while group < count && self.table.index.tag(group as u32) == tag {
+                self.before[group] = std::mem::replace(&mut members.last, group as u32 + 1);
+                members.count += 1;
+                group += 1;
+            }
         }
         self.live += count - from;
     }
 
-    /// Takes what a worker has.
-    pub(super) fn merge(&mut self, theirs: Table) -> Result<(), RunError> {
+    /// What a worker has found.
+    pub(super) fn found(table: Table) -> Open {
+        let (slices, before, changed) = (BTreeMap::new(), vec![], vec![]);
+        let mut open = Open { table, slices, before, live: 0, changed, closed: None, expected: 0 };
+        open.enter(0);
+        open
+    }
+
+    /// Takes what a worker has found, but for the slices whose last window has been given out.
+    pub(super) fn merge(&mut self, windows: &Windows, mut theirs: Open) -> Result<(), RunError> {
+        (theirs.closed, theirs.expected) = (self.closed, self.expected);
+        theirs.leave(windows);
         let from = self.table.index.len();
-        let count = theirs.index.len() as u32;
-        if from == 0 {
-            self.table = theirs;
-            self.enter(0);
+        if from == 0 && theirs.live == theirs.table.index.len() {
+            let count = theirs.live as u32;
+            *self = theirs;
             (0..count).for_each(|group| self.mark(group));
             return Ok(());
         }
-        let pairs = self.table.take(&theirs, 0..count, |group| theirs.index.tag(group))?;
+        let index = &theirs.table.index;
+        let pairs = self.table.take(&theirs.table, theirs.all().into_iter(), |group| index.tag(group))?;
         self.enter(from);
         pairs.iter().for_each(|(_, group)| self.mark(*group));
         Ok(())
@@ -148,7 +163,7 @@ impl Open {
     }
 
     /// The groups of slices that begin in this time.
-    fn groups(&self, from: i64, to: i64) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn groups(&self, from: i64, to: i64) -> impl Iterator<Item = u32> + '_ {
         let group = |one_more: u32| one_more.checked_sub(1);
         let of = move |members: &Members| {
             std::iter::successors(group(members.last), move |g| group(self.before[*g as usize]))
@@ -181,14 +196,24 @@ impl Open {
         self.closed.map(|end| Bounds { end, start: i64::MAX })
     }
 
-    fn windows_until(&self, windows: &Windows, until: i64) -> Vec<Bounds> {
-        let slice = |from: i64| self.slices.range(from..).next().map(|(start, _)| *start);
+    /// The first slice that begins then or later.
+    fn slice(&self, from: i64) -> Option<i64> {
+        self.slices.range(from..).next().map(|(start, _)| *start)
+    }
+
+    /// The slices that begin in this time, each with how many groups it has.
+    pub(super) fn slices(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, usize)> + '_ {
+        self.slices.range(from..to.max(from)).map(|(start, members)| (*start, members.count as usize))
+    }
+
+    fn windows_until(&self, windows: &Windows, until: i64, others: &[Open]) -> Vec<Bounds> {
+        let slice = |from: i64| others.iter().filter_map(|other| other.slice(from)).chain(self.slice(from)).min();
         windows.ending(slice, self.after(), until)
     }
 
-    /// The windows that end by then, in their order; they count as given out.
-    pub(super) fn close(&mut self, windows: &Windows, until: i64) -> Vec<Bounds> {
-        let closing = self.windows_until(windows, until);
+    /// The windows that end by then, in their order, of what is here and of what others have found; they count as given out.
+    pub(super) fn close(&mut self, windows: &Windows, until: i64, others: &[Open]) -> Vec<Bounds> {
+        let closing = self.windows_until(windows, until, others);
         let closed = if until < i64::MAX { Some(until) } else { closing.last().map(|window| window.end) };
         self.closed = self.closed.max(closed);
         closing
@@ -201,26 +226,30 @@ impl Open {
             let slices = &self.slices;
             return (slices.len() as u64, end(slices.first_key_value()), end(slices.last_key_value()));
         }
-        let open = self.windows_until(windows, i64::MAX);
+        let open = self.windows_until(windows, i64::MAX, &[]);
         (open.len() as u64, open.first().map(|window| window.end), open.last().map(|window| window.end))
     }
 
     /// Forgets the slices whose last window has been given out.
     pub(super) fn forget(&mut self, shape: &Shape, windows: &Windows) -> Result<(), RunError> {
-        let Some(closed) = self.closed else { return Ok(()) };
+        self.leave(windows);
+        let dead = self.table.index.len() - self.live;
+        if dead >= DEAD && dead > self.live { self.compact(shape) } else { Ok(()) }
+    }
+
+    fn leave(&mut self, windows: &Windows) {
+        let Some(closed) = self.closed else { return };
         while let Some(slice) = self.slices.first_entry() {
             if windows.slice(*slice.key()).last_end.is_some_and(|end| end > closed) {
                 break;
             }
             self.live -= slice.remove().count as usize;
         }
-        let dead = self.table.index.len() - self.live;
-        if dead >= DEAD && dead > self.live { self.compact(shape) } else { Ok(()) }
     }
 
     /// Leaves what is not needed.
     fn compact(&mut self, shape: &Shape) -> Result<(), RunError> {
-        let mut compact = Open { closed: self.closed, ..Open::new(shape)? };
+        let mut compact = Open { closed: self.closed, expected: self.expected, ..Open::new(shape)? };
         let old = &self.table;
         let pairs = compact.table.take(old, self.all().into_iter(), |group| old.index.tag(group))?;
         compact.enter(0);
@@ -239,7 +268,7 @@ pub(super) const OF: usize = 1;
 
 impl Open {
     /// What is stored: all, or else the groups that have changed.
-    pub(super) fn changes(&mut self, extent: Extent) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, shape: &Shape, extent: Extent) -> Result<Changes, RunError> {
         let changed = self.take_changed();
         let whole = extent.whole(changed.len(), self.live);
         let groups = if whole { self.all() } else { changed };
@@ -248,7 +277,7 @@ impl Open {
             let slices = moments("slice", groups.iter().map(|group| index.tag(*group)));
             Ok((vec![slices], index.columns(groups)?))
         };
-        let segments = stored::segments(&self.table.values, &groups, of)?;
+        let segments = stored::segments(shape, &self.table.values, &groups, of)?;
         Ok(Changes { whole, notes: notes(self.closed), segments, more: None })
     }
 
@@ -270,114 +299,9 @@ impl Open {
                     groups.push(next as u32);
                 }
             }
-            segment.load(values, &rows, &groups, index.len())?;
+            segment.load(shape, values, &rows, &groups, index.len())?;
         }
         open.enter(0);
         Ok(open)
-    }
-}
-
-/// Windows that are given out together.
-#[derive(Debug)]
-struct Chunk {
-    /// Where their groups are; none: they are the groups that are kept.
-    table: Option<Table>,
-    /// The groups in their order, and the window of each.
-    groups: Vec<u32>,
-    bounds: Vec<Bounds>,
-    next: usize,
-}
-
-/// Windows that are being given out.
-#[derive(Debug)]
-pub(super) struct Closing {
-    windows: std::vec::IntoIter<Bounds>,
-    chunk: Option<Chunk>,
-    /// Of windows that accumulate, what the last one had, and its bounds.
-    running: Option<(Bounds, Table)>,
-}
-
-impl Closing {
-    /// `windows`: in their order.
-    pub(super) fn new(windows: Vec<Bounds>) -> Closing {
-        Closing { windows: windows.into_iter(), chunk: None, running: None }
-    }
-
-    /// The next rows, at most so many; none: that was all.
-    pub(super) fn next(
-        &mut self,
-        shape: &Shape,
-        windows: &Windows,
-        open: &Open,
-        rows: usize,
-    ) -> Result<Option<RecordBatch>, Fault> {
-        let Some(chunk) = self.chunk.take().filter(|chunk| chunk.next < chunk.groups.len()) else {
-            self.chunk = self.gather(shape, windows, open, rows)?;
-            return if self.chunk.is_none() { Ok(None) } else { self.next(shape, windows, open, rows) };
-        };
-        let chunk = self.chunk.insert(chunk);
-        let (from, to) = (chunk.next, chunk.groups.len().min(chunk.next.saturating_add(rows.max(1))));
-        chunk.next = to;
-        let table = chunk.table.as_ref().unwrap_or(&open.table);
-        let (groups, bounds) = (&chunk.groups[from..to], &chunk.bounds[from..to]);
-        let keys = table.index.columns(groups)?;
-        batch(shape, &table.values, groups, keys, bounds).map(Some)
-    }
-
-    /// Windows with so many groups, or a few more.
-    fn gather(
-        &mut self,
-        shape: &Shape,
-        windows: &Windows,
-        open: &Open,
-        rows: usize,
-    ) -> Result<Option<Chunk>, RunError> {
-        let mut table = if windows.are_slices() { None } else { Some(Table::new(shape)?) };
-        let (mut groups, mut bounds) = (vec![], vec![]);
-        while groups.len() < rows.max(1) {
-            let Some(window) = self.windows.next() else { break };
-            match &mut table {
-                None => groups.extend(open.groups(window.start, window.end)),
-                Some(table) => {
-                    let first = table.index.len() as u32;
-                    self.window(shape, windows, open, window, table)?;
-                    groups.extend(first..table.index.len() as u32);
-                }
-            }
-            bounds.resize(groups.len(), window);
-        }
-        if groups.is_empty() {
-            return Ok(None);
-        }
-        let keys = table.as_ref().unwrap_or(&open.table).index.columns(&groups)?;
-        let order = in_order(shape, &keys, &bounds)?;
-        let groups = order.iter().map(|i| groups[*i as usize]).collect();
-        let bounds = order.iter().map(|i| bounds[*i as usize]).collect();
-        Ok(Some(Chunk { table, groups, bounds, next: 0 }))
-    }
-
-    /// Merges the slices of a window into groups of a table. No two windows there have the same tag.
-    fn window(
-        &mut self,
-        shape: &Shape,
-        windows: &Windows,
-        open: &Open,
-        window: Bounds,
-        table: &mut Table,
-    ) -> Result<(), RunError> {
-        if !windows.accumulate() {
-            let tag = table.index.len() as i64;
-            table.take(&open.table, open.groups(window.start, window.end), |_| tag)?;
-            return Ok(());
-        }
-        let (before, mut running) = match self.running.take() {
-            Some((before, running)) if before.start == window.start => (before.end, running),
-            _ => (window.start, Table::new(shape)?),
-        };
-        running.take(&open.table, open.groups(before, window.end), |_| 0)?;
-        let tag = table.index.len() as i64;
-        table.take(&running, 0..running.index.len() as u32, |_| tag)?;
-        self.running = Some((window, running));
-        Ok(())
     }
 }

@@ -360,7 +360,7 @@ pub(super) const OF: usize = 3;
 
 impl Sessions {
     /// What is stored: all, or else the sessions that have changed, and the names of those that others have taken in.
-    pub(super) fn changes(&mut self, extent: Extent) -> Result<Changes, RunError> {
+    pub(super) fn changes(&mut self, shape: &Shape, extent: Extent) -> Result<Changes, RunError> {
         let (mut sessions, gone) = self.take_changed();
         let whole = extent.whole(sessions.len(), self.live);
         let mut segments = vec![];
@@ -376,7 +376,7 @@ impl Sessions {
             let id: Named = (Field::new("session", A::UInt64, false), Arc::new(ids));
             Ok((vec![id, first, last], self.keys(sessions)?))
         };
-        segments.extend(stored::segments(&self.values, &sessions, of)?);
+        segments.extend(stored::segments(shape, &self.values, &sessions, of)?);
         let mut notes = notes(self.closed);
         notes.insert(NEXT.into(), self.next_id.to_string());
         Ok(Changes { whole, notes, segments, more: None })
@@ -393,13 +393,19 @@ impl Sessions {
             if batch.schema_ref().fields().first().is_some_and(|field| field.name() == GONE) {
                 seen.extend(saved::<UInt64Type>(batch.columns(), 0)?.values());
             } else {
-                sessions.load(gap, &Segment::new(shape, batch, OF)?, &mut seen)?;
+                sessions.load(shape, gap, &Segment::new(shape, batch, OF)?, &mut seen)?;
             }
         }
         Ok(sessions)
     }
 
-    fn load(&mut self, gap: i64, segment: &Segment<'_>, seen: &mut HashSet<u64>) -> Result<(), RunError> {
+    fn load(
+        &mut self,
+        shape: &Shape,
+        gap: i64,
+        segment: &Segment<'_>,
+        seen: &mut HashSet<u64>,
+    ) -> Result<(), RunError> {
         let ids = saved::<UInt64Type>(segment.of, 0)?.values();
         let first = saved::<TimestampMicrosecondType>(segment.of, 1)?.values();
         let last = saved::<TimestampMicrosecondType>(segment.of, 2)?.values();
@@ -414,6 +420,6 @@ impl Sessions {
             groups.push(self.add(Part { key, first: first[row], last: last[row] }, gap, Some(ids[row]))?);
             rows.push(row as u32);
         }
-        segment.load(&mut self.values, &rows, &groups, self.parts.len())
+        segment.load(shape, &mut self.values, &rows, &groups, self.parts.len())
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn read_notes(stored: &Stored) -> Result<Option<i64>, RunError> {
 
 /// Batches of these groups. `of`: the columns that say which group a row is of, and its key columns.
 pub(super) fn segments(
+    shape: &Shape,
     values: &Values,
     groups: &[u32],
     of: impl Fn(&[u32]) -> Result<(Vec<Named>, Vec<ArrayRef>), RunError>,
@@ -52,7 +53,7 @@ pub(super) fn segments(
         let (mut columns, keys) = of(groups)?;
         let key = |(i, key): (usize, ArrayRef)| (Field::new(format!("key_{i}"), key.data_type().clone(), true), key);
         columns.extend(keys.into_iter().enumerate().map(key));
-        columns.extend(values.save(groups)?);
+        columns.extend(values.save(shape, groups)?);
         named(columns)
     };
     groups.chunks(ROWS).map(segment).collect()
@@ -89,13 +90,20 @@ impl<'a> Segment<'a> {
     }
 
     /// Takes what accumulators had of these rows, each into its group, of `count`.
-    pub(super) fn load(&self, values: &mut Values, rows: &[u32], groups: &[u32], count: usize) -> Result<(), RunError> {
+    pub(super) fn load(
+        &self,
+        shape: &Shape,
+        values: &mut Values,
+        rows: &[u32],
+        groups: &[u32],
+        count: usize,
+    ) -> Result<(), RunError> {
         if rows.is_empty() {
             return Ok(());
         }
         let rows = UInt32Array::from(rows.to_vec());
         let columns = self.values.iter().map(|column| take(column, &rows, None).map_err(internal));
-        values.load(&columns.collect::<Result<Vec<_>, _>>()?, groups, count)
+        values.load(shape, &columns.collect::<Result<Vec<_>, _>>()?, groups, count)
     }
 }
 

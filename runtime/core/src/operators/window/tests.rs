@@ -64,6 +64,10 @@ pub(super) fn calls() -> Vec<AggregateCall> {
         call(F::MinBy, &[2, 3], None),
         call(F::Percentile, &[2], None),
         call(F::Min, &[0], None),
+        // These share accumulators with those above.
+        call(F::Avg, &[3], None),
+        call(F::Count, &[3], None),
+        call(F::Count, &[], Some(4)),
     ]
 }
 
@@ -300,6 +304,66 @@ proptest! {
         prop_assert_eq!(&run.rows, &expected(&window, keyed, &rows));
         prop_assert_eq!(run.late.len(), rows.iter().filter(|r| r.1.is_none()).count());
         prop_assert_eq!(run.remembered.entries, 0);
+    }
+}
+
+/// Keys of a fixed width, which are compared and sorted as numbers, beside texts of the same order, which are not.
+fn keys_of_numbers_and_texts(window: Window, rows: Vec<Row>, workers: usize, batch_rows: usize, epochs: usize) {
+    let by = |key: usize| {
+        let mut calls = calls();
+        // The least text is of the text's type.
+        calls.retain(|call| call.args != [0]);
+        let mut run = Run::new(spec(window.clone(), &[key], calls));
+        (run.workers, run.batch_rows) = (workers, batch_rows);
+        cut(&mut run, &rows, epochs, 3, &[Between::Memory, Between::Stored]);
+        run.rows
+    };
+    let unkeyed = |lines: Vec<String>| -> Vec<String> {
+        lines.into_iter().map(|line| line.split_once(' ').unwrap().1.to_string()).collect()
+    };
+    let (texts, numbers) = (by(0), by(2));
+    assert_eq!(unkeyed(texts), unkeyed(numbers));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn keys_that_are_numbers_are_as_keys_that_are_texts(
+        window in random_window(),
+        rows in random_rows(),
+        workers in 1usize..4,
+        batch_rows in 1usize..8,
+        epochs in 1usize..4,
+    ) {
+        let timed = rows.into_iter().filter(|row| row.1.is_some());
+        let texts = timed.map(|row| (Some(((b'm' as i64 + row.2) as u8 as char).to_string()), row.1, row.2, row.3, row.4));
+        keys_of_numbers_and_texts(window, texts.collect(), workers, batch_rows, epochs);
+    }
+}
+
+/// Many groups of many windows, of which some are a worker's, some are kept, and some are of both.
+#[test]
+fn many_groups_come_out_in_order_whoever_found_them() {
+    for window in [tumble(50), hop(60, 20, 7)] {
+        let rows = (0..30_000_i64).map(|i| {
+            let n = (i * 7919) % 1200 - 600;
+            (Some(format!("{:04}", n + 600)), Some(i / 100), n, Some(n as f64 / 8.0), i % 3 == 0)
+        });
+        let rows: Vec<Row> = rows.collect();
+        let one = |key: usize, workers: usize, batch_rows: usize, epochs: usize| {
+            let calls = vec![call(F::Count, &[], None), call(F::Sum, &[3], None), call(F::Avg, &[3], None)];
+            let mut run = Run::new(spec(window.clone(), &[key], calls));
+            (run.workers, run.batch_rows) = (workers, batch_rows);
+            cut(&mut run, &rows, epochs, 4, &[Between::Memory, Between::Stored]);
+            let unkeyed = |line: &String| line.split_once(' ').map(|(_, rest)| rest.to_string());
+            run.rows.iter().map(unkeyed).collect::<Vec<_>>()
+        };
+        let wanted = one(0, 1, 100_000, 1);
+        assert!(wanted.len() > 5000);
+        for (workers, batch_rows, epochs) in [(2, 1000, 3), (3, 64, 2), (1, 500, 4)] {
+            assert_eq!(one(2, workers, batch_rows, epochs), wanted);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::batch::RowOrder;
 use crate::error::RunError;
 use crate::keys::Keys;
 use crate::operators::aggregate::accumulator::{Accumulator, Failed, Pair, Places, Rows, damaged};
+use crate::operators::aggregate::shared::shared;
 use crate::operators::aggregate::{accumulator, depends_on_order};
 use crate::operators::internal;
 use crate::operators::stateful::other_shape;
@@ -12,7 +13,7 @@ use arrow::datatypes::{DataType as A, Field, SchemaRef, TimestampMicrosecondType
 use arrow::record_batch::RecordBatch;
 use flowc_ir::Schema;
 use flowc_ir::arrow_types::to_arrow_schema;
-use flowc_ir::graph;
+use flowc_ir::graph::{self, AggregateCall};
 use std::sync::Arc;
 use xxhash_rust::xxh64::xxh64;
 
@@ -27,6 +28,8 @@ pub(super) struct Shape {
     pub(super) keys: Vec<A>,
     /// Whether any result depends on the order of the rows.
     ordered: bool,
+    /// Of each call the one whose accumulator does for it.
+    owners: Vec<usize>,
 }
 
 impl Shape {
@@ -34,7 +37,8 @@ impl Shape {
         let arrow = to_arrow_schema(input);
         let keys = spec.aggregate.keys.iter().map(|key| arrow.field(*key).data_type().clone()).collect();
         let ordered = spec.aggregate.aggregates.iter().any(|call| depends_on_order(call.function));
-        Shape { spec: spec.clone(), schema: input.clone(), output: to_arrow_schema(output), keys, ordered }
+        let owners = shared(&spec.aggregate.aggregates, input);
+        Shape { spec: spec.clone(), schema: input.clone(), output: to_arrow_schema(output), keys, ordered, owners }
     }
 
     /// The key columns of rows.
@@ -97,19 +101,36 @@ impl From<RunError> for Unfinished {
     }
 }
 
-/// The accumulators.
+/// The accumulators. Calls that keep the same things share one; stored it is as often as there are calls, so that a program which has lost one of them finds what
+/// the other needs.
 #[derive(Debug)]
-pub(super) struct Values(Vec<Box<dyn Accumulator>>);
+pub(super) struct Values {
+    /// Each with the call that it was made for.
+    accumulators: Vec<(usize, Box<dyn Accumulator>)>,
+    /// Of each call its accumulator.
+    of: Vec<usize>,
+}
 
 impl Values {
     pub(super) fn new(shape: &Shape) -> Result<Values, RunError> {
-        let calls = shape.spec.aggregate.aggregates.iter();
-        Ok(Values(calls.map(|call| accumulator(call, &shape.schema)).collect::<Result<_, _>>()?))
+        let (calls, mut accumulators) = (&shape.spec.aggregate.aggregates, vec![]);
+        for (call, _) in shape.owners.iter().enumerate().filter(|(call, owner)| call == *owner) {
+            accumulators.push((call, accumulator(&calls[call], &shape.schema)?));
+        }
+        // Each owner owns itself.
+        let position = |owner: &usize| accumulators.partition_point(|(call, _)| call < owner);
+        let of = shape.owners.iter().map(position).collect();
+        Ok(Values { accumulators, of })
     }
 
     /// The bytes that they take, about.
     pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(|a| a.bytes()).sum()
+        self.accumulators.iter().map(|(_, accumulator)| accumulator.bytes()).sum()
+    }
+
+    /// The calls, each with its accumulator.
+    fn calls<'a>(&'a self, shape: &'a Shape) -> impl Iterator<Item = (&'a AggregateCall, &'a dyn Accumulator)> {
+        shape.spec.aggregate.aggregates.iter().zip(self.of.iter().map(|of| &*self.accumulators[*of].1))
     }
 
     /// Takes rows, each into its group, of `count`.
@@ -121,7 +142,8 @@ impl Values {
         count: usize,
     ) -> Result<(), RunError> {
         let (data, places) = (&rows.data, &rows.places);
-        for (call, accumulator) in shape.spec.aggregate.aggregates.iter().zip(&mut self.0) {
+        for (call, accumulator) in &mut self.accumulators {
+            let call = &shape.spec.aggregate.aggregates[*call];
             let args: Vec<ArrayRef> = call.args.iter().map(|arg| Arc::clone(data.column(*arg))).collect();
             let filter = call.filter.map(|column| data.column(column).as_boolean());
             accumulator.update(&Rows { groups, filter, args: &args, places, count, weights: None })?;
@@ -131,27 +153,37 @@ impl Values {
 
     /// See [`Accumulator::merge`].
     pub(super) fn merge(&mut self, other: &Values, pairs: &[Pair], count: usize) -> Result<(), RunError> {
-        self.0.iter_mut().zip(&other.0).try_for_each(|(mine, theirs)| mine.merge(&**theirs, pairs, count))
+        let both = self.accumulators.iter_mut().zip(&other.accumulators);
+        both.into_iter().try_for_each(|((_, mine), (_, theirs))| mine.merge(&**theirs, pairs, count))
     }
 
-    /// What they have of these groups, as columns: of the first accumulator, of the second, and so on; with their names.
-    pub(super) fn save(&self, groups: &[u32]) -> Result<Vec<(Field, ArrayRef)>, RunError> {
+    /// What they have of these groups, as columns: for the first call, for the second, and so on; with their names.
+    pub(super) fn save(&self, shape: &Shape, groups: &[u32]) -> Result<Vec<(Field, ArrayRef)>, RunError> {
         let mut columns = vec![];
-        for (call, accumulator) in self.0.iter().enumerate() {
-            for (part, column) in accumulator.save(groups)?.into_iter().enumerate() {
-                columns.push((Field::new(format!("value_{call}_{part}"), column.data_type().clone(), true), column));
+        for (number, (call, accumulator)) in self.calls(shape).enumerate() {
+            for (part, column) in accumulator.save_for(call, groups)?.into_iter().enumerate() {
+                columns.push((Field::new(format!("value_{number}_{part}"), column.data_type().clone(), true), column));
             }
         }
         Ok(columns)
     }
 
     /// Takes what was saved, each row into its group, of `count`.
-    pub(super) fn load(&mut self, columns: &[ArrayRef], groups: &[u32], count: usize) -> Result<(), RunError> {
+    pub(super) fn load(
+        &mut self,
+        shape: &Shape,
+        columns: &[ArrayRef],
+        groups: &[u32],
+        count: usize,
+    ) -> Result<(), RunError> {
         let mut rest = columns;
-        for accumulator in &mut self.0 {
-            let width = accumulator.save(&[])?.len();
+        for (number, call) in shape.spec.aggregate.aggregates.iter().enumerate() {
+            let (owner, accumulator) = &mut self.accumulators[self.of[number]];
+            let width = accumulator.save_for(call, &[])?.len();
             let (columns, others) = rest.split_at_checked(width).ok_or_else(damaged)?;
-            accumulator.load(columns, groups, count)?;
+            if *owner == number {
+                accumulator.load(columns, groups, count)?;
+            }
             rest = others;
         }
         if rest.is_empty() { Ok(()) } else { Err(damaged()) }
@@ -160,8 +192,8 @@ impl Values {
     /// The results of these groups.
     pub(super) fn results(&self, shape: &Shape, groups: &[u32]) -> Result<Vec<ArrayRef>, Unfinished> {
         let (mut columns, mut failed) = (vec![], None::<(usize, RunError)>);
-        for (call, accumulator) in shape.spec.aggregate.aggregates.iter().zip(&self.0) {
-            match accumulator.finish(groups) {
+        for (call, accumulator) in self.calls(shape) {
+            match accumulator.finish_for(call, groups) {
                 Ok(column) => columns.push(column),
                 Err(Failed::Run(error)) => return Err(error.into()),
                 Err(Failed::Group(group, failure)) => {
