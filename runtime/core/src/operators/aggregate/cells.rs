@@ -108,9 +108,7 @@ pub(super) struct Fixed {
 impl Cells {
     pub(super) fn new(data: &A) -> Result<Cells, RunError> {
         match data.primitive_width() {
-            Some(width) => {
-                Ok(Cells::Fixed(Fixed { data: data.clone(), width, bytes: vec![], nulls: None, count: 0 }))
-            }
+            Some(width) => Ok(Cells::Fixed(Fixed { data: data.clone(), width, bytes: vec![], nulls: None, count: 0 })),
             None => Cells::texts(data),
         }
     }

@@ -1,6 +1,7 @@
 //! Lookups against a table with duplicate and null keys, in batches and chunks of several sizes, beside a row-by-row definition.
 
 use super::*;
+use arrow::array::AsArray;
 use flowc_ir::eval::Backend;
 use flowc_ir::graph::TableId;
 use flowc_ir::interpret::Interpreter;
