@@ -2,13 +2,15 @@
 //!
 //! Laws: behind a union a program runs on every branch instead. Behind a sort a filter runs before it: the order of the rows that stay is the same. Behind a
 //! lookup a filter that reads the stream's columns alone runs before it, if neither it nor the lookup can fail (a row that fails there must fail
-//! still), one that reads the table's columns alone before it on the table's side if it is an inner one; behind an explode likewise, where it does not read the element. Nothing passes an aggregate or a limit: they see which rows there are.
+//! still), one that reads the table's columns alone before it on the table's side if it is an inner one, and any other that cannot fail
+//! becomes part of the condition of an inner one, so that what it reads is all that is copied of the pairs that fail it; behind an explode likewise,
+//! where it does not read the element. Nothing passes an aggregate or a limit: they see which rows there are.
 
 use super::analysis::{can_fail, columns_of, conjuncts, map_columns};
 use super::edit::{expressions, readers, renumber, transform};
 use flowc_ir::graph::{Graph, LookupKind, Node, NodeId, Operator};
 use flowc_ir::plan::Plan;
-use flowc_ir::{Expr, ExprKind, Output, Program, ProgramStep, Schema};
+use flowc_ir::{Expr, ExprKind, Field, Output, Program, ProgramStep, Schema, Type};
 
 /// Pushes as far as it goes: a filter moves past one operator a time.
 pub(super) fn run(plan: &mut Plan) {
@@ -43,6 +45,7 @@ fn pass(plan: &mut Plan) -> bool {
                 let inner = lookup.kind == LookupKind::Inner;
                 ahead(&mut plan.graph, id, before, leading(&program, may))
                     || inner && into_table(&mut plan.graph, id, before, width, leading(&program, of_table))
+                    || inner && into_condition(&mut plan.graph, id, before, width, leading(&program, |e| !can_fail(e)))
             }
             Operator::Explode { .. } => {
                 let element = plan.graph.node(before).schema.len() - 1;
@@ -108,6 +111,56 @@ fn into_table(
     lookup.prepare.steps.extend(moved);
     graph.nodes[id.0 as usize].operator = Operator::Transform(rest);
     true
+}
+
+/// Makes filters part of the condition of an inner lookup: behind what the condition was, so that it fails where it failed.
+fn into_condition(
+    graph: &mut Graph,
+    id: NodeId,
+    before: NodeId,
+    width: usize,
+    split: Option<(Vec<Expr>, Program)>,
+) -> bool {
+    let stream = graph.node(graph.node(before).inputs[0]).schema.clone();
+    let joined = graph.node(before).schema.clone();
+    let (Some((conditions, rest)), Operator::Lookup(lookup)) = (split, &mut graph.nodes[before.0 as usize].operator)
+    else {
+        return false;
+    };
+    let place = |column: usize| if column < width { column } else { width + lookup.output[column - width] };
+    let moved: Vec<Expr> = conditions.iter().map(|e| map_columns(e, place)).collect();
+    let program = lookup.residual.get_or_insert_with(|| {
+        let always = Expr::new(ExprKind::And(vec![]), Type::boolean(), moved[0].origin);
+        let outputs = vec![Output { field: Field::new("matches", Type::boolean()), value: always }];
+        let table = lookup.prepare.output_schema();
+        Program { input: pairs(stream, &table, &lookup.output, &joined), steps: vec![], outputs }
+    });
+    let [output] = program.outputs.as_mut_slice() else { return false };
+    let mut parts: Vec<Expr> = conjuncts(&output.value).into_iter().cloned().collect();
+    parts.extend(moved.iter().flat_map(conjuncts).cloned());
+    let ty = Type::boolean().with_nullable(parts.iter().any(|part| part.ty.nullable));
+    output.value = match parts.len() {
+        1 => parts.swap_remove(0),
+        _ => Expr::new(ExprKind::And(parts), ty.clone(), output.value.origin),
+    };
+    output.field.ty = ty;
+    graph.nodes[id.0 as usize].operator = Operator::Transform(rest);
+    true
+}
+
+/// The columns of pairs: the stream's, then the table's, those that come out named as there.
+fn pairs(stream: Schema, table: &Schema, output: &[usize], joined: &Schema) -> Schema {
+    let mut pairs = stream;
+    let width = pairs.len();
+    for (i, field) in table.fields.iter().enumerate() {
+        let out = output.iter().position(|column| *column == i).and_then(|i| joined.fields.get(width + i));
+        let mut name = out.map_or(&field.name, |out| &out.name).clone();
+        while pairs.field(&name).is_some() {
+            name.insert(0, '#');
+        }
+        pairs.fields.push(Field { name, ..field.clone() });
+    }
+    pairs
 }
 
 /// A program that only filters.

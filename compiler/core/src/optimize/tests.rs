@@ -148,6 +148,23 @@ fn filters_go_past_unions_sorts_and_lookups() {
 }
 
 #[test]
+fn filters_over_both_sides_become_the_condition_of_an_inner_lookup() {
+    let nodes = r#"
+    1: lookup 0 <- [0] "f |> join" bounded
+        columns (id: long, value: double?, name: string, xs: array<integer?>, `device.id`: long, `device.site`: string, `device.size`: long?)
+        inner keys [0] == [0] output [0, 1, 2]
+        prepare program (id: long, site: string, size: long?) { keep id, site, size }
+    2: transform <- [1] "f |> where" bounded program {
+        filter and(greater(id, `device.size`), less(`device.size`, id))
+        filter equal(name, `device.site`)
+        filter greater(add(id, `device.size`), 1L)
+        keep id, `device.site`
+    }
+    3: sink 0 <- [2] "out" bounded"#;
+    insta::assert_snapshot!(optimized(nodes, &sink("out", 2, "(id: long, `device.site`: string)")));
+}
+
+#[test]
 fn a_filter_that_can_fail_stays_behind_a_lookup() {
     let nodes = r#"
     1: lookup 0 <- [0] "f |> join" bounded

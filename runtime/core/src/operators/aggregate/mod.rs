@@ -2,6 +2,8 @@
 //! rows were cut into batches, on how much memory there is, or on their order beyond their places in the input. Knows nothing of where rows come from.
 
 pub(super) mod accumulator;
+mod cells;
+mod chosen;
 mod collections;
 mod column;
 pub(crate) mod exact;
@@ -91,8 +93,9 @@ pub(crate) fn yields_null(
 
 /// The accumulator for a call over rows of `input`.
 pub(super) fn accumulator(call: &AggregateCall, input: &Schema) -> Result<Box<dyn Accumulator>, RunError> {
+    use chosen::{Choice, Chosen};
     use collections::{Distinct, Lists, Percentiles};
-    use extremes::{Choice, Chosen, Numbers, is_number};
+    use extremes::{Numbers, is_number};
     use sums::{Count, Decimals, Doubles, Integers, Variances};
     let types: Vec<&DataType> = call.args.iter().map(|arg| &input.fields[*arg].ty.data).collect();
     let arg = |i: usize| types.get(i).copied().ok_or_else(|| internal("an aggregate lacks an operand"));

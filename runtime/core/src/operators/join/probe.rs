@@ -11,6 +11,7 @@ use arrow::compute::take;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::graph::JoinKind;
 use flowc_ir::plan::KernelSlot;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Rows of one side, each beside a row of the other.
@@ -73,11 +74,15 @@ impl Probe {
         let kept_from = memory.closed.map_or(i64::MIN, |watermark| before(watermark, shape.kept_for()));
         while self.row < self.keys.len() && pairs.len() < most {
             let key = self.keys[self.row];
+            if key == NO_KEY {
+                self.row += 1;
+                continue;
+            }
             let time = self.times[self.row];
             // Rows that were let go may still be there.
             let (first, last) = (time.saturating_sub(shape.duration()), time.saturating_add(shape.duration()));
             let first = first.max(kept_from);
-            let candidates = if key == NO_KEY { &[][..] } else { memory.index.candidates(other, key, first, last) };
+            let candidates = memory.index.candidates(other, key, first, last);
             // Where there is no further condition, one candidate is a match, and one match is enough.
             let enough = shape.once() && self.side == LEFT && shape.residual.is_none();
             while self.taken < candidates.len() && pairs.len() < most {
@@ -113,18 +118,18 @@ impl Probe {
         let candidates = self.gather(shape, memory, most);
         let admitted = self.admitted(shape, memory, &candidates)?;
         let alone = self.side == LEFT && shape.unmatched(LEFT);
-        let mut out = Pairs::default();
-        let mut pair = 0;
-        for row in begin..self.keys.len().min(self.row + 1) {
-            while pair < candidates.len() && candidates.rows[pair] as usize == row {
-                if admitted.as_ref().is_none_or(|admitted| admitted.is_valid(pair) && admitted.value(pair)) {
-                    self.matches(shape, memory, row, candidates.others[pair], &mut out);
-                }
-                pair += 1;
+        let (mut out, mut row) = (Pairs::default(), begin);
+        for (pair, (of, other)) in candidates.rows.iter().zip(&candidates.others).enumerate() {
+            if alone {
+                self.pass_over(row..*of as usize, &over, &mut out);
+                row = *of as usize;
             }
-            if row < self.row && alone && !self.matched[row] && over(self.times[row]) {
-                out.push(row as u32, Place::NONE);
+            if admitted.as_ref().is_none_or(|admitted| admitted.is_valid(pair) && admitted.value(pair)) {
+                self.matches(shape, memory, *of as usize, *other, &mut out);
             }
+        }
+        if alone {
+            self.pass_over(row..self.row, &over, &mut out);
         }
         // One match is enough.
         if self.side == LEFT && shape.once() && self.matched.get(self.row).is_some_and(|matched| *matched) {
@@ -132,6 +137,12 @@ impl Probe {
             self.taken = 0;
         }
         self.joined(shape, memory, &out)
+    }
+
+    /// Rows that have had all their candidates; those without a match come out if they are let go at once.
+    fn pass_over(&self, rows: Range<usize>, over: &impl Fn(i64) -> bool, out: &mut Pairs) {
+        let alone = rows.filter(|row| !self.matched[*row] && over(self.times[*row]));
+        alone.for_each(|row| out.push(row as u32, Place::NONE));
     }
 
     /// Notes a match.

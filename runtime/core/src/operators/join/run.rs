@@ -82,13 +82,15 @@ impl<'a> Run<'a> {
     ) -> Result<Vec<u32>, RunError> {
         let columns: Vec<ArrayRef> = self.join.shape.keys(side).iter().map(|c| Arc::clone(batch.column(*c))).collect();
         let valid = no_nulls(&columns);
-        let encoded = memory.index.encode(&columns)?;
+        let encoded = memory.index.encode(&columns, batch.num_rows())?;
         let key = |row: usize| {
             if valid.as_ref().is_some_and(|valid| valid.is_null(row)) {
                 return Ok(NO_KEY);
             }
-            let key = encoded.get(row);
-            if add(row) { memory.index.number(key) } else { Ok(memory.index.find(key).unwrap_or(NO_KEY)) }
+            if add(row) {
+                return memory.index.number(&encoded, row);
+            }
+            Ok(memory.index.find(&encoded, row).unwrap_or(NO_KEY))
         };
         (0..batch.num_rows()).map(key).collect()
     }
@@ -216,17 +218,17 @@ impl<'a> Run<'a> {
         };
         memory.closed = memory.closed.max(closed);
         memory.sides.iter_mut().try_for_each(|side| side.sweep())?;
-        forget_keys(memory, self.horizon);
-        Ok(())
+        Ok(forget_keys(memory, self.horizon)?)
     }
 }
 
 /// Forgets keys and rows in the index once half of it is dead.
-pub(super) fn forget_keys(memory: &mut Kept, horizon: Horizon) {
+pub(super) fn forget_keys(memory: &mut Kept, horizon: Horizon) -> Result<(), RunError> {
     let sides = &memory.sides;
     if memory.index.entries() > 2 * (sides[LEFT].live() + sides[RIGHT].live()) + 1024 || horizon == Horizon::All {
-        memory.index.retain(horizon, |side, id| sides[side].holds(id));
+        memory.index.retain(horizon, |side, id| sides[side].holds(id))?;
     }
+    Ok(())
 }
 
 /// Remembers rows and what keys they have.

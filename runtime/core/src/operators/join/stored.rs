@@ -76,12 +76,12 @@ fn index(shape: &Shape, memory: &mut Kept, side: usize, horizon: Horizon) -> Res
     for (batch, times, ids) in sides[side].chunks() {
         let columns: Vec<ArrayRef> = shape.keys(side).iter().map(|c| Arc::clone(batch.column(*c))).collect();
         let valid = no_nulls(&columns);
-        let keys = index.encode(&columns)?;
+        let keys = index.encode(&columns, batch.num_rows())?;
         for row in 0..batch.num_rows() {
             if horizon.passed(times[row]) || valid.as_ref().is_some_and(|valid| valid.is_null(row)) {
                 continue;
             }
-            let key = index.number(keys.get(row))?;
+            let key = index.number(&keys, row)?;
             index.add(side, key, Posting { time: times[row], id: ids.get(row) });
         }
     }

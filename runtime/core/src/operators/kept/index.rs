@@ -2,11 +2,9 @@
 
 use super::Horizon;
 use crate::error::RunError;
-use crate::keys::{Bytes, Keys, hash_bytes};
+use crate::operators::aggregate::index::{Encoded, KeyIndex as Numbers};
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use arrow::row::Rows;
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 /// A row without a key.
@@ -24,32 +22,11 @@ pub(in crate::operators) struct Posting {
 /// The rows of a key, by time; most keys have one.
 type Postings = SmallVec<[Posting; 1]>;
 
-/// The keys of a batch.
-#[derive(Debug)]
-pub(in crate::operators) enum Encoded {
-    /// One for each row.
-    Rows(Rows),
-    /// The same for all.
-    One,
-}
-
-impl Encoded {
-    /// The key of a row.
-    pub(in crate::operators) fn get(&self, row: usize) -> &[u8] {
-        match self {
-            Encoded::Rows(rows) => rows.row(row).data(),
-            Encoded::One => &[],
-        }
-    }
-}
-
 /// The keys.
 #[derive(Debug)]
 pub(in crate::operators) struct KeyIndex<const SIDES: usize> {
-    keys: Keys,
-    columns: usize,
-    bytes: Bytes,
-    table: HashTable<u32>,
+    types: Vec<DataType>,
+    numbers: Numbers,
     postings: [Vec<Postings>; SIDES],
     /// Keys some of whose last rows are not in order: side, key, and how many are.
     disordered: Vec<(u32, u32, usize)>,
@@ -60,48 +37,39 @@ impl<const SIDES: usize> KeyIndex<SIDES> {
     /// For keys of these types; none: there is one key.
     pub(in crate::operators) fn new(types: &[DataType]) -> Result<Self, RunError> {
         Ok(KeyIndex {
-            keys: Keys::new(types.iter())?,
-            columns: types.len(),
-            bytes: Bytes::default(),
-            table: HashTable::new(),
+            types: types.to_vec(),
+            numbers: Numbers::new(types, false)?,
             postings: std::array::from_fn(|_| vec![]),
             disordered: vec![],
             entries: 0,
         })
     }
 
-    /// The keys of these columns.
-    pub(in crate::operators) fn encode(&self, columns: &[ArrayRef]) -> Result<Encoded, RunError> {
-        if self.columns == 0 {
-            return Ok(Encoded::One);
-        }
-        self.keys.encode(columns).map(Encoded::Rows)
+    /// The keys of so many rows of these columns.
+    pub(in crate::operators) fn encode(&self, columns: &[ArrayRef], rows: usize) -> Result<Encoded, RunError> {
+        self.numbers.encode(columns, rows)
     }
 
-    /// The key's number, if there is one.
-    pub(in crate::operators) fn find(&self, key: &[u8]) -> Option<u32> {
-        self.table.find(hash_bytes(key), |other| self.bytes.get(*other as usize) == key).copied()
+    /// The number of a row's key, if it has one.
+    pub(in crate::operators) fn find(&self, keys: &Encoded, row: usize) -> Option<u32> {
+        self.numbers.find(keys, row, 0)
     }
 
-    /// The key's number.
-    pub(in crate::operators) fn number(&mut self, key: &[u8]) -> Result<u32, RunError> {
-        let hash = hash_bytes(key);
-        let bytes = &self.bytes;
-        if let Some(number) = self.table.find(hash, |other| bytes.get(*other as usize) == key) {
-            return Ok(*number);
+    /// The number of a row's key.
+    pub(in crate::operators) fn number(&mut self, keys: &Encoded, row: usize) -> Result<u32, RunError> {
+        if let Some(number) = self.find(keys, row) {
+            return Ok(number);
         }
-        let number = u32::try_from(self.bytes.len()).ok().filter(|number| *number != NO_KEY);
-        let number =
-            number.ok_or_else(|| RunError::data("R0117", "there are more than four billion keys to remember"))?;
-        self.bytes.push(key);
+        if self.numbers.len() >= NO_KEY as usize {
+            return Err(RunError::data("R0117", "there are more than four billion keys to remember"));
+        }
+        let number = self.numbers.insert(keys, row, 0)?;
         for postings in &mut self.postings {
             if postings.len() == postings.capacity() {
                 postings.reserve_exact((postings.len() / 4).max(16));
             }
             postings.push(Postings::new());
         }
-        let bytes = &self.bytes;
-        self.table.insert_unique(hash, number, |other| hash_bytes(bytes.get(*other as usize)));
         Ok(number)
     }
 
@@ -138,23 +106,27 @@ impl<const SIDES: usize> KeyIndex<SIDES> {
 
     /// How many rows belong to keys, or how many keys there are, whichever is more; forgotten ones among them.
     pub(in crate::operators) fn entries(&self) -> usize {
-        self.entries.max(self.bytes.len())
+        self.entries.max(self.numbers.len())
     }
 
     /// The bytes that it takes, about.
     pub(in crate::operators) fn bytes(&self) -> usize {
         let lists: usize = self.postings.iter().map(|side| side.capacity() * size_of::<Postings>()).sum();
         // Lists of several rows have room of their own, of which a quarter is empty on the average.
-        let rows = self.entries.saturating_sub(self.bytes.len()) * size_of::<Posting>() * 4 / 3;
-        self.bytes.room() + lists + rows + self.table.capacity() * (size_of::<u32>() + 2)
+        let rows = self.entries.saturating_sub(self.numbers.len()) * size_of::<Posting>() * 4 / 3;
+        self.numbers.bytes() + lists + rows
     }
 
     /// Leaves out rows that are over or that `holds` (by side and number) does not know, and keys without rows. Numbers of keys change.
-    pub(in crate::operators) fn retain(&mut self, horizon: Horizon, holds: impl Fn(usize, u64) -> bool) {
-        let bytes = std::mem::take(&mut self.bytes);
+    pub(in crate::operators) fn retain(
+        &mut self,
+        horizon: Horizon,
+        holds: impl Fn(usize, u64) -> bool,
+    ) -> Result<(), RunError> {
+        let numbers = std::mem::replace(&mut self.numbers, Numbers::new(&self.types, false)?);
         let mut postings = std::mem::replace(&mut self.postings, std::array::from_fn(|_| vec![]));
         self.entries = 0;
-        for key in 0..bytes.len() {
+        for key in 0..numbers.len() {
             let mut left = 0;
             for (side, postings) in postings.iter_mut().enumerate() {
                 postings[key].retain(|row| !horizon.passed(row.time) && holds(side, row.id));
@@ -162,18 +134,13 @@ impl<const SIDES: usize> KeyIndex<SIDES> {
                 left += postings[key].len();
             }
             if left > 0 {
-                self.bytes.push(bytes.get(key));
+                self.numbers.adopt(&numbers, key as u32, 0)?;
                 for (kept, postings) in self.postings.iter_mut().zip(&mut postings) {
                     kept.push(std::mem::take(&mut postings[key]));
                 }
                 self.entries += left;
             }
         }
-        self.table = HashTable::with_capacity(self.bytes.len());
-        let bytes = &self.bytes;
-        for number in 0..bytes.len() {
-            let hash = hash_bytes(bytes.get(number));
-            self.table.insert_unique(hash, number as u32, |other| hash_bytes(bytes.get(*other as usize)));
-        }
+        Ok(())
     }
 }

@@ -2,21 +2,24 @@
 //! their rows come from.
 
 pub(crate) mod as_of;
+mod condition;
+mod index;
 mod probe;
 mod snapshot;
 
 use super::transform::run_kernel;
-use super::{Fault, Outputs, Stateless, internal};
+use super::{Fault, Outputs, Stateless};
 use crate::error::RunError;
-use crate::keys::Keys;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, UInt32Array, new_null_array};
 use arrow::compute::{concat_batches, interleave, take};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use condition::Condition;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::{EvalContext, Kernel};
 use flowc_ir::graph::{self, LookupKind, NodeId};
 use flowc_ir::plan::KernelSlot;
+use index::Form;
 use probe::{Pairs, Probe};
 pub(crate) use snapshot::Snapshot;
 use std::sync::Arc;
@@ -31,15 +34,14 @@ pub(crate) struct Matching {
     kind: LookupKind,
     stream_keys: Vec<usize>,
     table_keys: Vec<usize>,
-    /// Turns keys of either side into bytes; none: there are no keys.
-    keys: Option<Keys>,
+    /// How keys of either side are compared; none: there are no keys.
+    keys: Option<Form>,
     output: Vec<usize>,
     /// Over the table's rows.
     prepare: Arc<dyn Kernel>,
     /// The columns of the prepared rows.
     prepared: SchemaRef,
-    /// Over the stream's columns and all of the table's.
-    residual: Option<Arc<dyn Kernel>>,
+    residual: Option<Condition>,
     context: EvalContext,
     schema: SchemaRef,
     batch_rows: usize,
@@ -54,6 +56,14 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// The snapshot of all rows, if it is one.
+    fn single(&self) -> Option<&Snapshot> {
+        match (&self.of, self.snapshots.as_slice()) {
+            (None, [one]) => Some(one),
+            _ => None,
+        }
+    }
+
     /// The snapshot of a row.
     fn of(&self, row: usize) -> Option<&Snapshot> {
         let place = self.of.as_ref().map_or(0, |of| of[row] as usize);
@@ -71,8 +81,10 @@ impl Matching {
         (schema, batch_rows): (SchemaRef, usize),
     ) -> Result<Matching, RunError> {
         let prepared = to_arrow_schema(&spec.prepare.output_schema());
-        let types = spec.table_keys.iter().map(|c| prepared.field(*c).data_type());
-        let keys = (!spec.table_keys.is_empty()).then(|| Keys::new(types)).transpose()?;
+        let types: Vec<_> = spec.table_keys.iter().map(|c| prepared.field(*c).data_type()).collect();
+        let keys = (!types.is_empty()).then(|| Form::new(&types)).transpose()?;
+        let residual = spec.residual.as_ref().zip(residual);
+        let residual = residual.map(|(program, kernel)| Condition::new(program, kernel, batch_rows));
         Ok(Matching {
             node,
             kind: spec.kind,
@@ -119,22 +131,35 @@ impl Matching {
     /// For each row of the stream the first candidate of its snapshot.
     fn candidates(&self, input: &RecordBatch, seen: &Seen) -> Result<Vec<u32>, Fault> {
         let columns: Vec<ArrayRef> = self.stream_keys.iter().map(|c| Arc::clone(input.column(*c))).collect();
-        let rows = self.keys.as_ref().map(|keys| keys.encode(&columns)).transpose()?;
-        let first = |row: usize| {
-            let valid = columns.iter().all(|c| c.is_valid(row));
-            let snapshot = seen.of(row).filter(|_| valid);
-            snapshot.map_or(NONE, |snapshot| snapshot.first(rows.as_ref().map(|rows| rows.row(row).data())))
+        let (valid, count) = (index::valid(&columns), input.num_rows());
+        let keys = self.keys.as_ref().map(|keys| keys.encode(&columns)).transpose()?;
+        let mut next = match seen.single() {
+            Some(one) => one.firsts(keys.as_ref(), count),
+            None => {
+                let first = |row: usize| seen.of(row).map_or(NONE, |snapshot| snapshot.first(keys.as_ref(), row));
+                (0..count).map(first).collect()
+            }
         };
-        Ok((0..input.num_rows()).map(first).collect())
+        if let Some(valid) = valid {
+            next.iter_mut().zip(valid.iter()).filter(|(_, valid)| !valid).for_each(|(next, _)| *next = NONE);
+        }
+        Ok(next)
     }
 
     /// A column of the table's rows of these pairs; nulls where there is none.
     fn taken(&self, seen: &Seen, pairs: &Pairs, column: usize) -> Result<ArrayRef, Fault> {
         let data = self.prepared.field(column).data_type();
         if let [one] = seen.snapshots.as_slice() {
-            let rows: UInt32Array = pairs.table.iter().map(|row| (*row != NONE).then_some(*row)).collect();
             let column = one.table.column(column);
-            return Ok(if column.is_empty() { new_null_array(data, rows.len()) } else { take(column, &rows, None)? });
+            if column.is_empty() {
+                return Ok(new_null_array(data, pairs.len()));
+            }
+            let rows = match self.kind {
+                LookupKind::Left => pairs.table.iter().map(|row| (*row != NONE).then_some(*row)).collect(),
+                // Every row is beside one of the table.
+                _ => UInt32Array::from(pairs.table.clone()),
+            };
+            return Ok(take(column, &rows, None)?);
         }
         let null = new_null_array(data, 1);
         let columns = seen.snapshots.iter().map(|snapshot| snapshot.table.column(column).as_ref());
@@ -148,33 +173,14 @@ impl Matching {
         Ok(interleave(&columns, &places)?)
     }
 
-    /// Which pairs meet the residual condition.
-    fn admitted(&self, input: &RecordBatch, seen: &Seen, pairs: &Pairs) -> Result<Option<BooleanArray>, Fault> {
-        let Some(kernel) = &self.residual else { return Ok(None) };
-        let stream = UInt32Array::from(pairs.stream.clone());
-        let mut columns = input.columns().iter().map(|c| take(c, &stream, None)).collect::<Result<Vec<_>, _>>()?;
-        for column in 0..self.prepared.fields().len() {
-            columns.push(self.taken(seen, pairs, column)?);
-        }
-        let fields = input.schema().fields().iter().chain(self.prepared.fields()).cloned().collect::<Vec<_>>();
-        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-        let options = RecordBatchOptions::new().with_row_count(Some(pairs.stream.len()));
-        let batch = RecordBatch::try_new_with_options(schema, columns, &options)?;
-        let result = run_kernel(KernelSlot::Residual(self.node), &**kernel, &self.context, &batch)?;
-        if result.num_rows() != pairs.stream.len() {
-            return Err(internal("the condition of a lookup removed rows").into());
-        }
-        Ok(Some(result.column(0).as_boolean().clone()))
-    }
-
     /// Rows of the stream beside rows of the table; [`NONE`] beside nulls.
     fn joined(&self, input: &RecordBatch, seen: &Seen, pairs: &Pairs) -> Result<RecordBatch, Fault> {
-        let stream = UInt32Array::from(pairs.stream.clone());
-        let mut columns = input.columns().iter().map(|c| take(c, &stream, None)).collect::<Result<Vec<_>, _>>()?;
+        let columns = input.columns().iter().map(|column| pairs.of_stream(column, input.num_rows()));
+        let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
         for column in &self.output {
             columns.push(self.taken(seen, pairs, *column)?);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(pairs.stream.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 }

@@ -1,9 +1,10 @@
 //! A batch of the stream on its way through a lookup: candidates are gathered about a batch at a time, so that no output has to be large.
 
-use super::{Matching, NONE, Seen};
+use super::{Matching, NONE, Seen, Snapshot};
 use crate::operators::Fault;
-use arrow::array::{Array, ArrayRef, BooleanArray};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{filter_record_batch, take};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use flowc_ir::graph::LookupKind;
 use std::sync::Arc;
@@ -17,6 +18,29 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
+    fn with_capacity(count: usize) -> Pairs {
+        Pairs { stream: Vec::with_capacity(count), table: Vec::with_capacity(count) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.stream.len()
+    }
+
+    /// A column of a batch of so many rows, for each pair. Where each row is in one pair it stays as it is.
+    pub(super) fn of_stream(&self, column: &ArrayRef, rows: usize) -> Result<ArrayRef, Fault> {
+        if self.len() == rows && (0..).zip(&self.stream).all(|(row, stream)| row == *stream) {
+            return Ok(Arc::clone(column));
+        }
+        Ok(take(column, &UInt32Array::from(self.stream.clone()), None)?)
+    }
+
+    /// The pairs at these places.
+    fn only(&self, places: &BooleanBuffer) -> Pairs {
+        let mut pairs = Pairs::with_capacity(places.count_set_bits());
+        places.set_indices().for_each(|pair| pairs.push(self.stream[pair], self.table[pair]));
+        pairs
+    }
+
     fn push(&mut self, stream: u32, table: u32) {
         self.stream.push(stream);
         self.table.push(table);
@@ -39,8 +63,14 @@ pub(super) struct Probe<'a> {
 impl Probe<'_> {
     /// The next candidates, at most about a batch of them; whether the last row has none left.
     fn gather(&mut self) -> (Pairs, usize) {
-        let mut pairs = Pairs::default();
         let mut row = self.row;
+        let batch = self.matching.batch_rows.min(self.next.len() - row);
+        let mut pairs = Pairs::with_capacity(batch);
+        if self.seen.single().is_some_and(Snapshot::is_unique) {
+            let rows = (row as u32..).zip(&self.next[row..row + batch]);
+            rows.filter(|(_, candidate)| **candidate != NONE).for_each(|(row, candidate)| pairs.push(row, *candidate));
+            return (pairs, row + batch);
+        }
         while row < self.next.len() && pairs.stream.len() < self.matching.batch_rows {
             match (self.next[row], self.seen.of(row)) {
                 (NONE, _) | (_, None) => row += 1,
@@ -60,27 +90,42 @@ impl Probe<'_> {
             return Ok(None);
         }
         let (candidates, end) = self.gather();
-        let admitted = self.matching.admitted(&self.input, &self.seen, &candidates)?;
-        let left = self.matching.kind == LookupKind::Left;
-        let mut pairs = Pairs::default();
+        let admitted = self.admitted(&candidates)?;
+        let pairs = match (self.matching.kind, admitted) {
+            (LookupKind::Left, admitted) => self.with_unmatched(&candidates, admitted.as_ref(), end),
+            (_, Some(admitted)) => candidates.only(&admitted),
+            (_, None) => candidates,
+        };
+        self.row = end;
+        self.matching.joined(&self.input, &self.seen, &pairs).map(Some)
+    }
+
+    /// Which candidates meet the further condition; none: there is no condition.
+    fn admitted(&self, candidates: &Pairs) -> Result<Option<BooleanBuffer>, Fault> {
+        let condition = self.matching.residual.as_ref();
+        condition.map(|c| c.admitted(self.matching, (&self.input, &self.seen), candidates)).transpose()
+    }
+
+    /// The candidates that are admitted, and for rows that have none left and had no match a pair without a row of the table.
+    fn with_unmatched(&mut self, candidates: &Pairs, admitted: Option<&BooleanBuffer>, end: usize) -> Pairs {
+        let mut pairs = Pairs::with_capacity(candidates.len());
         let mut pair = 0;
         for row in self.row..self.next.len().min(end + 1) {
             while pair < candidates.stream.len() && candidates.stream[pair] as usize == row {
-                if admitted.as_ref().is_none_or(|a| a.is_valid(pair) && a.value(pair)) {
+                if admitted.is_none_or(|admitted| admitted.value(pair)) {
                     pairs.push(row as u32, candidates.table[pair]);
                     self.matched = true;
                 }
                 pair += 1;
             }
             if row < end {
-                if left && !self.matched {
+                if !self.matched {
                     pairs.push(row as u32, NONE);
                 }
                 self.matched = false;
             }
         }
-        self.row = end;
-        self.matching.joined(&self.input, &self.seen, &pairs).map(Some)
+        pairs
     }
 
     /// The rows, each with whether it has a match.
@@ -106,9 +151,8 @@ impl Probe<'_> {
         } else {
             while self.row < self.next.len() {
                 let (candidates, end) = self.gather();
-                if let Some(admitted) = self.matching.admitted(&self.input, &self.seen, &candidates)? {
-                    let rows = candidates.stream.iter().zip(admitted.iter());
-                    rows.filter(|(_, yes)| *yes == Some(true)).for_each(|(row, _)| found[*row as usize] = true);
+                if let Some(admitted) = self.admitted(&candidates)? {
+                    admitted.set_indices().for_each(|pair| found[candidates.stream[pair] as usize] = true);
                 }
                 // One match is enough.
                 if end < found.len() && found[end] {

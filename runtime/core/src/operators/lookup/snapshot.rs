@@ -1,13 +1,11 @@
-//! A snapshot of a table in memory: its prepared rows, and a hash table from keys to rows. Nothing of where the rows come from, nor of what is looked up.
+//! A snapshot of a table in memory: its prepared rows, and an index from keys to rows. Nothing of where the rows come from, nor of what is looked up.
 
 use super::NONE;
+use super::index::{Encoded, Form, Index};
 use crate::error::RunError;
-use crate::keys::{Keys, hash_bytes};
 use crate::spill::{Held, batch_bytes};
 use arrow::array::{Array, ArrayRef};
 use arrow::record_batch::RecordBatch;
-use arrow::row::Rows;
-use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// The rows of a table at one version.
@@ -21,52 +19,18 @@ pub(crate) struct Snapshot {
     held: Vec<Held>,
 }
 
-/// From keys to the table's rows.
-#[derive(Debug)]
-struct Index {
-    rows: Rows,
-    heads: HashTable<u32>,
-    /// The next row with the same key, in the table's order.
-    next: Vec<u32>,
-}
-
-impl Index {
-    fn build(table: &RecordBatch, keys: &Keys, columns: &[usize]) -> Result<Index, RunError> {
-        let columns: Vec<ArrayRef> = columns.iter().map(|c| Arc::clone(table.column(*c))).collect();
-        let rows = keys.encode(&columns)?;
-        let mut heads: HashTable<u32> = HashTable::with_capacity(table.num_rows());
-        let mut next = vec![NONE; table.num_rows()];
-        // From the last row to the first, so that chains are in the table's order.
-        for row in (0..table.num_rows()).rev().filter(|row| columns.iter().all(|c| c.is_valid(*row))) {
-            let bytes = rows.row(row).data();
-            let same = |other: &u32| rows.row(*other as usize).data() == bytes;
-            match heads.find_mut(hash_bytes(bytes), same) {
-                Some(head) => {
-                    next[row] = *head;
-                    *head = row as u32;
-                }
-                None => {
-                    let rehash = |other: &u32| hash_bytes(rows.row(*other as usize).data());
-                    heads.insert_unique(hash_bytes(bytes), row as u32, rehash);
-                }
-            }
-        }
-        Ok(Index { rows, heads, next })
-    }
-}
-
 impl Snapshot {
     /// Of these rows, by these key columns; without keys every row is a candidate.
-    pub(super) fn new(table: RecordBatch, keys: Option<&Keys>, columns: &[usize]) -> Result<Snapshot, RunError> {
-        let null_key = columns.iter().any(|c| table.column(*c).logical_null_count() > 0);
-        let index = keys.map(|keys| Index::build(&table, keys, columns)).transpose()?;
+    pub(super) fn new(table: RecordBatch, keys: Option<&Form>, columns: &[usize]) -> Result<Snapshot, RunError> {
+        let columns: Vec<ArrayRef> = columns.iter().map(|c| Arc::clone(table.column(*c))).collect();
+        let null_key = columns.iter().any(|c| c.logical_null_count() > 0);
+        let index = keys.map(|keys| Index::build(keys, &columns, table.num_rows())).transpose()?;
         Ok(Snapshot { table, index, null_key, held: vec![] })
     }
 
     /// The bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        let index = |i: &Index| i.rows.size() + i.next.len() * size_of::<u32>() + i.heads.capacity() * 6;
-        batch_bytes(&self.table) + self.index.as_ref().map_or(0, index)
+        batch_bytes(&self.table) + self.index.as_ref().map_or(0, Index::bytes)
     }
 
     /// Keeps the memory until its end.
@@ -74,22 +38,35 @@ impl Snapshot {
         self.held.extend(held);
     }
 
-    /// The first row with this key; without keys, the first row.
-    pub(super) fn first(&self, key: Option<&[u8]>) -> u32 {
-        match (&self.index, key) {
-            (Some(index), Some(bytes)) => {
-                let same = |other: &u32| index.rows.row(*other as usize).data() == bytes;
-                index.heads.find(hash_bytes(bytes), same).copied().unwrap_or(NONE)
-            }
-            _ if self.table.num_rows() == 0 => NONE,
-            _ => 0,
+    /// The first row with the key of a row; without keys, the first row.
+    pub(super) fn first(&self, keys: Option<&Encoded>, row: usize) -> u32 {
+        match (&self.index, keys) {
+            (Some(index), Some(keys)) => index.first(keys, row),
+            _ => self.any(),
         }
+    }
+
+    /// As [`Snapshot::first`], for each of so many rows.
+    pub(super) fn firsts(&self, keys: Option<&Encoded>, count: usize) -> Vec<u32> {
+        match (&self.index, keys) {
+            (Some(index), Some(keys)) => index.firsts(keys, count),
+            _ => vec![self.any(); count],
+        }
+    }
+
+    fn any(&self) -> u32 {
+        if self.table.num_rows() == 0 { NONE } else { 0 }
+    }
+
+    /// Whether no row has a candidate after its first.
+    pub(super) fn is_unique(&self) -> bool {
+        self.index.as_ref().is_some_and(Index::is_unique)
     }
 
     /// The candidate after this one.
     pub(super) fn following(&self, row: u32) -> u32 {
         match &self.index {
-            Some(index) => index.next[row as usize],
+            Some(index) => index.following(row),
             None if (row as usize) + 1 < self.table.num_rows() => row + 1,
             None => NONE,
         }

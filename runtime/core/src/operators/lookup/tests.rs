@@ -1,6 +1,7 @@
 //! Lookups against a table with duplicate and null keys, in batches and chunks of several sizes, beside a row-by-row definition.
 
 use super::*;
+use arrow::array::AsArray;
 use flowc_ir::eval::Backend;
 use flowc_ir::graph::TableId;
 use flowc_ir::interpret::Interpreter;
@@ -321,4 +322,29 @@ async fn workers_share_what_memory_holds() {
     for done in [worker(1), worker(5), worker(1024)] {
         done.await.unwrap();
     }
+}
+
+#[test]
+fn a_pair_that_fails_in_the_condition_is_shown_with_all_its_columns() {
+    let both = Schema::new([schema("").fields, schema("t.").fields].concat());
+    let spec = graph::Lookup {
+        table: TableId(0),
+        kind: LookupKind::Inner,
+        as_of: None,
+        prepare: identity(&schema("t.")),
+        stream_keys: vec![0],
+        table_keys: vec![0],
+        residual: Some(residual(&both)),
+        output: vec![],
+    };
+    let kernels = (Interpreter.compile(&spec.prepare).unwrap(), Some(Interpreter.compile(&residual(&both)).unwrap()));
+    let shape = (to_arrow_schema(&schema("")), 8);
+    let matching = Matching::new(NodeId(0), &spec, kernels, EvalContext::default(), shape).unwrap();
+    let snapshot = Arc::new(matching.snapshot(&[batch("t.", &[(Some(1.0), 2), (Some(2.0), 1)])]).unwrap());
+    let lookup = Lookup { matching, snapshot };
+    let found = lookup.process(batch("", &[(Some(1.0), 4), (Some(2.0), i64::MIN)])).next();
+    let Some(Err(Fault::Row(fault))) = found else { panic!("it goes on: {found:?}") };
+    let row = crate::text::row_text(&fault.row, 0);
+    let row: Vec<(&str, &str)> = row.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(row, [("k", "2.0"), ("n", "-9223372036854775808"), ("t.k", "2.0"), ("t.n", "1")]);
 }

@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
         memory.rows.sweep()?;
         let Kept { rows, index, .. } = memory;
         if index.entries() > 2 * rows.live() + 1024 || self.horizon == Horizon::All {
-            index.retain(self.horizon, |_, id| rows.holds(id));
+            index.retain(self.horizon, |_, id| rows.holds(id))?;
         }
         Ok(())
     }
@@ -116,9 +116,9 @@ fn rivals(shape: &Shape, memory: &Kept, new: &[RecordBatch]) -> Result<Vec<Place
     let mut places = vec![];
     let mut last = NO_KEY;
     for batch in new {
-        let keys = memory.index.encode(&shape.group_columns(batch))?;
+        let keys = memory.index.encode(&shape.group_columns(batch), batch.num_rows())?;
         for row in 0..batch.num_rows() {
-            let Some(key) = memory.index.find(keys.get(row)).filter(|key| *key != last) else { continue };
+            let Some(key) = memory.index.find(&keys, row).filter(|key| *key != last) else { continue };
             last = key;
             let rows = memory.index.candidates(0, key, i64::MIN, i64::MAX).iter();
             let kept = rows.filter_map(|posting| memory.rows.locate(posting.id));
@@ -132,11 +132,11 @@ fn rivals(shape: &Shape, memory: &Kept, new: &[RecordBatch]) -> Result<Vec<Place
 pub(super) fn add(shape: &Shape, memory: &mut Kept, batch: RecordBatch) -> Result<(), Fault> {
     let ends = shape.ends(&batch)?;
     memory.latest = memory.latest.max(ends.iter().max().copied());
-    let keys = memory.index.encode(&shape.group_columns(&batch))?;
+    let keys = memory.index.encode(&shape.group_columns(&batch), batch.num_rows())?;
     let rows = batch.num_rows();
     let ids = memory.rows.add(batch, ends.clone(), vec![false; rows])?;
     for (row, id) in ids.enumerate() {
-        let key = memory.index.number(keys.get(row))?;
+        let key = memory.index.number(&keys, row)?;
         memory.index.add(0, key, Posting { time: ends[row], id });
     }
     Ok(())

@@ -50,9 +50,9 @@ pub(super) fn restore(shape: &Shape, stored: &Stored) -> Result<Kept, RunError> 
     rows.due(horizon);
     rows.sweep()?;
     for (batch, ends, ids) in rows.chunks() {
-        let keys = index.encode(&shape.group_columns(batch))?;
+        let keys = index.encode(&shape.group_columns(batch), batch.num_rows())?;
         for row in (0..batch.num_rows()).filter(|row| !horizon.passed(ends[*row]) && rows.holds(ids.get(*row))) {
-            let key = index.number(keys.get(row))?;
+            let key = index.number(&keys, row)?;
             index.add(0, key, Posting { time: ends[row], id: ids.get(row) });
         }
     }
