@@ -150,9 +150,13 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn unsafe_code_is_in_the_code_generator_only() {
-    let outside = sources().into_iter().filter(|(path, text)| {
-        !path.starts_with(root().join("compiler/codegen")) && !path.ends_with("tidy.rs") && text.contains("unsafe {")
-    });
+    // The executable sets an option of its allocator, for which there is no other way.
+    let allowed = |path: &Path| {
+        path.starts_with(root().join("compiler/codegen"))
+            || path == root().join("src/main.rs")
+            || path.ends_with("tidy.rs")
+    };
+    let outside = sources().into_iter().filter(|(path, text)| !allowed(path) && text.contains("unsafe {"));
     assert_none(outside.map(|(p, _)| format!("{}: unsafe code outside compiler/codegen", shown(&p))).collect());
 }
 

@@ -57,7 +57,6 @@ pub struct Scan {
     places: Arc<Vec<Option<usize>>>,
     by_id: bool,
     split_rows: u64,
-    paged: bool,
 }
 
 /// An opened file.
@@ -117,19 +116,12 @@ impl Scan {
             places: Arc::new((0..wanted.len()).map(Some).collect()),
             by_id: metadata.property("delta.columnMapping.mode") == Some("id"),
             split_rows: SPLIT_ROWS,
-            paged: false,
         })
     }
 
     /// With parts of large files of another size.
     pub fn with_split_rows(self, split_rows: u64) -> Scan {
         Scan { split_rows, ..self }
-    }
-
-    /// Reads files of the local file system page by page, where others are read a row group at a time: the memory is that of a page a column. The task reads itself, and
-    /// is to have a thread of its own; between batches it can be given up.
-    pub fn paged(self) -> Scan {
-        Scan { paged: true, ..self }
     }
 
     /// With a predicate over further columns, of which nothing is known: `places` has the position among the columns that are read of each of its columns.
@@ -348,7 +340,9 @@ impl Scan {
         let roots: Vec<usize> = opened.positions.iter().flatten().copied().collect();
         let mask = ProjectionMask::roots(opened.metadata.parquet_schema(), roots.clone());
         let wanted = Wanted { groups, selection, mask, batch_rows: batch_rows.max(1) };
-        let stream = match self.storage.local(&add.path).filter(|_| self.paged) {
+        let stream = match self.storage.local(&add.path) {
+            // Page by page, where others are read a row group at a time: the memory is that of a page a column. The task reads itself, which is mostly a copy from the
+            // memory of the operating system; between batches it can be given up.
             Some(path) => {
                 let file = std::fs::File::open(&path).map_err(|e| match e.kind() {
                     std::io::ErrorKind::NotFound => self.gone(&format!("data file {}", add.path)),

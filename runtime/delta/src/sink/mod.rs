@@ -3,6 +3,8 @@
 
 pub mod commit;
 pub mod conflict;
+mod encode;
+mod hybrid;
 mod info;
 mod leftover;
 pub mod merge;

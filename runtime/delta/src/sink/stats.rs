@@ -2,7 +2,7 @@
 //! rules for rounding; nothing of files.
 
 use crate::partition::{decimal_text, value_at};
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray, make_array};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, make_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{max, min};
 use arrow::datatypes::*;
@@ -14,15 +14,78 @@ use std::sync::Arc;
 /// Texts longer than this are cut.
 const TEXT_CHARS: usize = 32;
 
+/// What is known of the values of a column.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Bounds {
+    /// The least that is a number, where there is one and the type has an order.
+    pub min: Option<Value>,
+    /// The greatest.
+    pub max: Option<Value>,
+    /// Whether one of them is not a number.
+    pub nan: bool,
+    /// Nulls.
+    pub nulls: u64,
+}
+
+impl Bounds {
+    /// Of an array. Types that are not in the statistics of a file have no bounds.
+    pub fn of(array: &dyn Array) -> Bounds {
+        let mut bounds = Bounds { nulls: array.null_count() as u64, ..Bounds::default() };
+        let (low, high) = match array.data_type() {
+            DataType::Float32 => bounds.floats(array.as_primitive::<Float32Type>(), Value::Float),
+            DataType::Float64 => bounds.floats(array.as_primitive::<Float64Type>(), Value::Double),
+            DataType::Utf8 => {
+                let found = text_bounds(array.as_string::<i32>().iter().flatten());
+                found.map(|(low, high)| (Value::String(low.to_string()), Value::String(high.to_string()))).unzip()
+            }
+            _ => primitive_bounds(array),
+        };
+        Bounds { min: low, max: high, ..bounds }
+    }
+
+    /// Of texts.
+    pub fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Bounds {
+        let found = text_bounds(texts);
+        let (min, max) = found.map(|(low, high)| (Value::String(low.into()), Value::String(high.into()))).unzip();
+        Bounds { min, max, ..Bounds::default() }
+    }
+
+    /// Takes those of further values in.
+    pub fn merge(&mut self, other: &Bounds) {
+        let less = |old: &Option<Value>, new: &Value| old.as_ref().is_none_or(|old| new.compare(old).is_lt());
+        let greater = |old: &Option<Value>, new: &Value| old.as_ref().is_none_or(|old| new.compare(old).is_gt());
+        if let Some(min) = other.min.as_ref().filter(|v| less(&self.min, v)) {
+            self.min = Some(min.clone());
+        }
+        if let Some(max) = other.max.as_ref().filter(|v| greater(&self.max, v)) {
+            self.max = Some(max.clone());
+        }
+        self.nan |= other.nan;
+        self.nulls += other.nulls;
+    }
+
+    fn floats<T: ArrowPrimitiveType<Native: Float>>(
+        &mut self,
+        array: &PrimitiveArray<T>,
+        value: fn(T::Native) -> Value,
+    ) -> (Option<Value>, Option<Value>) {
+        let mut bounds = FloatBounds::NONE;
+        match array.nulls().filter(|n| n.null_count() > 0) {
+            None => bounds.add(array.values()),
+            Some(nulls) => nulls.valid_slices().for_each(|(from, to)| bounds.add(&array.values()[from..to])),
+        }
+        self.nan |= bounds.nan;
+        // Without a number the bounds are the wrong way round.
+        if bounds.low <= bounds.high { (Some(value(bounds.low)), Some(value(bounds.high))) } else { (None, None) }
+    }
+}
+
 /// One column that is not a struct: its names from the outside in.
 #[derive(Debug, Clone)]
 struct Leaf {
     path: Vec<String>,
     indices: Vec<usize>,
-    min: Option<Value>,
-    max: Option<Value>,
-    nan: bool,
-    nulls: u64,
+    bounds: Bounds,
     scale: u8,
 }
 
@@ -49,9 +112,21 @@ impl FileStats {
 
     /// Takes further rows in.
     pub fn update(&mut self, batch: &RecordBatch) {
+        self.update_without(batch, |_| false);
+    }
+
+    /// Takes further rows in, without the columns of which `known` is true: what is known of these is [told](FileStats::column).
+    pub fn update_without(&mut self, batch: &RecordBatch, known: impl Fn(usize) -> bool) {
         self.rows += batch.num_rows() as u64;
-        for leaf in &mut self.leaves {
+        for leaf in self.leaves.iter_mut().filter(|leaf| !known(leaf.indices[0])) {
             leaf.update(batch);
+        }
+    }
+
+    /// Takes in what is known of the rows' values of a column that is no struct.
+    pub fn column(&mut self, index: usize, bounds: &Bounds) {
+        for leaf in self.leaves.iter_mut().filter(|leaf| leaf.indices == [index]) {
+            leaf.bounds.merge(bounds);
         }
     }
 
@@ -59,14 +134,15 @@ impl FileStats {
     pub fn to_json(&self) -> String {
         let (mut mins, mut maxes, mut nulls) = (Map::new(), Map::new(), Map::new());
         for leaf in &self.leaves {
-            if let Some(json) = leaf.min.as_ref().and_then(|v| lower(v, leaf.scale)) {
+            if let Some(json) = leaf.bounds.min.as_ref().and_then(|v| lower(v, leaf.scale)) {
                 insert(&mut mins, &leaf.path, json);
             }
             // NaN is the greatest: a file that has one has no bound that JSON can say.
-            if let Some(json) = leaf.max.as_ref().filter(|_| !leaf.nan).and_then(|v| upper(v, leaf.scale)) {
+            if let Some(json) = leaf.bounds.max.as_ref().filter(|_| !leaf.bounds.nan).and_then(|v| upper(v, leaf.scale))
+            {
                 insert(&mut maxes, &leaf.path, json);
             }
-            insert(&mut nulls, &leaf.path, leaf.nulls.into());
+            insert(&mut nulls, &leaf.path, leaf.bounds.nulls.into());
         }
         serde_json::json!({ "numRecords": self.rows, "minValues": mins, "maxValues": maxes, "nullCount": nulls, "tightBounds": true })
             .to_string()
@@ -81,7 +157,7 @@ fn collect(fields: &Fields, path: &[String], indices: &[usize], leaves: &mut Vec
             DataType::Struct(inner) => collect(inner, &path, &indices, leaves),
             other => {
                 let scale = if let DataType::Decimal128(_, scale) = other { *scale as u8 } else { 0 };
-                leaves.push(Leaf { path, indices, min: None, max: None, nan: false, nulls: 0, scale });
+                leaves.push(Leaf { path, indices, bounds: Bounds::default(), scale });
             }
         }
     }
@@ -104,36 +180,9 @@ fn insert(into: &mut Map<String, Json>, path: &[String], value: Json) {
 
 impl Leaf {
     fn update(&mut self, batch: &RecordBatch) {
-        let Some(array) = self.column(batch) else { return };
-        self.nulls += array.null_count() as u64;
-        let (low, high) = match array.data_type() {
-            DataType::Float32 => self.floats(array.as_primitive::<Float32Type>(), Value::Float),
-            DataType::Float64 => self.floats(array.as_primitive::<Float64Type>(), Value::Double),
-            DataType::Utf8 => match text_bounds(array.as_string::<i32>()) {
-                Some((low, high)) => (Some(Value::String(low.to_string())), Some(Value::String(high.to_string()))),
-                None => (None, None),
-            },
-            _ => primitive_bounds(&array),
-        };
-        let less = |old: &Option<Value>, new: &Value| old.as_ref().is_none_or(|old| new.compare(old).is_lt());
-        let greater = |old: &Option<Value>, new: &Value| old.as_ref().is_none_or(|old| new.compare(old).is_gt());
-        self.min = low.filter(|v| less(&self.min, v)).or(self.min.take());
-        self.max = high.filter(|v| greater(&self.max, v)).or(self.max.take());
-    }
-
-    fn floats<T: ArrowPrimitiveType<Native: Float>>(
-        &mut self,
-        array: &PrimitiveArray<T>,
-        value: fn(T::Native) -> Value,
-    ) -> (Option<Value>, Option<Value>) {
-        let mut bounds = FloatBounds::NONE;
-        match array.nulls().filter(|n| n.null_count() > 0) {
-            None => bounds.add(array.values()),
-            Some(nulls) => nulls.valid_slices().for_each(|(from, to)| bounds.add(&array.values()[from..to])),
+        if let Some(array) = self.column(batch) {
+            self.bounds.merge(&Bounds::of(&array));
         }
-        self.nan |= bounds.nan;
-        // Without a number the bounds are the wrong way round.
-        if bounds.low <= bounds.high { (Some(value(bounds.low)), Some(value(bounds.high))) } else { (None, None) }
     }
 
     /// The leaf's values; null where a struct around them is.
@@ -206,8 +255,7 @@ impl<F: Float> FloatBounds<F> {
 }
 
 /// The least and the greatest text. Most are told apart by their first bytes, without a call.
-fn text_bounds(array: &StringArray) -> Option<(&str, &str)> {
-    let mut texts = array.iter().flatten();
+fn text_bounds<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<(&'a str, &'a str)> {
     let first = texts.next()?;
     let (mut low, mut high) = (Head::of(first), Head::of(first));
     for text in texts {
@@ -249,7 +297,7 @@ impl<'a> Head<'a> {
     }
 }
 
-fn primitive_bounds(array: &ArrayRef) -> (Option<Value>, Option<Value>) {
+fn primitive_bounds(array: &dyn Array) -> (Option<Value>, Option<Value>) {
     macro_rules! bounds {
         ($type:ty) => {{
             let values = array.as_primitive::<$type>();
@@ -372,6 +420,27 @@ mod tests {
     }
 
     #[test]
+    fn bounds_found_elsewhere_say_the_same() {
+        let columns: [ArrayRef; 3] = [
+            Arc::new(Float64Array::from(vec![Some(f64::NAN), None, Some(-0.0), Some(7.0)])),
+            Arc::new(StringArray::from(vec![Some("b"), Some("a"), None, None])),
+            Arc::new(TimestampMicrosecondArray::from(vec![5, 7, -1, 0])),
+        ];
+        let names = ["x", "s", "t"];
+        let batch = RecordBatch::try_from_iter_with_nullable(names.into_iter().zip(columns).map(|(n, c)| (n, c, true)))
+            .expect("a batch");
+        let (mut all, mut told) = (FileStats::new(&batch.schema(), 2), FileStats::new(&batch.schema(), 2));
+        all.update(&batch);
+        told.update_without(&batch, |column| column != 1);
+        for column in [0, 2] {
+            for part in [batch.slice(0, 3), batch.slice(3, 1)] {
+                told.column(column, &Bounds::of(part.column(column)));
+            }
+        }
+        assert_eq!(told.to_json(), all.to_json());
+    }
+
+    #[test]
     fn not_a_number_has_no_upper_bound() {
         let json = stats(vec![
             ("x", Arc::new(Float64Array::from(vec![f64::NAN, 1.5, 0.0]))),
@@ -412,14 +481,14 @@ mod tests {
                     let array = StringArray::from(vec![Some(first), None, Some(second), Some(third)]);
                     let all = [first, second, third];
                     assert_eq!(
-                        text_bounds(&array),
+                        text_bounds(array.iter().flatten()),
                         all.iter().min().copied().zip(all.iter().max().copied()),
                         "{all:?}"
                     );
                 }
             }
         }
-        assert_eq!(text_bounds(&StringArray::from(vec![None::<&str>])), None);
+        assert_eq!(text_bounds(std::iter::empty()), None);
     }
 
     #[test]

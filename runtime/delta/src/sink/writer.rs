@@ -1,6 +1,7 @@
 //! Writes one worker's rows into Parquet files, one open file a partition. The files have unique names and are part of nothing until they are
 //! committed. Knows Parquet and partitions; nothing of the log.
 
+use super::encode::FileEncoder;
 use super::partitions::Partitions;
 use super::stats::{FileStats, plain};
 use super::target::{Target, describe};
@@ -9,9 +10,9 @@ use crate::convert::convert;
 use crate::log::Add;
 use crate::partition;
 use crate::storage::{Storage, StorageError, one_line, percent_decode, percent_encode};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType as A, Float64Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::buffered::BufWriter;
@@ -21,11 +22,7 @@ use flowc_ir::arrow_types::to_arrow_field;
 use flowc_ir::plan::SinkSpec;
 use flowc_runtime::{RunError, SinkWriter, Written};
 use indexmap::IndexMap;
-use parquet::arrow::async_writer::AsyncArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -107,7 +104,7 @@ pub(crate) fn is_data_file(name: &str) -> bool {
 pub type PartitionKey = Vec<Option<String>>;
 
 struct OpenFile {
-    writer: AsyncArrowWriter<BufWriter>,
+    writer: FileEncoder,
     path: String,
     stats: FileStats,
     used: u64,
@@ -281,7 +278,7 @@ impl DeltaWriter {
         let (clock, sizes) = (self.clock, self.sizes);
         let Some(file) = self.open.get_mut(&key) else { return Ok(()) };
         file.used = clock;
-        file.stats.update(batch);
+        file.stats.update_without(batch, |column| file.writer.knows(column));
         let mut result = file.writer.write(batch).await;
         if result.is_ok() && file.writer.in_progress_size() >= sizes.row_group_bytes {
             result = file.writer.flush().await;
@@ -352,24 +349,17 @@ impl DeltaWriter {
     /// Begins a file whose first rows are these.
     fn begin(&mut self, key: &PartitionKey, first: &RecordBatch) -> Result<OpenFile, RunError> {
         let (path, upload) = self.upload(key)?;
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_created_by(concat!("flowc version ", env!("CARGO_PKG_VERSION")).to_string())
-            .set_max_row_group_row_count(Some(self.sizes.row_group_rows));
-        for (field, column) in self.schema.fields().iter().zip(first.columns()) {
-            if all_differ(column) {
-                properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
-            }
-        }
-        let properties = properties.build();
-        let writer = AsyncArrowWriter::try_new(upload, self.schema.clone(), Some(properties));
-        let writer = writer.map_err(|e| self.failed(e))?;
+        let rows = self.sizes.row_group_rows;
+        let writer = FileEncoder::new(upload, &self.schema, rows, first).map_err(|e| self.failed(e))?;
         Ok(OpenFile { writer, path, stats: FileStats::new(&self.schema, self.target.indexed), used: self.clock })
     }
 
     async fn end(&mut self, key: &PartitionKey) -> Result<(), RunError> {
         let Some(mut file) = self.open.shift_remove(key) else { return Ok(()) };
         file.writer.finish().await.map_err(|e| self.failed(e))?;
+        for (column, bounds) in file.writer.bounds() {
+            file.stats.column(column, bounds);
+        }
         let (bytes, stats) = (file.writer.bytes_written() as u64, file.stats.to_json());
         self.uploaded(key, &file.path, bytes, stats);
         Ok(())
@@ -418,28 +408,6 @@ impl SinkWriter for DeltaWriter {
     async fn abort(mut self: Box<Self>) {
         self.discard().await;
     }
-}
-
-/// Rows by which it is judged whether a dictionary pays.
-const JUDGED_ROWS: usize = 4096;
-
-/// Whether a column's first values are numbers or times all of which differ, but for one in a hundred: a dictionary of so many would be given up after much work.
-fn all_differ(column: &ArrayRef) -> bool {
-    if column.len() < JUDGED_ROWS || column.null_count() > 0 {
-        return false;
-    }
-    let first = column.slice(0, JUDGED_ROWS);
-    let mut values: Vec<u64> = match first.data_type() {
-        A::Int64 => first.as_primitive::<Int64Type>().values().iter().map(|v| *v as u64).collect(),
-        A::Timestamp(TimeUnit::Microsecond, _) => {
-            first.as_primitive::<TimestampMicrosecondType>().values().iter().map(|v| *v as u64).collect()
-        }
-        A::Float64 => first.as_primitive::<Float64Type>().values().iter().map(|v| v.to_bits()).collect(),
-        _ => return false,
-    };
-    values.sort_unstable();
-    values.dedup();
-    values.len() >= JUDGED_ROWS - JUDGED_ROWS / 100
 }
 
 /// Removes files that were written and will not be committed, as far as possible.

@@ -276,8 +276,7 @@ impl Merger {
         let version = base.map_or(0, |b| b.version);
         let snapshot = Snapshot { version, protocol, metadata, txns, files: none };
         let scan = |schema: &Schema| {
-            let scan = Scan::new(&self.storage, &what, &snapshot, schema, None);
-            scan.map(Scan::paged).map_err(|e| e.at(self.spec.origin))
+            Scan::new(&self.storage, &what, &snapshot, schema, None).map_err(|e| e.at(self.spec.origin))
         };
         let mut keys: Vec<_> = self.layout.key_columns().iter().map(|c| c.field.clone()).collect();
         if let Some(validity) = self.layout.validity {

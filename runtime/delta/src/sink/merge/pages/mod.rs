@@ -3,7 +3,6 @@
 
 mod codec;
 mod header;
-mod hybrid;
 mod page;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
 //! Takes rows out of one page of a column without lists, as it is encoded: plain values, or numbers of values in a dictionary. Pure. Knows encodings; nothing of
 //! files and compression.
 
+use super::Unfit;
 use super::header::{Data, RLE};
-use super::{Unfit, hybrid};
+use crate::sink::hybrid;
 use parquet::basic::Type as Physical;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::statistics::Statistics;

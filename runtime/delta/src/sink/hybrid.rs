@@ -68,7 +68,8 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     None
 }
 
-fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends a number, seven bits a byte.
+pub fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -81,19 +82,20 @@ const RUN: usize = 16;
 
 /// Appends numbers of `width` bits.
 pub fn encode(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
+    // A run is looked for where a group of eight would begin; what of it stands before fills the group.
     let (mut packed, mut at) = (0, 0);
-    while at < numbers.len() {
-        let run = numbers[at..].iter().take_while(|n| **n == numbers[at]).count();
-        // What stands before a run fills its last group of eight with the run's first numbers.
-        let fill = (8 - (at - packed) % 8) % 8;
-        if run >= RUN + fill {
-            pack(&numbers[packed..at + fill], width, out);
-            let count = run - fill;
-            push_varint(out, (count as u64) << 1);
-            out.extend(&numbers[at].to_le_bytes()[..width.div_ceil(8) as usize]);
-            packed = at + run;
+    while at + RUN <= numbers.len() {
+        let first = numbers[at];
+        if numbers[at..at + RUN].iter().all(|n| *n == first) {
+            let run = RUN + numbers[at + RUN..].iter().take_while(|n| **n == first).count();
+            pack(&numbers[packed..at], width, out);
+            push_varint(out, (run as u64) << 1);
+            out.extend(&first.to_le_bytes()[..width.div_ceil(8) as usize]);
+            at += run;
+            packed = at;
+        } else {
+            at += 8;
         }
-        at += run;
     }
     pack(&numbers[packed..], width, out);
 }
@@ -105,8 +107,9 @@ fn pack(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
     let groups = numbers.len().div_ceil(8);
     push_varint(out, (groups as u64) << 1 | 1);
     let end = out.len() + groups * width as usize;
+    let rest = if width <= 16 { pack_groups(numbers, width, out) } else { numbers };
     let (mut word, mut bits) = (0u64, 0);
-    for number in numbers {
+    for number in rest {
         word |= u64::from(*number) << bits;
         bits += width;
         if bits >= 32 {
@@ -117,6 +120,24 @@ fn pack(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
     }
     out.extend(&word.to_le_bytes()[..bits.div_ceil(8) as usize]);
     out.resize(end, 0);
+}
+
+/// Appends the whole groups of eight numbers of at most 16 bits, each as one word of which the next one overwrites what is too much. What is left are fewer than eight.
+fn pack_groups<'a>(numbers: &'a [u32], width: u32, out: &mut Vec<u8>) -> &'a [u32] {
+    const WORD: usize = size_of::<u128>();
+    let (groups, rest) = numbers.as_chunks::<8>();
+    let (mut at, end) = (out.len(), out.len() + groups.len() * width as usize);
+    out.resize(end + WORD, 0);
+    for [a, b, c, d, e, f, g, h] in groups {
+        let half = |[a, b, c, d]: [&u32; 4]| {
+            u64::from(*a) | u64::from(*b) << width | u64::from(*c) << (2 * width) | u64::from(*d) << (3 * width)
+        };
+        let word = u128::from(half([a, b, c, d])) | u128::from(half([e, f, g, h])) << (4 * width);
+        out[at..at + WORD].copy_from_slice(&word.to_le_bytes());
+        at += width as usize;
+    }
+    out.truncate(end);
+    rest
 }
 
 #[cfg(test)]
