@@ -199,7 +199,7 @@ impl Flow {
                     Station::AsOf(lookup) => {
                         let mut rows = lookup.date(data)?;
                         while let Some(part) = lookup.next(&mut rows).await? {
-                            for out in self.work.each(reader, part.outputs.into_iter()) {
+                            for out in self.work.each(reader, part.outputs) {
                                 let out = out?;
                                 if out.num_rows() > 0 {
                                     self.push(cursor, reader, path, out).await?;
