@@ -3,6 +3,7 @@
 
 use super::actions::{Metadata, Protocol};
 use crate::schema::DeltaField;
+use serde_json::Value;
 
 /// What a table's protocol means for flowc.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +39,9 @@ const READABLE: &[&str] = &[
     "vacuumProtocolCheck",
 ];
 
+/// Features that are about values of the type `variant`. Writers list them for tables that have no such column: then nothing is asked of anybody.
+const VARIANT: &[&str] = &["variantType", "variantType-preview", "variantShredding", "variantShredding-preview"];
+
 impl Features {
     /// What the protocol asks for, given the schema (none if flowc cannot understand it) and the properties.
     pub fn of(protocol: &Protocol, metadata: &Metadata, schema: &[DeltaField]) -> Features {
@@ -57,7 +61,8 @@ impl Features {
         features.all = writers.iter().chain(&readers).map(|n| n.to_string()).collect();
         features.all.sort();
         features.all.dedup();
-        let unreadable = readers.iter().filter(|name| !READABLE.contains(name)).map(|n| n.to_string());
+        let idle = |name: &&str| VARIANT.contains(name) && !has_variant(metadata);
+        let unreadable = readers.iter().filter(|name| !READABLE.contains(name) && !idle(name)).map(|n| n.to_string());
         features.unreadable = unreadable.collect();
         if protocol.min_reader_version > 3 {
             features.unreadable.push(format!("reader version {}", protocol.min_reader_version));
@@ -65,7 +70,8 @@ impl Features {
         if metadata.format.provider != "parquet" && !metadata.format.provider.is_empty() {
             features.unreadable.push(format!("format {}", metadata.format.provider));
         }
-        let unwritable = writers.iter().filter(|name| !writable(name, metadata, schema)).map(|n| n.to_string());
+        let unwritable =
+            writers.iter().filter(|name| !writable(name, metadata, schema) && !idle(name)).map(|n| n.to_string());
         features.unwritable = features.unreadable.iter().cloned().chain(unwritable).collect();
         if protocol.min_writer_version > 7 {
             features.unwritable.push(format!("writer version {}", protocol.min_writer_version));
@@ -74,6 +80,22 @@ impl Features {
         features.unwritable.dedup();
         features
     }
+}
+
+/// Whether some value in the table is of the type `variant`; also where its schema cannot be understood.
+fn has_variant(metadata: &Metadata) -> bool {
+    fn of(value: &Value) -> bool {
+        match value {
+            Value::Object(map) => map.iter().any(|(key, value)| match (key.as_str(), value) {
+                ("type" | "elementType" | "keyType" | "valueType", Value::String(name)) => name == "variant",
+                ("metadata", _) => false,
+                (_, value) => of(value),
+            }),
+            Value::Array(values) => values.iter().any(of),
+            _ => false,
+        }
+    }
+    serde_json::from_str(&metadata.schema_string).map_or(true, |schema: Value| of(&schema))
 }
 
 /// Whether flowc keeps what a writer feature asks for when it writes to this table.
@@ -152,5 +174,22 @@ mod tests {
         let features = Features::of(&protocol, &Metadata::default(), &[]);
         assert_eq!(features.unreadable, ["variantType"]);
         assert_eq!(features.unwritable, ["rowTracking", "variantType"]);
+    }
+
+    #[test]
+    fn what_is_asked_of_variants_is_asked_of_nobody_where_there_are_none() {
+        let protocol = protocol(3, 7, &["deletionVectors", "variantType"], &["deletionVectors", "variantType"]);
+        let table = |ty: &str| {
+            let field = format!(r#"{{"name":"variant","type":{ty},"nullable":true,"metadata":{{"type":"variant"}}}}"#);
+            let schema_string = format!(r#"{{"type":"struct","fields":[{field}]}}"#);
+            Features::of(&protocol, &Metadata { schema_string, ..Metadata::default() }, &[])
+        };
+        let without = table(r#""long""#);
+        assert_eq!((without.unreadable, without.unwritable), (vec![], vec![]));
+        let array = r#"{"type":"array","elementType":"variant","containsNull":true}"#;
+        for with in [table(r#""variant""#), table(array)] {
+            assert_eq!(with.unreadable, ["variantType"]);
+            assert_eq!(with.unwritable, ["variantType"]);
+        }
     }
 }
