@@ -243,10 +243,10 @@ async fn a_feature_that_cannot_be_read_stops_it_and_others_do_not() {
     };
     put(&storage, 1, &protocol("deletionVectors").to_string()).await;
     assert_eq!(next(&source, Some(&first.to)).await.expect("reads"), None);
-    put(&storage, 2, &protocol("variantType").to_string()).await;
+    put(&storage, 2, &protocol("catalogManaged").to_string()).await;
     let error = next(&source, Some(&first.to)).await.expect_err("cannot be read");
     assert_eq!(error.code, "R0226");
-    assert!(error.message.contains("since version 2") && error.message.contains("variantType"), "{}", error.message);
+    assert!(error.message.contains("since version 2") && error.message.contains("catalogManaged"), "{}", error.message);
 }
 
 #[tokio::test]
