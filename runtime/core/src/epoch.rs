@@ -725,7 +725,11 @@ impl EpochRun {
             self.committing.store(true, Ordering::SeqCst);
             let passed = judged.iter().filter(|(node, _)| inputs[sink].nodes.contains(node));
             let passed: Vec<Judgement> = passed.map(|(_, judgement)| judgement.clone()).collect();
-            match station.commit(written, &passed).await {
+            let begun = Instant::now();
+            let committed = station.commit(written, &passed).await;
+            let same = |(_, other): &(usize, &SinkStation)| std::ptr::eq(*other, station);
+            flow.sinks().filter(same).for_each(|(node, _)| flow.work.spent(node, begun));
+            match committed {
                 // A replay writes only sinks that lacked it: somebody else replays the same rows, perhaps more of them.
                 Ok(committed) if committed.already && self.replayed.is_some() => {
                     abort(ready.collect()).await;

@@ -1,11 +1,29 @@
 //! What a record says happened to its row. Knows the words for it, and nothing of what was known before.
 
 use super::super::internal;
+use super::super::kept::taken;
 use super::Shape;
 use crate::error::RunError;
 use crate::text::row_text;
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::record_batch::RecordBatch;
+
+/// The records that say something, and which of them delete their row; none: none says anything.
+pub(super) fn said(
+    shape: &Shape,
+    records: RecordBatch,
+    epoch: u64,
+) -> Result<Option<(RecordBatch, BooleanArray)>, RunError> {
+    let mut changes = read(shape, &records, epoch)?;
+    let said: Vec<u32> = (0..).zip(&changes).filter(|(_, c)| **c != Change::Pass).map(|(row, _)| row).collect();
+    if said.is_empty() {
+        return Ok(None);
+    }
+    let records = if said.len() == changes.len() { records } else { taken(&records, said)? };
+    changes.retain(|change| *change != Change::Pass);
+    let deleted = changes.iter().map(|change| Some(*change == Change::Delete)).collect();
+    Ok(Some((records, deleted)))
+}
 
 /// What happened to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,11 @@
 use super::super::Fault;
 use super::super::kept::{Place, Stepwise, account, drained, taken};
 use super::super::stateful::Emitted;
-use super::record::{Change, read};
+use super::record::said;
 use super::{Kept, Touched, Upsert, Work};
 use crate::error::RunError;
 use crate::spill::SpillBuffer;
-use arrow::array::{ArrayRef, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, Int64Array};
 use arrow::record_batch::RecordBatch;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -41,17 +41,10 @@ impl<'a> Run<'a> {
     /// Keeps the newest records.
     fn read(&self, work: &mut Work, records: RecordBatch) -> Result<(), Fault> {
         let (shape, surroundings) = (&self.upsert.shape, &self.upsert.surroundings);
-        let mut changes = read(shape, &records, surroundings.epoch)?;
-        let said: Vec<u32> = (0..).zip(&changes).filter(|(_, c)| **c != Change::Pass).map(|(row, _)| row).collect();
-        if said.is_empty() {
-            return Ok(());
-        }
-        let records = if said.len() == changes.len() { records } else { taken(&records, said)? };
-        changes.retain(|change| *change != Change::Pass);
+        let Some((records, deleted)) = said(shape, records, surroundings.epoch)? else { return Ok(()) };
         let columns = shape.columns.iter().map(|column| Arc::clone(records.column(*column))).collect::<Vec<_>>();
         let newest = self.newest(&mut work.memory, &columns, records.num_rows())?;
         let rows: Vec<u32> = newest.iter().map(|(_, row)| *row).collect();
-        let deleted: BooleanArray = changes.iter().map(|change| Some(*change == Change::Delete)).collect();
         let columns = columns.into_iter().chain([Arc::new(deleted) as ArrayRef]).collect();
         let kept = taken(&RecordBatch::try_new(Arc::clone(&shape.kept), columns)?, rows)?;
         let count = kept.num_rows();

@@ -4,7 +4,7 @@
 use super::super::super::Fault;
 use super::super::super::kept::{Place, Stepwise, account, drained, taken};
 use super::super::super::stateful::Emitted;
-use super::super::record::{Change, dated, read};
+use super::super::record::{dated, said};
 use super::{Entry, History, Kept, Moment, Work, times};
 use crate::error::RunError;
 use crate::spill::SpillBuffer;
@@ -42,15 +42,8 @@ impl<'a> Run<'a> {
     /// Puts records among those that are known.
     fn read(&self, work: &mut Work, records: RecordBatch) -> Result<(), Fault> {
         let (shape, surroundings) = (&self.history.shape, &self.history.surroundings);
-        let mut changes = read(shape, &records, surroundings.epoch)?;
-        let said: Vec<u32> = (0..).zip(&changes).filter(|(_, c)| **c != Change::Pass).map(|(row, _)| row).collect();
-        if said.is_empty() {
-            return Ok(());
-        }
-        let records = if said.len() == changes.len() { records } else { taken(&records, said)? };
-        changes.retain(|change| *change != Change::Pass);
+        let Some((records, deleted)) = said(shape, records, surroundings.epoch)? else { return Ok(()) };
         dated(shape, &records, shape.columns[self.history.time], surroundings.epoch)?;
-        let deleted: BooleanArray = changes.iter().map(|change| Some(*change == Change::Delete)).collect();
         let columns = shape.columns.iter().map(|column| Arc::clone(records.column(*column)));
         let columns: Vec<ArrayRef> = columns.chain([Arc::new(deleted) as ArrayRef]).collect();
         let new = self.new_ones(&mut work.memory, &columns, records.num_rows())?;
