@@ -59,7 +59,11 @@ struct State {
 impl JitKernel {
     /// Plans and compiles a program.
     pub(crate) fn new(program: &Program) -> Result<JitKernel, String> {
-        let plan = Plan::of(program);
+        JitKernel::planned(program, Plan::of(program))
+    }
+
+    /// Compiles a program that is planned.
+    pub(crate) fn planned(program: &Program, plan: Plan) -> Result<JitKernel, String> {
         let mut parts = vec![];
         for part in &plan.parts {
             parts.push(match part {
@@ -85,6 +89,12 @@ impl JitKernel {
 
     /// Runs the parts.
     pub(crate) fn parts(&self, context: &EvalContext, input: &RecordBatch) -> Result<RecordBatch, SomeRowFails> {
+        self.parts_counted(context, input).map(|(batch, _)| batch)
+    }
+
+    /// Runs the parts; also how many values Arrow's kernels computed.
+    fn parts_counted(&self, context: &EvalContext, input: &RecordBatch) -> Result<(RecordBatch, usize), SomeRowFails> {
+        let mut computed = 0;
         assert_eq!(input.num_columns(), self.inputs, "a batch has the program's input columns");
         let mut state = State {
             slots: input.columns().iter().cloned().map(Some).collect(),
@@ -98,6 +108,7 @@ impl JitKernel {
                     let columns: Vec<ArrayRef> = reads.iter().map(|r| state.column(*r)).collect();
                     let array = vector::evaluate(value, &columns, state.rows, context)
                         .map_err(|failure| state.fails(failure.row))?;
+                    computed += array.len();
                     state.slots[*slot] = Some(array);
                 }
                 Ready::Choice { slot, code, constants } => {
@@ -109,8 +120,38 @@ impl JitKernel {
         }
         let columns: Vec<ArrayRef> = self.plan.outputs.iter().map(|slot| state.column(*slot)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(state.rows));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .expect("a verified program's values have the types of its outputs"))
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .expect("a verified program's values have the types of its outputs");
+        Ok((batch, computed))
+    }
+
+    /// The first row that fails, and why; the rows, if the machine was wrong.
+    fn interpreted(
+        &self,
+        context: &EvalContext,
+        input: &RecordBatch,
+        SomeRowFails(row): SomeRowFails,
+    ) -> Result<RecordBatch, RowFailure> {
+        // The first row that fails is this one or one before it.
+        if let Some(row) = row.filter(|row| row + 1 < input.num_rows()) {
+            self.reference.run(context, &input.slice(0, row + 1))?;
+        }
+        self.reference.run(context, input)
+    }
+
+    /// As `run`; also the share of the values that Arrow's kernels would have to compute if no filter came before them.
+    pub(crate) fn run_measured(
+        &self,
+        context: &EvalContext,
+        input: &RecordBatch,
+    ) -> Result<(RecordBatch, f64), RowFailure> {
+        match self.parts_counted(context, input) {
+            Ok((batch, computed)) => {
+                let by_arrow = self.parts.iter().filter(|part| matches!(part, Ready::Arrow { .. })).count();
+                Ok((batch, computed as f64 / (by_arrow * input.num_rows()).max(1) as f64))
+            }
+            Err(failure) => Ok((self.interpreted(context, input, failure)?, 1.0)),
+        }
     }
 }
 
@@ -195,15 +236,7 @@ impl Machine {
 
 impl Kernel for JitKernel {
     fn run(&self, context: &EvalContext, input: &RecordBatch) -> Result<RecordBatch, RowFailure> {
-        let SomeRowFails(row) = match self.parts(context, input) {
-            Ok(batch) => return Ok(batch),
-            Err(failure) => failure,
-        };
-        // The first row that fails is this one or one before it.
-        if let Some(row) = row.filter(|row| row + 1 < input.num_rows()) {
-            self.reference.run(context, &input.slice(0, row + 1))?;
-        }
-        self.reference.run(context, input)
+        self.parts(context, input).or_else(|failure| self.interpreted(context, input, failure))
     }
 
     fn report(&self) -> KernelReport {

@@ -14,6 +14,7 @@
 //! processor gave.
 
 mod abi;
+mod adaptive;
 mod constants;
 mod emit;
 mod fused;
@@ -22,7 +23,9 @@ mod jit;
 mod kernel;
 mod memory;
 mod plan;
+mod range;
 mod select;
+mod valid;
 
 use flowc_ir::Program;
 use flowc_ir::eval::{Backend, Kernel};
@@ -35,7 +38,7 @@ pub struct Cranelift;
 
 impl Backend for Cranelift {
     fn compile(&self, program: &Program) -> Result<Arc<dyn Kernel>, String> {
-        Ok(Arc::new(kernel::JitKernel::new(program)?))
+        adaptive::compile(program)
     }
 }
 

@@ -78,6 +78,18 @@ struct Planner {
 impl Plan {
     /// Plans a program.
     pub(crate) fn of(program: &Program) -> Plan {
+        Plan::ordered(program, false)
+    }
+
+    /// Plans a program so that of each filter what machine code decides comes before what Arrow's kernels do: those see fewer rows, but columns are copied
+    /// once more. None if no filter has both.
+    pub(crate) fn cheap_first(program: &Program) -> Option<Plan> {
+        let divides =
+            |step: &ProgramStep| matches!(step, ProgramStep::Filter(condition) if divided(condition).is_some());
+        program.steps.iter().any(divides).then(|| Plan::ordered(program, true))
+    }
+
+    fn ordered(program: &Program, cheap_first: bool) -> Plan {
         let inputs = program.input.len();
         let lets = program.steps.iter().filter(|s| matches!(s, ProgramStep::Let(_))).count();
         let outputs = program.outputs.len();
@@ -92,7 +104,13 @@ impl Plan {
         };
         let mut slot = inputs;
         for (number, step) in program.steps.iter().enumerate() {
-            planner.step(number, step, &mut slot);
+            match step {
+                ProgramStep::Filter(condition) if cheap_first && let Some((cheap, costly)) = divided(condition) => {
+                    planner.step(number, &ProgramStep::Filter(cheap), &mut slot);
+                    planner.step(number, &ProgramStep::Filter(costly), &mut slot);
+                }
+                step => planner.step(number, step, &mut slot),
+            }
         }
         let outputs = planner.outputs(program, inputs + lets);
         let mut plan = Plan { parts: planner.parts, outputs, slots: planner.next_slot, report: planner.report };
@@ -139,6 +157,28 @@ impl Plan {
         parts.reverse();
         self.parts = parts;
     }
+}
+
+/// A condition as two, where its operands are of two kinds: what machine code decides and cannot fail, and the rest. A row that the first removes must not
+/// have failed in the second: so what stands behind an operand that may fail stays with it.
+fn divided(condition: &Expr) -> Option<(Expr, Expr)> {
+    let ExprKind::And(operands) = &condition.kind else { return None };
+    let mut safe = true;
+    let (mut cheap, mut costly) = (vec![], vec![]);
+    for operand in operands {
+        let fails = may_fail(operand);
+        let first = safe && !fails && compiles(operand);
+        safe &= !fails;
+        if first { cheap.push(operand.clone()) } else { costly.push(operand.clone()) }
+    }
+    if cheap.is_empty() || costly.iter().all(compiles) {
+        return None;
+    }
+    let whole = |mut operands: Vec<Expr>| match operands.len() {
+        1 => operands.remove(0),
+        _ => Expr::new(ExprKind::And(operands), condition.ty.clone(), condition.origin),
+    };
+    Some((whole(cheap), whole(costly)))
 }
 
 fn retain<T>(items: &mut Vec<T>, wanted: &[bool]) {

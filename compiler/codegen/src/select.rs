@@ -3,6 +3,7 @@
 
 use crate::emit::{Order, clif_type, conversion};
 use crate::helpers::Helper;
+use crate::range::{self, OnlyTypes};
 use flowc_ir::calendar::{MICROS_PER_DAY, MICROS_PER_SECOND};
 use flowc_ir::{DataType, Expr, ExprKind, Type, Value};
 
@@ -387,6 +388,7 @@ pub(crate) fn may_fail(e: &Expr) -> bool {
         ExprKind::Call { function, args } => {
             let floats = e.ty.data.is_floating() && args.iter().all(|a| a.ty.data.is_floating());
             let total = floats && operation_of(function.name, args, &e.ty.data).is_some();
+            let total = total || range::never_fails(function.name, args, &e.ty.data, &OnlyTypes);
             (function.fails && !total) || args.iter().any(may_fail)
         }
         ExprKind::Cast { value, on_failure } => *on_failure == flowc_ir::CastFailure::Error || may_fail(value),

@@ -90,7 +90,8 @@ impl std::error::Error for RowFailure {}
 pub struct KernelReport {
     /// What made it: `interpreter`, `cranelift`.
     pub backend: &'static str,
-    /// The steps and outputs, each with `jit` (machine code), `arrow` (vectorized kernels), `row` (row by row) or `copy` (column passed on).
+    /// The steps and outputs, each with `jit` (machine code), `arrow` (vectorized kernels), `row` (row by row) or `copy` (column passed on); `adaptive` for what is
+    /// decided batch by batch.
     pub parts: Vec<(String, &'static str)>,
 }
 

@@ -4,6 +4,7 @@ use super::code::Lane;
 use super::layout::{clif_type, range};
 use super::row::Row;
 use crate::helpers::{Helper, digits};
+use crate::range::never_fails;
 use crate::select::{Operation, operation_of};
 use cranelift::prelude::*;
 use flowc_ir::{DataType, Expr};
@@ -27,9 +28,14 @@ impl Row<'_, '_, '_> {
         }
         let a = lanes[0].value;
         let b = lanes.get(1).map_or(a, |l| l.value);
+        let fits = never_fails(function, args, result, self);
+        if let Some((value, misfit)) = self.in_64_bits(operation, a, b, args, result) {
+            return self.propagate(lanes, value, misfit.filter(|_| !fits));
+        }
         let (value, misfit) = match operation {
             Operation::Compare(order) => (self.compare(order, a, b, data), None),
             Operation::CompareDecimals(order) => (self.compare_decimals(order, a, b, args), None),
+            Operation::Add | Operation::Subtract | Operation::Multiply if fits => (self.plain(operation, a, b), None),
             Operation::Add | Operation::Subtract | Operation::Multiply => self.checked(operation, a, b),
             Operation::Divide => (self.code.ins().fdiv(a, b), None),
             Operation::Quotient | Operation::Remainder => self.integer_division(operation, a, b),
@@ -48,7 +54,17 @@ impl Row<'_, '_, '_> {
                 None => self.function(other, lanes, data),
             },
         };
-        self.propagate(lanes, value, misfit)
+        self.propagate(lanes, value, misfit.filter(|_| !fits))
+    }
+
+    /// Integers whose result fits.
+    fn plain(&mut self, operation: Operation, a: Value, b: Value) -> Value {
+        let ins = self.code.ins();
+        match operation {
+            Operation::Add => ins.iadd(a, b),
+            Operation::Subtract => ins.isub(a, b),
+            _ => ins.imul(a, b),
+        }
     }
 
     pub(super) fn checked(&mut self, operation: Operation, a: Value, b: Value) -> Checked {

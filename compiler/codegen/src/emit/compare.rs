@@ -29,6 +29,17 @@ impl Order {
         })
     }
 
+    /// The comparison that says the same of its operands the other way round.
+    pub(crate) fn turned(self) -> Order {
+        match self {
+            Order::Equal | Order::NotEqual => self,
+            Order::Less => Order::Greater,
+            Order::LessEqual => Order::GreaterEqual,
+            Order::Greater => Order::Less,
+            Order::GreaterEqual => Order::LessEqual,
+        }
+    }
+
     /// For integers.
     pub(crate) fn signed(self) -> IntCC {
         match self {

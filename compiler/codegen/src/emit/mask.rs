@@ -50,6 +50,18 @@ enum Node<'e> {
     Row(usize, &'e Expr),
 }
 
+impl Node<'_> {
+    /// Whether something in it is computed row by row of which `which` is true.
+    fn by_row(&self, which: &dyn Fn(&Expr) -> bool) -> bool {
+        match self {
+            Node::And(xs) | Node::Or(xs) => xs.iter().any(|x| x.by_row(which)),
+            Node::Not(x) => x.by_row(which),
+            Node::Row(_, e) => which(e),
+            Node::Column(_) | Node::IsNull(_) | Node::Constant(_) | Node::Vector(_) => false,
+        }
+    }
+}
+
 /// A condition, split into what is computed by words, by vectors and by rows.
 #[derive(Debug)]
 pub(crate) struct Mask<'e> {
@@ -121,14 +133,34 @@ impl<'e> Mask<'e> {
     /// Makes the code. `fail` includes the failures of the scope's strict values.
     pub(crate) fn emit(&self, code: &mut Code<'_>, scope: &Scope<'_>) -> Words {
         let vectors = vector::emit(code, scope, &self.vectors);
-        let (rows, strict) = self.emit_rows(code, scope);
+        let wanted = self.open_rows(code, scope, &vectors);
+        let (rows, strict) = self.emit_rows(code, scope, wanted);
         let mut words = emit_node(&self.root, code, scope, &vectors, &rows);
         words.fail = code.either(words.fail, strict);
         words
     }
 
-    /// One loop over the living rows for all that is computed row by row.
-    fn emit_rows(&self, code: &mut Code<'_>, scope: &Scope<'_>) -> (Vec<Words>, Option<Value>) {
+    /// The rows that what is computed row by row has to be computed for: not those that another operand of the whole condition, an `and`, already decides.
+    /// Operands behind one that may fail do not count: a row that fails there fails.
+    fn open_rows(&self, code: &mut Code<'_>, scope: &Scope<'_>, vectors: &[Words]) -> Value {
+        let Node::And(operands) = &self.root else { return scope.alive };
+        if self.rows.is_empty() || !scope.strict.is_empty() {
+            return scope.alive;
+        }
+        let first_to_fail = operands.iter().position(|node| node.by_row(&|e| crate::select::may_fail(e)));
+        let mut open = scope.alive;
+        for node in &operands[..first_to_fail.unwrap_or(operands.len())] {
+            if !node.by_row(&|_| true) {
+                let words = emit_node(node, code, scope, vectors, &[]);
+                let undecided = code.either(Some(words.truth), words.null).expect("one of them is there");
+                open = code.and(open, undecided);
+            }
+        }
+        open
+    }
+
+    /// One loop over the rows that are `wanted` for all that is computed row by row.
+    fn emit_rows(&self, code: &mut Code<'_>, scope: &Scope<'_>, wanted: Value) -> (Vec<Words>, Option<Value>) {
         if self.rows.is_empty() && scope.strict.is_empty() {
             return (vec![], None);
         }
@@ -144,7 +176,7 @@ impl<'e> Mask<'e> {
         let spare: Vec<[Variable; 3]> =
             self.rows.iter().map(|_| [variable(code), variable(code), variable(code)]).collect();
         let strict_variable = variable(code);
-        each_row(code, scope.alive, |code, bit| {
+        each_row(code, wanted, |code, bit| {
             let index = code.ins().iadd(scope.base, bit);
             let mut row = Row::new(code, scope.fused, scope.columns, scope.now, index, bit);
             for value in scope.strict {

@@ -6,6 +6,7 @@ mod cast;
 mod code;
 mod compare;
 mod datetime;
+mod decimal;
 mod functions;
 mod layout;
 mod mask;
@@ -14,11 +15,13 @@ mod vector;
 
 pub(crate) use cast::conversion;
 pub(crate) use compare::Order;
-pub(crate) use layout::{clif_type, width};
+pub(crate) use layout::{bits, clif_type, width};
 
 use crate::abi::{NO_FAILURE, offset};
 use crate::fused::{Fused, FusedStep};
+use crate::range;
 use crate::select::may_fail;
+use crate::valid;
 use code::Code;
 use cranelift::prelude::*;
 use cranelift_codegen::ir::Function;
@@ -156,7 +159,7 @@ fn blocks(code: &mut Code<'_>, fused: &Fused, frame: &Frame) -> Vec<Nulls> {
 /// One block: the steps, the targets, and the way out if a row failed.
 fn one_block(code: &mut Code<'_>, fused: &Fused, frame: &Frame, variables: BlockVariables, block: Value) -> Vec<Nulls> {
     let base = code.ins().ishl_imm_u(block, 6);
-    let columns: Vec<ColumnRegisters> = frame.columns.iter().map(|c| block_column(code, c, block)).collect();
+    let mut columns: Vec<ColumnRegisters> = frame.columns.iter().map(|c| block_column(code, c, block)).collect();
     let mut pending: Vec<&Expr> = vec![];
     for step in &fused.steps {
         let condition = match step {
@@ -183,6 +186,9 @@ fn one_block(code: &mut Code<'_>, fused: &Fused, frame: &Frame, variables: Block
             _ => code.ins().band(alive, result.truth),
         };
         code.b.def_var(variables.alive, alive);
+        if matches!(step, FusedStep::Filter(_)) {
+            learn(&mut columns, condition, fused);
+        }
     }
     let written = targets(code, fused, frame, variables, base, &columns, &pending);
     leave_if_failed(code, variables, base);
@@ -193,6 +199,21 @@ fn one_block(code: &mut Code<'_>, fused: &Fused, frame: &Frame, variables: Block
         code.ins().store(MemFlagsData::trusted(), alive, address, 0);
     }
     written
+}
+
+/// Takes down what is known of columns in the rows that a filter lets through.
+fn learn(columns: &mut [ColumnRegisters], condition: &Expr, fused: &Fused) {
+    for slot in valid::demanded(condition, fused) {
+        if let Some(position) = fused.column(slot) {
+            columns[position].valid = None;
+        }
+    }
+    for (slot, bounds) in range::demanded(condition, fused) {
+        if let Some(position) = fused.column(slot) {
+            let before = columns[position].range;
+            columns[position].range = Some(before.map_or(bounds, |before| before.and(bounds)));
+        }
+    }
 }
 
 fn block_column(code: &mut Code<'_>, column: &FrameColumn, block: Value) -> ColumnRegisters {
@@ -210,7 +231,7 @@ fn block_column(code: &mut Code<'_>, column: &FrameColumn, block: Value) -> Colu
         let address = code.ins().iadd(first, offset);
         code.ins().load(types::I64, flags, address, 0)
     });
-    ColumnRegisters { values, valid }
+    ColumnRegisters { values, valid, range: None }
 }
 
 /// Adds living rows to those that failed; they do not live on.

@@ -4,6 +4,7 @@
 use super::code::{Code, Lane};
 use super::layout::{bits, clif_type};
 use crate::fused::Fused;
+use crate::range::{Known, Range, range};
 use crate::select::operands;
 use cranelift::prelude::*;
 use flowc_ir::{CastFailure, DataType, Expr, ExprKind, LocalId, Value as Constant};
@@ -16,6 +17,8 @@ pub(crate) struct ColumnRegisters {
     pub(crate) values: Value,
     /// The block's word of valid rows; none if the column is never null.
     pub(crate) valid: Option<Value>,
+    /// Between which bounds it lies in the rows at hand, where that is known.
+    pub(crate) range: Option<Range>,
 }
 
 /// Computes expressions for the row at hand.
@@ -31,6 +34,22 @@ pub(crate) struct Row<'c, 'f, 'p> {
     pub(crate) bit: Value,
     slots: BTreeMap<usize, Lane>,
     locals: BTreeMap<LocalId, Lane>,
+    /// The bounds of locals that are whole numbers.
+    bounds: BTreeMap<LocalId, Range>,
+}
+
+impl Known for Row<'_, '_, '_> {
+    fn slot(&self, slot: usize) -> Option<Range> {
+        self.registers(slot).range
+    }
+
+    fn value(&self, slot: usize) -> Option<&Expr> {
+        self.fused.local_slot(slot)
+    }
+
+    fn local(&self, local: LocalId) -> Option<Range> {
+        self.bounds.get(&local).copied()
+    }
 }
 
 impl<'c, 'f, 'p> Row<'c, 'f, 'p> {
@@ -42,14 +61,15 @@ impl<'c, 'f, 'p> Row<'c, 'f, 'p> {
         row: Value,
         bit: Value,
     ) -> Self {
-        Row { code, fused, columns, now, row, bit, slots: BTreeMap::new(), locals: BTreeMap::new() }
+        let (slots, locals, bounds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Row { code, fused, columns, now, row, bit, slots, locals, bounds }
     }
 
     /// The value of a whole expression: no local of another one is in scope.
     pub(crate) fn whole(&mut self, e: &Expr) -> Lane {
-        let outer = std::mem::take(&mut self.locals);
+        let outer = (std::mem::take(&mut self.locals), std::mem::take(&mut self.bounds));
         let lane = self.expr(e);
-        self.locals = outer;
+        (self.locals, self.bounds) = outer;
         lane
     }
 
@@ -60,6 +80,9 @@ impl<'c, 'f, 'p> Row<'c, 'f, 'p> {
             ExprKind::Literal(value) => self.constant(value, &e.ty.data),
             ExprKind::Local(local) => *self.locals.get(local).expect("a verified program binds its locals"),
             ExprKind::Let { local, value, body } => {
+                if let Some(bounds) = range(value, self) {
+                    self.bounds.insert(*local, bounds);
+                }
                 let value = self.expr(value);
                 self.locals.insert(*local, value);
                 self.expr(body)

@@ -1,6 +1,5 @@
 //! Several rows at once, on 128-bit vectors: comparisons, whose lanes are gathered into a block's word of truth, and values, which are written as they
-//! are. Only what never fails is computed so:
-//! arithmetic of floats, widening, comparisons. Knows expressions and columns; nothing of three-valued logic beyond "null where a column is null".
+//! are. Only what never fails is computed so: arithmetic of floats, and of integers that are in bounds, widening, comparisons. Knows expressions and columns; nothing of three-valued logic beyond "null where a column is null".
 
 use super::code::Code;
 use super::compare::{FloatCompare, Order};
@@ -8,6 +7,7 @@ use super::layout::clif_type;
 use super::mask::{Scope, Words};
 use super::row::Row;
 use crate::fused::Fused;
+use crate::range::{OnlyTypes, never_fails};
 use crate::select::{Operation, operation_of};
 use cranelift::prelude::*;
 use flowc_ir::{DataType, Expr, ExprKind, LocalId, Value as Constant};
@@ -140,6 +140,9 @@ impl Survey<'_> {
                 use Operation::{Add, Divide, Multiply, Negate, Subtract};
                 match operation_of(function.name, args, &e.ty.data)? {
                     Add | Subtract | Multiply | Divide | Negate if e.ty.data.is_floating() => self.join(args)?.nullable,
+                    Add | Subtract | Multiply if never_fails(function.name, args, &e.ty.data, &OnlyTypes) => {
+                        self.join(args)?.nullable
+                    }
                     _ => return None,
                 }
             }
@@ -248,7 +251,8 @@ fn all_valid(code: &mut Code<'_>, scope: &Scope<'_>, nullable: &BTreeSet<usize>)
     let mut all_valid = None;
     for slot in nullable {
         let position = scope.fused.column(*slot).expect("the planner lists the slots that are read");
-        let valid = scope.columns[position].valid.expect("a nullable column has its word of valid rows");
+        // A filter before may have shown that it is not null.
+        let Some(valid) = scope.columns[position].valid else { continue };
         all_valid = Some(match all_valid {
             None => valid,
             Some(before) => code.and(before, valid),
@@ -390,10 +394,14 @@ impl Lanes<'_, '_, '_> {
                     return a.into_iter().map(|a| self.code.ins().fneg(a)).collect();
                 }
                 let b = self.value(&args[1]);
+                let whole = !e.ty.data.is_floating();
                 self.both(
                     &a,
                     &b,
                     match operation {
+                        Operation::Add if whole => |c, a, b| c.ins().iadd(a, b),
+                        Operation::Subtract if whole => |c, a, b| c.ins().isub(a, b),
+                        Operation::Multiply if whole => |c, a, b| c.ins().imul(a, b),
                         Operation::Add => |c, a, b| c.ins().fadd(a, b),
                         Operation::Subtract => |c, a, b| c.ins().fsub(a, b),
                         Operation::Multiply => |c, a, b| c.ins().fmul(a, b),

@@ -1,13 +1,13 @@
 //! Tests of compiled programs against the interpreter: by operation, by generated programs, and the text of their code.
 
-mod build;
+pub(crate) mod build;
 mod edges;
 mod golden;
 mod operations;
 mod property;
 
 use crate::kernel::{JitKernel, SomeRowFails};
-use crate::plan::Part;
+use crate::plan::{Part, Plan};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType as ArrowType, Float32Type, Float64Type};
 use arrow::record_batch::RecordBatch;
@@ -25,7 +25,20 @@ pub(crate) enum Outcome {
 
 /// Runs a program compiled and interpreted; says how they differ, if they do.
 pub(crate) fn compare(program: &Program, batch: &RecordBatch, context: &EvalContext) -> Result<Outcome, String> {
-    let kernel = JitKernel::new(program)?;
+    if let Some(plan) = Plan::cheap_first(program) {
+        compare_planned(program, plan, batch, context).map_err(|e| format!("cheap conditions first: {e}"))?;
+    }
+    compare_planned(program, Plan::of(program), batch, context)
+}
+
+fn compare_planned(
+    program: &Program,
+    plan: Plan,
+    batch: &RecordBatch,
+    context: &EvalContext,
+) -> Result<Outcome, String> {
+    let alone = matches!(plan.parts.as_slice(), [Part::Machine { .. }]);
+    let kernel = JitKernel::planned(program, plan)?;
     let reference = Interpreter.compile(program)?.run(context, batch);
     match (kernel.parts(context, batch), reference) {
         (Ok(ours), Ok(theirs)) => {
@@ -39,7 +52,6 @@ pub(crate) fn compare(program: &Program, batch: &RecordBatch, context: &EvalCont
         }
         (Err(SomeRowFails(row)), Err(theirs)) => {
             // Machine code alone finds the very row; Arrow's kernels may meet another one first.
-            let alone = program_is_one_function(program);
             if alone && row != Some(theirs.row) {
                 return Err(format!("row {row:?} fails instead of {}", theirs.row));
             }
@@ -57,7 +69,7 @@ pub(crate) fn compare(program: &Program, batch: &RecordBatch, context: &EvalCont
 
 /// Whether all of a program is machine code of one part.
 pub(crate) fn program_is_one_function(program: &Program) -> bool {
-    matches!(crate::plan::Plan::of(program).parts.as_slice(), [Part::Machine { .. }])
+    matches!(Plan::of(program).parts.as_slice(), [Part::Machine { .. }])
 }
 
 /// Equal types, nulls, and values by their bits; a NaN is a NaN, as which bits it has depends on the order of operands in the machine's instruction.

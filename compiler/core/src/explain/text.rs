@@ -153,6 +153,7 @@ impl fmt::Display for StepPart {
                 "arrow" => "vectorized",
                 "row" => "row by row",
                 "copy" => "passed on",
+                "adaptive" => "chosen by the rows that pass",
                 other => other,
             };
             line(f, if i == 0 { "runs" } else { "" }, &format!("{meaning}: {}", parts.collect::<Vec<_>>().join(", ")))?;
