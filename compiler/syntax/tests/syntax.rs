@@ -10,6 +10,8 @@ mod golden;
 mod laws;
 #[path = "syntax/limits.rs"]
 mod limits;
+#[path = "syntax/style.rs"]
+mod style;
 #[path = "syntax/textmate.rs"]
 mod textmate;
 

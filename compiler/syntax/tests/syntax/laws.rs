@@ -6,7 +6,7 @@ use flowc_syntax::{Diagnostic, RenderOptions, SourceMap, TokenKind, format, high
 use proptest::prelude::*;
 
 /// The formatter keeps the tree, keeps the comments, and has nothing left to do.
-fn formats_well(name: &str, text: &str) {
+pub fn formats_well(name: &str, text: &str) {
     let ast = parse_clean(name, text);
     let once = format(text).unwrap_or_else(|e| panic!("{name}: {e:?}"));
     let again = parse_clean(name, &once);
