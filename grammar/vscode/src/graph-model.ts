@@ -58,8 +58,10 @@ function linesOfStep(lines: string[], name: string, taken: Map<string, number>):
   return found;
 }
 
-/** The graph of a plan as `flowc explain --format json` has it, with places found in the text. */
-export function graphOfPlan(plan: Plan, text: string): Graph {
+/** The graph of a plan as `flowc explain --format json` has it, with places found in the text; paths from `directory` on. */
+export function graphOfPlan(plan: Plan, text: string, directory?: string): Graph {
+  // Tables mostly lie below the program: what they have in common with it tells nothing.
+  const shown = (location: string) => (directory ? location.replace(`${directory.replace(/\/$/, "")}/`, "") : location);
   const lines = text.split(/\r?\n/);
   const nodes: GraphNode[] = [];
   const edges: Graph["edges"] = [];
@@ -72,7 +74,7 @@ export function graphOfPlan(plan: Plan, text: string): Graph {
   for (const input of plan.inputs ?? []) {
     const kind = input.kind === "table" ? "table" : "source";
     const place = declaration(lines, kind, input.name);
-    nodes.push({ id: `input ${input.name}`, title: input.name, detail: [input.location], kind, ...at(place) });
+    nodes.push({ id: `input ${input.name}`, title: input.name, detail: [shown(input.location)], kind, ...at(place) });
   }
   for (const step of plan.steps ?? []) {
     const id = `step ${step.number}`;
@@ -84,7 +86,7 @@ export function graphOfPlan(plan: Plan, text: string): Graph {
   for (const sink of plan.sinks ?? []) {
     const id = `sink ${sink.name}`;
     const place = declaration(lines, "sink", sink.name);
-    nodes.push({ id, title: sink.name, detail: [sink.location, sink.mode], kind: "sink", ...at(place) });
+    nodes.push({ id, title: sink.name, detail: [shown(sink.location), sink.mode], kind: "sink", ...at(place) });
     edges.push({ from: named(sink.reads), to: id });
   }
   const ids = new Set(nodes.map((n) => n.id));

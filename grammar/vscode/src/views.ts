@@ -1,7 +1,7 @@
 // The views beside a program: its graph, and rows after a step.
 
 import { randomBytes } from "node:crypto";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import * as vscode from "vscode";
 import type { Flowc } from "./flowc";
 import { drawn, type Graph, graphOfPlan, graphOfServer, nodeAt } from "./graph-model";
@@ -45,6 +45,7 @@ export class GraphView implements vscode.Disposable {
     const where = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true };
     const options = { enableScripts: true, localResourceRoots: [vscode.Uri.joinPath(this.root, "media")] };
     const panel = vscode.window.createWebviewPanel("flowc.graph", "Dataflow", where, options);
+    panel.iconPath = vscode.Uri.joinPath(this.root, "media", "icon.png");
     panel.onDidDispose(() => {
       this.panel = undefined;
       this.shown = undefined;
@@ -77,7 +78,7 @@ export class GraphView implements vscode.Disposable {
     const { json, error } = await this.flowc.json<Parameters<typeof graphOfPlan>[0] & { diagnostics?: unknown[] }>(words, document.uri);
     if (!json) return error ?? "There is no plan.";
     if (!json.steps) return "The program has errors: the graph comes when it is checked.";
-    return graphOfPlan(json, document.getText());
+    return graphOfPlan(json, document.getText(), dirname(document.uri.fsPath));
   }
 
   private follow(editor: vscode.TextEditor): void {

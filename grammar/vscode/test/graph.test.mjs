@@ -43,6 +43,11 @@ test("a plan's nodes know their lines", () => {
   assert.equal(nodeAt(graph, 99), undefined);
 });
 
+test("paths are those from the program on", () => {
+  const [sensor] = graphOfPlan({ inputs: [{ ...plan.inputs[0], location: "delta /w/x/sensor" }] }, text, "/w").nodes;
+  assert.deepEqual(sensor.detail, ["delta x/sensor"]);
+});
+
 test("what is read stands above who reads it", () => {
   const { boxes } = layOut(graphOfPlan(plan, text));
   const y = Object.fromEntries(boxes.map((b) => [b.id, b.y]));

@@ -54,7 +54,7 @@ const CAPTURES: &[(&str, &str)] = &[
 const SCOPES: &[(&str, &str)] = &[
     ("comment.line.documentation", "doc"),
     ("comment", "comment"),
-    ("keyword.operator.word", "keyword"),
+    ("keyword.operator.expression", "keyword"),
     ("keyword.operator", "operator"),
     ("keyword", "keyword"),
     ("support.type", "type"),

@@ -34,6 +34,23 @@ fn the_grammar_has_every_keyword() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+#[test]
+fn textmate_colours_every_keyword() {
+    let grammar = super::textmate::TextMate::new();
+    // As a step, behind `:` as a type is, before a time, or anywhere.
+    let seen = |word: &str, text: String| {
+        let at = text.find(word).expect("the text has the word");
+        let scope = grammar.scopes(&text)[at].clone();
+        ["keyword", "support.type", "constant.language"].iter().any(|s| scope.starts_with(s))
+    };
+    let coloured = |word: &str| {
+        let texts = [format!("{word} x"), format!("|> {word} x"), format!("x: {word}"), format!("{word} @2026-11-22")];
+        texts.into_iter().any(|text| seen(word, text))
+    };
+    let missing: Vec<_> = keywords().into_iter().filter(|k| !coloured(k)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 /// The queries of editors name nodes and fields: one that the grammar no longer has is an error.
 #[test]
 fn queries_compile() {
