@@ -18,7 +18,8 @@ export const hasServer = !execFileSync(FLOWC, ["lsp", "--help"], { encoding: "ut
 
 /** An editor with one project open. */
 export class Editor {
-  static async start() {
+  /** With `stub`, a flowc whose language server is the stub, and all else its own. */
+  static async start({ stub = false } = {}) {
     const editor = new Editor();
     editor.home = mkdtempSync(join(tmpdir(), "flowc-e2e-"));
     editor.folder = join(editor.home, "weather");
@@ -44,7 +45,7 @@ export class Editor {
     // Which binary runs is a setting of the machine, not of whoever looks at it from a browser.
     const machine = join(editor.home, "user", "Machine");
     mkdirSync(machine, { recursive: true });
-    writeFileSync(join(machine, "settings.json"), JSON.stringify({ "flowc.path": FLOWC }));
+    writeFileSync(join(machine, "settings.json"), JSON.stringify({ "flowc.path": stub ? withStub(editor.home) : FLOWC }));
     const program = join(dirname(require.resolve("code-server/package.json")), "out/node/entry.js");
     const common = [program, "--user-data-dir", join(editor.home, "user"), "--extensions-dir", join(editor.home, "extensions")];
     const env = { ...process.env, HOME: editor.home };
@@ -141,6 +142,20 @@ export class Editor {
     if (SCREENSHOTS) cpSync(logs, join(SCREENSHOTS, "logs"), { recursive: true, force: true, errorOnExist: false });
     rmSync(this.home, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** A script that is flowc, but for its language server. */
+function withStub(home) {
+  const script = join(home, "flowc");
+  const server = join(import.meta.dirname, "stub-server.mjs");
+  const lines = [
+    "#!/bin/sh",
+    'if [ "$1 $2" = "lsp --help" ]; then echo "the stub"; exit; fi',
+    `if [ "$1" = lsp ]; then exec "${process.execPath}" "${server}"; fi`,
+    `exec "${FLOWC}" "$@"`,
+  ];
+  writeFileSync(script, `${lines.join("\n")}\n`, { mode: 0o755 });
+  return script;
 }
 
 /** The address that the editor says it listens at. */

@@ -79,6 +79,7 @@ test("columns of the live table are completed", withServer, async () => {
 });
 
 test("a lens runs its test", withServer, async () => {
+  await editor.goTo(original.split("\n").length);
   await editor.page.locator(".codelens-decoration a", { hasText: /run test/i }).first().click();
   await editor.page.locator(".codicon-testing-passed-icon").first().waitFor();
 });
