@@ -30,17 +30,29 @@ test("a lens runs its test", async () => {
 
 test("a lens previews rows", async () => {
   await editor.goTo(1);
-  await editor.page.locator(".codelens-decoration a", { hasText: "Preview rows" }).first().click();
+  await editor.page.locator(".codelens-decoration a", { hasText: /^Preview rows$/ }).first().click();
   const rows = editor.page.frameLocator("iframe.webview.ready").frameLocator("iframe").locator("td");
   await rows.filter({ hasText: "clean of the stub" }).waitFor();
   assert.deepEqual(await rows.allTextContents(), ["1", "clean of the stub", "50", "null"]);
 });
 
-test("the graph is the server's", async () => {
+test("rows that the server has as text are shown as text", async () => {
+  await editor.goTo(1);
+  await editor.page.locator(".codelens-decoration a", { hasText: "Preview rows of the table" }).first().click();
+  await editor.page.locator(".view-line", { hasText: "flowc.preview: rows of device in words" }).first().waitFor();
+});
+
+test("while the program is being changed, the graph is the server's", async () => {
+  await editor.goTo(1);
+  await editor.page.keyboard.type("#");
+  await editor.page.locator(".tab.active.dirty").waitFor();
   await editor.command("flowc: Show Dataflow Graph");
   const nodes = editor.page.frameLocator("iframe.webview.ready").frameLocator("iframe").locator(".node text.title");
   await nodes.first().waitFor();
   assert.deepEqual(await nodes.allTextContents(), ["from the stub", "to the stub"]);
+  await editor.picture("server-graph");
+  await editor.page.locator(".editor-instance .view-lines").first().click();
+  await editor.restore(FILE, original);
 });
 
 test("hovering asks the server", async () => {

@@ -4,7 +4,8 @@
 /** Answers to requests, by method. */
 const answers = {
   initialize: () => ({
-    capabilities: { textDocumentSync: 1, hoverProvider: true, codeLensProvider: {}, completionProvider: {}, codeActionProvider: true },
+    capabilities: { textDocumentSync: 1, hoverProvider: true, codeLensProvider: {}, completionProvider: {}, codeActionProvider: true,
+      executeCommandProvider: { commands: ["flowc.runTest", "flowc.showPlan", "flowc.preview", "flowc.explainCode"] } },
   }),
   shutdown: () => null,
   "textDocument/hover": () => ({ contents: { kind: "markdown", value: "a `double?` of the stub" } }),
@@ -22,18 +23,22 @@ const answers = {
     return lines(uri).flatMap((text, line) => {
       const test = /^test "(.*)"/.exec(text);
       const flow = /^flow (\w+)/.exec(text);
+    const table = /^table (\w+)/.exec(text);
+    if (table) return [lens(line, "Preview rows of the table", "flowc.preview", table[1])];
       if (test) return [lens(line, "Run test", "flowc.runTest", test[1])];
       return flow ? [lens(line, "Preview rows", "flowc.previewRows", flow[1])] : [];
     });
   },
-  "flowc/graph": () => ({
+  "flowc/graph": ({ textDocument: { uri } }) => ({
     nodes: [
-      { id: 0, title: "from the stub", kind: "source", range: range(4, 0, 1) },
-      { id: 1, title: "to the stub", kind: "sink", range: range(20, 0, 1) },
+      { name: "from the stub", kind: "source", location: { uri, range: range(4, 0, 1) }, columns: [{ name: "id", type: "long" }] },
+      { name: "to the stub", kind: "sink", location: { uri, range: range(20, 0, 1) }, columns: [] },
     ],
-    edges: [{ from: 0, to: 1 }],
+    edges: [{ from: 0, to: 1, output: null }],
   }),
-  "flowc/preview": ({ name, limit }) => ({
+  // Of a table, flowc's own words; of a flow, rows.
+  "workspace/executeCommand": ({ command, arguments: [, name] }) => ({ output: `${command}: rows of ${name} in words\n`, exit: 0 }),
+  "flowc/preview": ({ name, limit }) => name !== "device" && ({
     columns: [{ name: "id", type: "integer" }, { name: "site", type: "string?" }],
     rows: [[1, `${name} of the stub`], [limit, null]],
   }),
@@ -65,7 +70,8 @@ function received({ id, method, params }) {
   if (method === "textDocument/didChange") opened(params.textDocument.uri, params.contentChanges.at(-1).text);
   if (id === undefined || method === undefined) return;
   const answer = answers[method];
-  if (answer) send({ id, result: answer(params) });
+  const result = answer?.(params);
+  if (answer && result !== false) send({ id, result });
   else send({ id, error: { code: -32601, message: `the stub does not know ${method}` } });
 }
 

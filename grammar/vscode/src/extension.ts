@@ -6,7 +6,7 @@ import { Flowc } from "./flowc";
 import { Server } from "./server";
 import { testsOf } from "./test-model";
 import { Tests } from "./testing";
-import { GraphView, previewRows } from "./views";
+import { GraphView, Pages, previewRows } from "./views";
 
 /** The program that a command is about: the one that a lens names, or the one that is being edited. */
 async function program(uri?: unknown): Promise<vscode.TextDocument | undefined> {
@@ -31,6 +31,11 @@ function testAtCursor(document: vscode.TextDocument): string | undefined {
   return testsOf(document.getText()).filter((t) => t.line <= line).at(-1)?.name;
 }
 
+/** flowc reads files as they are on the disk. */
+async function saved(document: vscode.TextDocument): Promise<void> {
+  if (document.isDirty) await document.save();
+}
+
 async function run(flowc: Flowc, document: vscode.TextDocument): Promise<void> {
   await document.save();
   const words = ["run", basename(document.uri.fsPath), ...flowc.params(document.uri)];
@@ -51,35 +56,13 @@ async function check(server: Server, flowc: Flowc, document: vscode.TextDocument
   else if (err) flowc.output.show(true);
 }
 
-/** Plans are shown as documents that cannot be edited. */
-class Plans implements vscode.TextDocumentContentProvider {
-  static readonly scheme = "flowc-plan";
-  private readonly changed = new vscode.EventEmitter<vscode.Uri>();
-  readonly onDidChange = this.changed.event;
-
-  constructor(private readonly flowc: Flowc) {}
-
-  async provideTextDocumentContent(uri: vscode.Uri): Promise<string> {
-    const file = vscode.Uri.file(uri.query);
-    const { out, err } = await this.flowc.run(["explain", basename(file.fsPath), ...this.flowc.params(file)], file);
-    return out || err;
-  }
-
-  async show(document: vscode.TextDocument): Promise<void> {
-    const path = document.uri.fsPath;
-    const uri = vscode.Uri.from({ scheme: Plans.scheme, path: `${basename(path)}.plan`, query: path });
-    this.changed.fire(uri);
-    await vscode.window.showTextDocument(uri, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true, preview: true });
-  }
-}
-
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const output = vscode.window.createOutputChannel("flowc", { log: true });
   const flowc = new Flowc(output);
   const server = new Server(flowc);
   const tests = new Tests(flowc);
   const graph = new GraphView(context.extensionUri, flowc, server);
-  const plans = new Plans(flowc);
+  const pages = new Pages();
   const command = (name: string, act: (document: vscode.TextDocument, name: unknown) => Promise<void>) =>
     vscode.commands.registerCommand(`flowc.${name}`, async (uri?: unknown, argument?: unknown) => {
       const document = await program(uri);
@@ -90,19 +73,31 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     server,
     tests,
     graph,
-    vscode.workspace.registerTextDocumentContentProvider(Plans.scheme, plans),
+    vscode.workspace.registerTextDocumentContentProvider(Pages.scheme, pages),
     vscode.commands.registerCommand("flowc.restartServer", () => server.restart()),
     vscode.commands.registerCommand("flowc.showOutput", () => output.show(true)),
     command("check", (d) => check(server, flowc, d)),
     command("run", (d) => run(flowc, d)),
-    command("showPlan", (d) => plans.show(d)),
+    command("showPlan", async (d) => {
+      await saved(d);
+      const { out, err } = await flowc.run(["explain", basename(d.uri.fsPath), ...flowc.params(d.uri)], d.uri);
+      await pages.show(`${basename(d.uri.fsPath)}.plan`, out || err);
+    }),
+    vscode.commands.registerCommand("flowc.explainCode", async (code: unknown) => {
+      const { out, err } = await flowc.run(["explain", String(code)]);
+      await pages.show(String(code), out || err);
+    }),
     command("showGraph", (d) => graph.show(d)),
     command("runTest", (d, name) => tests.runNamed(d.uri, typeof name === "string" ? name : testAtCursor(d))),
-    command("previewRows", async (d, argument) => {
-      const name = typeof argument === "string" ? argument : nameAtCursor(d);
-      const position = vscode.window.activeTextEditor?.selection.active ?? new vscode.Position(0, 0);
-      if (name) await previewRows(context.extensionUri, server, d.uri, name, position);
-    }),
+    // The server's lenses say `preview`.
+    ...["previewRows", "preview"].map((name) =>
+      command(name, async (d, argument) => {
+        const of = typeof argument === "string" ? argument : nameAtCursor(d);
+        const position = vscode.window.activeTextEditor?.selection.active ?? new vscode.Position(0, 0);
+        const text = of && (await previewRows(context.extensionUri, server, d.uri, of, position));
+        if (text) await pages.show(`${of}.rows`, text);
+      }),
+    ),
     vscode.workspace.onDidChangeConfiguration(async (e) => {
       if (["flowc.path", "flowc.server", "flowc.trace"].some((s) => e.affectsConfiguration(s))) await server.restart();
     }),

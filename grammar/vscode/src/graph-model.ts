@@ -94,31 +94,30 @@ export function graphOfPlan(plan: Plan, text: string, directory?: string): Graph
 }
 
 interface ServerNode {
-  id: string | number;
-  label?: string;
+  id?: string | number;
   name?: string;
-  title?: string;
+  label?: string;
   kind?: string;
-  detail?: string | string[];
-  range?: { start: { line: number }; end: { line: number } } | null;
+  columns?: { name: string; type: string }[];
+  location?: { range: { start: { line: number }; end: { line: number } } } | null;
 }
 
-/** The graph as `flowc/graph` has it. What is missing is left out: the view must not fail on an older or a newer server. */
+/** The graph as `flowc/graph` has it: declarations, edges by their numbers. What is missing is left out, so that the view does not fail on an
+ * older or a newer server. */
 export function graphOfServer(answer: unknown): Graph {
-  const { nodes, edges } = (answer ?? {}) as { nodes?: ServerNode[]; edges?: unknown[] };
+  const { nodes, edges } = (answer ?? {}) as { nodes?: ServerNode[]; edges?: { from: unknown; to: unknown }[] };
   const kinds = ["source", "table", "step", "sink"] as const;
-  const known: GraphNode[] = (nodes ?? []).map((node) => {
-    const title = node.title ?? node.label ?? node.name ?? String(node.id);
-    const [first, ...more] = title.split("\n");
-    const detail = typeof node.detail === "string" ? node.detail.split("\n") : (node.detail ?? []);
-    const place = node.range ? { line: node.range.start.line, endLine: node.range.end.line } : {};
-    return { id: String(node.id), title: first, detail: [...more, ...detail], kind: kinds.find((k) => k === node.kind) ?? "step", ...place };
+  const known: GraphNode[] = (nodes ?? []).map((node, number) => {
+    const id = String(node.id ?? number);
+    const range = node.location?.range;
+    const place = range ? { line: range.start.line, endLine: range.end.line } : {};
+    const columns = node.columns ?? [];
+    const detail = columns.slice(0, columns.length > 4 ? 3 : 4).map((c) => `${c.name}: ${c.type}`);
+    if (columns.length > 4) detail.push(`and ${columns.length - 3} more`);
+    return { id, title: node.name ?? node.label ?? id, detail, kind: kinds.find((k) => k === node.kind) ?? "step", ...place };
   });
   const ids = new Set(known.map((n) => n.id));
-  const pairs = (edges ?? []).map((edge) => {
-    const { from, to } = (Array.isArray(edge) ? { from: edge[0], to: edge[1] } : edge) as { from: unknown; to: unknown };
-    return { from: String(from), to: String(to) };
-  });
+  const pairs = (edges ?? []).map(({ from, to }) => ({ from: String(from), to: String(to) }));
   return { nodes: known, edges: pairs.filter((e) => ids.has(e.from) && ids.has(e.to)) };
 }
 

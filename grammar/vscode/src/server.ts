@@ -1,9 +1,26 @@
 // The language server, where the binary has one: starts it, says how it is, and starts it again.
 
 import * as vscode from "vscode";
-import { LanguageClient, type LanguageClientOptions, type ServerOptions, State, Trace } from "vscode-languageclient/node";
+import {
+  type DynamicFeature,
+  ExecuteCommandRequest,
+  LanguageClient,
+  type LanguageClientOptions,
+  type ServerOptions,
+  State,
+  type StaticFeature,
+  Trace,
+} from "vscode-languageclient/node";
 import { Checker } from "./check";
 import type { Flowc } from "./flowc";
+
+/** A client that leaves commands to the extension: the server's have the same names, and a name can be registered once. */
+class Client extends LanguageClient {
+  override registerFeature(feature: StaticFeature | DynamicFeature<unknown>): void {
+    const commands = "registrationType" in feature && feature.registrationType.method === ExecuteCommandRequest.method;
+    if (!commands) super.registerFeature(feature);
+  }
+}
 
 /** The server, or the checks that stand in for it. */
 export class Server implements vscode.Disposable {
@@ -67,7 +84,7 @@ export class Server implements vscode.Disposable {
       initializationOptions: this.settings(),
       synchronize: { configurationSection: "flowc" },
     };
-    const client = new LanguageClient("flowc", "flowc", server, options);
+    const client = new Client("flowc", "flowc", server, options);
     client.onDidChangeState(({ newState }) => {
       if (newState === State.Running) this.say(`$(check) ${version}`, "The language server is running.");
       if (newState === State.Starting) this.say(`$(sync~spin) ${version}`, "The language server is starting.");

@@ -70,15 +70,19 @@ export class GraphView implements vscode.Disposable {
     if (editor) this.follow(editor);
   }
 
+  /** The plan's steps, of a program that has a plan on the disk; the server's declarations while it is being changed or has mistakes. */
   private async graphOf(document: vscode.TextDocument): Promise<Graph | string> {
-    const answer = await this.server.ask("flowc/graph", { textDocument: { uri: document.uri.toString() }, uri: document.uri.toString() });
-    const served = answer ? graphOfServer(answer) : undefined;
-    if (served && served.nodes.length > 0) return served;
+    const uri = document.uri.toString();
+    const served = async () => {
+      const graph = graphOfServer(await this.server.ask("flowc/graph", { textDocument: { uri } }));
+      return graph.nodes.length > 0 ? graph : undefined;
+    };
+    const early = document.isDirty ? await served() : undefined;
+    if (early) return early;
     const words = ["explain", basename(document.uri.fsPath), ...this.flowc.params(document.uri)];
-    const { json, error } = await this.flowc.json<Parameters<typeof graphOfPlan>[0] & { diagnostics?: unknown[] }>(words, document.uri);
-    if (!json) return error ?? "There is no plan.";
-    if (!json.steps) return "The program has errors: the graph comes when it is checked.";
-    return graphOfPlan(json, document.getText(), dirname(document.uri.fsPath));
+    const { json, error } = await this.flowc.json<Parameters<typeof graphOfPlan>[0]>(words, document.uri);
+    if (json?.steps) return graphOfPlan(json, document.getText(), dirname(document.uri.fsPath));
+    return (await served()) ?? error ?? "The program has errors: the graph comes when it has none.";
   }
 
   private follow(editor: vscode.TextEditor): void {
@@ -101,16 +105,38 @@ export class GraphView implements vscode.Disposable {
   }
 }
 
-/** Rows after a step, on a sample, from the server. */
-export async function previewRows(root: vscode.Uri, server: Server, uri: vscode.Uri, name: string, position: vscode.Position): Promise<void> {
+/** Rows on a sample, from the server: a table where it has rows as data, otherwise text. Nothing where it has none. */
+export async function previewRows(root: vscode.Uri, server: Server, uri: vscode.Uri, name: string, position: vscode.Position): Promise<string | undefined> {
   const limit = vscode.workspace.getConfiguration("flowc", uri).get<number>("preview.rows", 50);
-  const asked = { textDocument: { uri: uri.toString() }, uri: uri.toString(), name, position, limit };
-  const preview = await server.ask<Preview>("flowc/preview", asked);
-  if (!preview) {
-    void vscode.window.showInformationMessage("Rows are previewed by the language server, which this flowc does not have or which has no rows here.");
-    return;
+  const preview = await server.ask<Preview>("flowc/preview", { textDocument: { uri: uri.toString() }, name, position, limit });
+  if (preview) {
+    const where = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true };
+    const panel = vscode.window.createWebviewPanel("flowc.rows", `Rows: ${name}`, where, { localResourceRoots: [vscode.Uri.joinPath(root, "media")] });
+    panel.webview.html = page(panel.webview, root, undefined, tableOf(preview));
+    return undefined;
   }
-  const where = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true };
-  const panel = vscode.window.createWebviewPanel("flowc.rows", `Rows: ${name}`, where, { localResourceRoots: [vscode.Uri.joinPath(root, "media")] });
-  panel.webview.html = page(panel.webview, root, undefined, tableOf(preview));
+  const asked = { command: "flowc.preview", arguments: [uri.toString(), name] };
+  const shown = await server.ask<{ output?: string }>("workspace/executeCommand", asked);
+  if (shown?.output) return shown.output;
+  void vscode.window.showInformationMessage(`There are no rows of \`${name}\` to show: the language server has those of sources and tables over Delta.`);
+  return undefined;
+}
+
+/** Texts that cannot be edited, beside the program: plans, rows, pages of codes. */
+export class Pages implements vscode.TextDocumentContentProvider {
+  static readonly scheme = "flowc-page";
+  private readonly texts = new Map<string, string>();
+  private readonly changed = new vscode.EventEmitter<vscode.Uri>();
+  readonly onDidChange = this.changed.event;
+
+  provideTextDocumentContent(uri: vscode.Uri): string {
+    return this.texts.get(uri.toString()) ?? "";
+  }
+
+  async show(title: string, text: string): Promise<void> {
+    const uri = vscode.Uri.from({ scheme: Pages.scheme, path: title });
+    this.texts.set(uri.toString(), text);
+    this.changed.fire(uri);
+    await vscode.window.showTextDocument(uri, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true, preview: true });
+  }
 }

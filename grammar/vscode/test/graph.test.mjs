@@ -71,8 +71,11 @@ test("drawn text is no markup", () => {
 
 test("a server's graph is read leniently", () => {
   const range = { start: { line: 3, character: 0 }, end: { line: 5, character: 1 } };
-  const graph = graphOfServer({ nodes: [{ id: 1, label: "a\nmore", range }, { id: 2, name: "b", kind: "sink" }], edges: [[1, 2], { from: 1, to: 9 }] });
-  assert.deepEqual(graph.nodes[0], { id: "1", title: "a", detail: ["more"], kind: "step", line: 3, endLine: 5 });
-  assert.deepEqual(graph.edges, [{ from: "1", to: "2" }]);
+  const columns = ["a", "b", "c", "d", "e"].map((name) => ({ name, type: "long" }));
+  const nodes = [{ name: "s", kind: "source", location: { uri: "file:///x", range }, columns }, { name: "f", kind: "flow" }];
+  const graph = graphOfServer({ nodes, edges: [{ from: 0, to: 1, output: null }, { from: 0, to: 9 }] });
+  assert.deepEqual(graph.nodes[0], { id: "0", title: "s", detail: ["a: long", "b: long", "c: long", "and 2 more"], kind: "source", line: 3, endLine: 5 });
+  assert.deepEqual(graph.nodes[1], { id: "1", title: "f", detail: [], kind: "step" });
+  assert.deepEqual(graph.edges, [{ from: "0", to: "1" }]);
   assert.deepEqual(graphOfServer(null), { nodes: [], edges: [] });
 });
