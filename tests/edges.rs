@@ -26,6 +26,7 @@ fn the_crates_know_each_other_as_the_architecture_says() {
         ("flowc-ir", vec![]),
         ("flowc-runtime", vec!["flowc-ir"]),
         ("flowc-syntax", vec![]),
+        ("tree-sitter-flow", vec![]),
     ]);
     let all = dependencies();
     let found: BTreeMap<&str, Vec<&str>> = all

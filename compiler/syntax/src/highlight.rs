@@ -85,6 +85,40 @@ struct Neighbours<'a> {
 }
 
 impl Neighbours<'_> {
+    /// A type's name behind what types stand behind.
+    fn is_type(&self) -> bool {
+        let (before, word, after) = (self.near(-1), self.near(0), self.near(1));
+        let behind = match before {
+            // `{ at: date }` may give a column's value; an operator behind the word says so.
+            ":" => {
+                !matches!(after, "%" | "+" | "-" | "*" | "/" | "==" | "!=" | "<=" | ">=" | "." | "[" | "(")
+                    || (after == "(" && word == "decimal")
+            }
+            "," => matches!(after, ">" | "<" | "?") || (after == "(" && word == "decimal"),
+            _ => matches!(before, "as" | "->" | "<"),
+        };
+        behind && words::TYPES.contains(&word)
+    }
+
+    /// What begins a declaration or a clause even behind a comma or an operator, by what is behind it.
+    fn begins(&self) -> bool {
+        let (before, word, after, further) = (self.near(-1), self.near(0), self.near(1), self.near(2));
+        let starts = |text: &str, also: &[char]| {
+            text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '`' || also.contains(&c))
+        };
+        match word {
+            "use" | "test" => after == "\"",
+            "source" | "table" | "flow" | "sink" => starts(after, &[]) && further == "=",
+            "param" => starts(after, &[]) && further == ":",
+            "where" => before == ")" && starts(after, &['(', '"', '@', '-', '[']),
+            "at" => after.starts_with('@'),
+            "by" | "late" | "per" | "within" => {
+                before == "," && starts(after, &['"', '@', '(']) && !words::INFIX.contains(&after)
+            }
+            _ => false,
+        }
+    }
+
     /// The text of the `by`th token from the word on.
     fn near(&self, by: isize) -> &str {
         let token = self.at.checked_add_signed(by).and_then(|i| self.words.get(i));
@@ -99,18 +133,15 @@ impl Neighbours<'_> {
         if matches!(word, "true" | "false" | "null") {
             return TokenKind::Constant;
         }
+        if self.is_type() {
+            return TokenKind::Type;
+        }
         // `name:` and `name =` give names, whatever the word.
         if matches!(after, ":" | "=") && before != "mode" {
             return TokenKind::Name;
         }
-        if words::RESERVED.contains(&word) {
+        if words::RESERVED.contains(&word) || self.begins() {
             return TokenKind::Keyword;
-        }
-        if words::TYPES.contains(&word)
-            && matches!(before, ":" | "as" | "->" | "<" | ",")
-            && (before != "," || matches!(after, ">" | "<" | "?"))
-        {
-            return TokenKind::Type;
         }
         if before == "|>" || (word == "join" && words::STEPS.contains(&before)) {
             return if words::STEPS.contains(&word) { TokenKind::Keyword } else { TokenKind::Error };
@@ -124,7 +155,7 @@ impl Neighbours<'_> {
         );
         let known =
             [words::DECLARATIONS, words::SOURCE_CLAUSES, words::SINK_CLAUSES, words::TEST_CLAUSES, words::CLAUSE_WORDS];
-        let clause = known.iter().any(|list| list.contains(&word)) && !goes_on;
+        let clause = word != "at" && known.iter().any(|list| list.contains(&word)) && !goes_on;
         let second = matches!(
             (before, word),
             ("mode", "append" | "overwrite" | "merge" | "scd2")
@@ -164,6 +195,19 @@ mod tests {
         assert_eq!(of("where"), Some(Keyword));
         for name in ["window", "from", "by", "limit"] {
             assert_eq!(of(name), Some(Name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_behind_a_word_tells() {
+        use TokenKind::*;
+        let text = "param p: date = @2026-01-01 flow f = s |> aggregate n = count() where x, by k |> select id, at, sink s = f -> console()";
+        let found = kinds(text);
+        let of = |word: &str| found.iter().find(|(w, _)| *w == word).map(|f| f.1);
+        assert_eq!(of("date"), Some(Type));
+        assert_eq!(of("at"), Some(Name));
+        for keyword in ["where", "by", "sink"] {
+            assert_eq!(of(keyword), Some(Keyword), "{keyword}");
         }
     }
 

@@ -1,0 +1,73 @@
+//! Every word of the language is coloured as one, by both grammars of editors.
+
+use super::PEST;
+use std::collections::BTreeSet;
+
+/// The words of the grammar, also those that it calls operators.
+fn keywords() -> BTreeSet<&'static str> {
+    let words = PEST.lines().filter_map(|l| l.strip_prefix("kw_")).filter_map(|l| l.split_whitespace().next());
+    let found: BTreeSet<_> = words.chain(["and", "or", "not", "div"]).collect();
+    assert!(found.len() > 80);
+    found
+}
+
+#[test]
+fn tree_sitter_colours_every_keyword() {
+    // `evolve` is a whole clause, `true` and `false` are nodes of their own.
+    let nodes =
+        [("evolve", "(evolve_clause) @keyword"), ("true", "(boolean) @boolean"), ("false", "(boolean) @boolean")];
+    let coloured: BTreeSet<String> = tree_sitter_flow::HIGHLIGHTS
+        .lines()
+        .filter(|l| l.contains("@keyword") || l.contains("@type.builtin") || l.contains("@constant.builtin"))
+        .flat_map(|l| l.split('"').skip(1).step_by(2).map(String::from).collect::<Vec<_>>())
+        .collect();
+    let as_node = |word: &str| nodes.iter().any(|(w, line)| *w == word && tree_sitter_flow::HIGHLIGHTS.contains(line));
+    let missing: Vec<_> = keywords().into_iter().filter(|k| !coloured.contains(*k) && !as_node(k)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_grammar_has_every_keyword() {
+    let language: tree_sitter::Language = tree_sitter_flow::LANGUAGE.into();
+    let missing: Vec<_> =
+        keywords().into_iter().filter(|k| language.id_for_node_kind(k, false) == 0 && *k != "evolve").collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn textmate_colours_every_keyword() {
+    let grammar = super::textmate::TextMate::new();
+    // As a step, behind `:` as a type is, before a time, or anywhere.
+    let seen = |word: &str, text: String| {
+        let at = text.find(word).expect("the text has the word");
+        let scope = grammar.scopes(&text)[at].clone();
+        ["keyword", "support.type", "constant.language"].iter().any(|s| scope.starts_with(s))
+    };
+    let coloured = |word: &str| {
+        let texts = [format!("{word} x"), format!("|> {word} x"), format!("x: {word}"), format!("{word} @2026-11-22")];
+        texts.into_iter().any(|text| seen(word, text))
+    };
+    let missing: Vec<_> = keywords().into_iter().filter(|k| !coloured(k)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The queries of editors name nodes and fields: one that the grammar no longer has is an error.
+#[test]
+fn queries_compile() {
+    let language = tree_sitter_flow::LANGUAGE.into();
+    let queries = [
+        ("highlights", tree_sitter_flow::HIGHLIGHTS),
+        ("folds", tree_sitter_flow::FOLDS),
+        ("indents", tree_sitter_flow::INDENTS),
+        ("locals", tree_sitter_flow::LOCALS),
+        ("injections", tree_sitter_flow::INJECTIONS),
+        ("textobjects", tree_sitter_flow::TEXTOBJECTS),
+    ];
+    for (name, query) in queries {
+        let query = tree_sitter::Query::new(&language, query).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(!query.capture_names().is_empty(), "{name}");
+    }
+    for (name, query) in super::files(&["grammar/editors"], "scm") {
+        tree_sitter::Query::new(&language, &query).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}

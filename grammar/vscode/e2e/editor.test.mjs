@@ -1,0 +1,148 @@
+// The extension as a user has it. What needs the language server is left out where this flowc has none.
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { Editor, hasServer } from "./editor.mjs";
+
+const FILE = "weather.flow";
+const withServer = { skip: hasServer ? false : "this flowc has no language server" };
+let editor;
+let original;
+
+before(async () => {
+  editor = await Editor.start();
+  original = editor.read(FILE);
+});
+after(() => editor?.stop());
+beforeEach(async () => {
+  await editor.page.keyboard.press("Escape");
+  await editor.open(FILE);
+});
+afterEach(async (context) => {
+  await editor.picture(context.name.replace(/\W+/g, "-"));
+  // Each test leaves the program as it was.
+  await editor.page.keyboard.press("Escape");
+  await editor.open(FILE);
+  await editor.restore(FILE, original);
+});
+
+test("tokens of different kinds have different colours", async () => {
+  const words = { keyword: "flow", comment: "## Degrees Fahrenheit.*", type: "double", number: "32", step: "where" };
+  const entries = await Promise.all(Object.entries(words).map(async ([kind, word]) => [kind, await editor.colour(word)]));
+  const colours = Object.fromEntries(entries);
+  const plain = await editor.colour("value");
+  for (const [kind, colour] of Object.entries(colours)) assert.notEqual(colour, plain, kind);
+  assert.notEqual(colours.keyword, colours.comment);
+  assert.notEqual(colours.comment, colours.number);
+  assert.notEqual(colours.number, colours.type);
+});
+
+test("the status bar has the version", async () => {
+  await editor.page.locator(".statusbar-item", { hasText: /flowc \d+\.\d+\.\d+/ }).waitFor();
+});
+
+test("a wrong column name is underlined, and no longer when it is right", async () => {
+  await editor.replace(FILE, "value between", "valeu between");
+  await editor.save();
+  await editor.page.locator(".squiggly-error").first().waitFor();
+  await editor.command("Problems: Focus on Problems View");
+  await editor.page.locator(".markers-panel", { hasText: "valeu" }).first().waitFor();
+  await editor.picture("squiggle");
+  await editor.page.locator(".editor-instance .view-lines").first().click();
+  await editor.replace(FILE, "valeu between", "value between");
+  await editor.save();
+  await editor.page.locator(".squiggly-error").first().waitFor({ state: "detached" });
+});
+
+test("a quick fix mends a column name", withServer, async () => {
+  await editor.replace(FILE, "value between", "valeu between");
+  await editor.page.locator(".squiggly-error").first().waitFor();
+  const line = editor.read(FILE).split("\n").findIndex((l) => l.includes("value between"));
+  await editor.goTo(line + 1, 15);
+  await editor.page.keyboard.press("Control+.");
+  await editor.page.locator(".action-widget", { hasText: "value" }).waitFor();
+  await editor.picture("quick-fix");
+  await editor.page.keyboard.press("Enter");
+  await editor.page.locator(".squiggly-error").first().waitFor({ state: "detached" });
+});
+
+test("hovering says what a column is", withServer, async () => {
+  await editor.token("value").hover();
+  await editor.page.locator(".monaco-hover-content", { hasText: "double" }).first().waitFor();
+});
+
+test("columns of the live table are completed", withServer, async () => {
+  const line = editor.read(FILE).split("\n").findIndex((l) => l.includes("|> where value"));
+  await editor.goTo(line + 1, 5 + "|> where ".length);
+  await editor.page.keyboard.type("ti");
+  await editor.page.keyboard.press("Control+Space");
+  await editor.page.locator(".suggest-widget .monaco-list-row", { hasText: "timestamp" }).first().waitFor();
+});
+
+test("a lens runs its test", withServer, async () => {
+  await editor.goTo(original.split("\n").length);
+  await editor.page.locator(".codelens-decoration a", { hasText: /run test/i }).first().click();
+  await editor.page.locator(".codicon-testing-passed-icon").first().waitFor();
+});
+
+test("a document is formatted", async () => {
+  await editor.replace(FILE, "flow clean = sensor", "flow   clean=sensor");
+  await editor.command("Format Document");
+  await editor.page.locator(".view-line", { hasText: "flow clean = sensor" }).first().waitFor();
+  await editor.save();
+  assert.equal(editor.read(FILE), original);
+});
+
+test("a test runs, and its mark says that it passed", async () => {
+  const line = original.split("\n").findIndex((l) => l.startsWith("test "));
+  await editor.goTo(line + 1);
+  await editor.command("flowc: Run Test at Cursor");
+  await editor.page.locator(".editor-instance .codicon-testing-passed-icon").first().waitFor();
+});
+
+test("a failed test shows its rows where they are expected", async () => {
+  await editor.replace(FILE, "celsius: 100.0 }]", "celsius: 101.0 }]");
+  await editor.save();
+  const line = original.split("\n").findIndex((l) => l.startsWith("test "));
+  await editor.goTo(line + 2);
+  await editor.command("flowc: Run Test at Cursor");
+  await editor.page.locator(".editor-instance .codicon-testing-failed-icon").first().waitFor();
+  await editor.page.locator(".test-message-inline-content", { hasText: "101.0" }).first().waitFor();
+});
+
+test("the graph follows the cursor, and a click on a node goes to its step", async () => {
+  await editor.command("flowc: Show Dataflow Graph");
+  const graph = editor.page.frameLocator("iframe.webview.ready").frameLocator("iframe");
+  await graph.locator(".node").first().waitFor();
+  assert.ok((await graph.locator(".node").count()) >= 6);
+  const lines = original.split("\n");
+  await editor.page.locator(".editor-instance .view-lines").first().click();
+  await editor.goTo(lines.findIndex((l) => l.includes("|> join device")) + 1, 9);
+  await graph.locator(".node.current", { hasText: "join" }).waitFor();
+  await editor.picture("graph");
+  await graph.locator(".node.sink", { hasText: "readings" }).first().click();
+  const sink = lines.findIndex((l) => l.startsWith("sink readings")) + 1;
+  await editor.page.locator(".statusbar", { hasText: `Ln ${sink}, Col 1` }).waitFor();
+  await editor.command("View: Close All Editors");
+});
+
+test("the plan opens beside the program", async () => {
+  await editor.command("flowc: Show Plan");
+  await editor.page.locator(".view-line", { hasText: "clean |> join" }).first().waitFor();
+  await editor.picture("plan");
+  await editor.command("View: Close All Editors");
+});
+
+test("comments that document go on, steps too, and snippets are offered", async () => {
+  await editor.goTo(original.split("\n").length);
+  await editor.page.keyboard.type("\n## One line");
+  await editor.page.keyboard.press("Enter");
+  await editor.page.keyboard.type("and another.");
+  await editor.save();
+  assert.match(editor.read(FILE), /\n## One line\n## and another\.\n?$/);
+  await editor.page.keyboard.press("Enter");
+  await editor.page.keyboard.press("Control+Backspace");
+  await editor.page.keyboard.press("Home");
+  await editor.page.keyboard.type("\nsinkm");
+  await editor.page.keyboard.press("Control+Space");
+  await editor.page.locator(".suggest-widget .monaco-list-row", { hasText: "sinkmerge" }).first().waitFor();
+});
