@@ -86,9 +86,9 @@ pub enum Command {
     /// Show which columns come from which (not supported yet)
     #[command(after_help = "Example:\n  flowc lineage sensor.flow --format dot")]
     Lineage(Later),
-    /// Speak the language server protocol on standard input and output (not supported yet)
-    #[command(after_help = "Example:\n  flowc lsp")]
-    Lsp(Later),
+    /// Speak the language server protocol on standard input and output
+    #[command(after_help = "Example:\n  flowc lsp\n\nEditors start it; see docs/editor.md")]
+    Lsp(Lsp),
     /// Put the rejected rows that a table keeps through the mended program again
     #[command(
         after_help = "Example:\n  flowc replay warehouse/sensor_rejects\n  flowc replay s3://bucket/rejects --program sensor.flow --param warehouse=s3://bucket"
@@ -108,6 +108,14 @@ pub struct Later {
     /// Whatever the command will take
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     pub words: Vec<String>,
+}
+
+/// `flowc lsp`
+#[derive(Debug, Args)]
+pub struct Lsp {
+    /// Speak on standard input and output: the only way, for editors that say so
+    #[arg(long, hide = true)]
+    pub stdio: bool,
 }
 
 /// `flowc new`

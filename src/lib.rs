@@ -6,6 +6,7 @@ pub mod commands;
 pub mod console;
 pub mod exit;
 pub mod lock;
+mod lsp;
 pub mod pages;
 pub mod payload;
 pub mod progress;

@@ -36,7 +36,7 @@ pub fn execute(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Completions(words) => completions::completions(&words, console),
         Command::Status(words) => status::program(&Program::open(&words.file, &[])?, &words.flags, console),
         Command::Lineage(_) => Err(later("`flowc lineage`")),
-        Command::Lsp(_) => Err(later("`flowc lsp`")),
+        Command::Lsp(_) => crate::lsp::serve(),
         Command::Replay(words) => replay::replay(&words, console),
         Command::Plan(words) => plan::file(&words, console),
     }

@@ -13,6 +13,7 @@ mod fmt;
 mod fuzz;
 mod joins;
 mod lock;
+mod lsp;
 mod params;
 mod quality;
 mod recovery;

@@ -7,6 +7,7 @@ mod check;
 pub mod checked;
 pub mod codes;
 pub mod explain;
+pub mod facts;
 pub mod load;
 pub mod lock;
 pub mod lower;
@@ -16,3 +17,5 @@ pub mod pipeline;
 mod prove;
 pub mod replay;
 pub mod sql;
+
+pub use check::connector::{ConnectorInfo, connectors};

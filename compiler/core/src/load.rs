@@ -44,9 +44,17 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// Text to tree, as [`flowc_syntax::parse`] does it.
+pub type Parse<'a> = &'a dyn Fn(FileId, &str) -> (Ast, Vec<Diagnostic>);
+
 /// Reads the file at `path` and all that it uses, each once.
 pub fn load(path: &str, loader: &dyn Loader) -> Loaded {
-    let mut reader = Reader { loader, loaded: Loaded::default(), paths: vec![] };
+    load_with(path, loader, &flowc_syntax::parse)
+}
+
+/// The same with a parser that may remember what it parsed before.
+pub fn load_with(path: &str, loader: &dyn Loader, parse: Parse<'_>) -> Loaded {
+    let mut reader = Reader { loader, parse, loaded: Loaded::default(), paths: vec![] };
     match loader.load(path) {
         Ok(text) => {
             reader.file(path, text, &mut vec![]);
@@ -63,6 +71,7 @@ pub fn load(path: &str, loader: &dyn Loader) -> Loaded {
 
 struct Reader<'a> {
     loader: &'a dyn Loader,
+    parse: Parse<'a>,
     loaded: Loaded,
     paths: Vec<String>,
 }
@@ -71,7 +80,7 @@ impl Reader<'_> {
     fn file(&mut self, path: &str, text: String, open: &mut Vec<String>) {
         let file = self.loaded.sources.add(path, text);
         let text = self.loaded.sources.file(file).text.clone();
-        let (tree, diagnostics) = flowc_syntax::parse(file, &text);
+        let (tree, diagnostics) = (self.parse)(file, &text);
         self.loaded.diagnostics.extend(diagnostics);
         let uses: Vec<Use> =
             tree.items.iter().filter_map(|i| if let Item::Use(u) = i { Some(u.clone()) } else { None }).collect();
@@ -124,7 +133,8 @@ fn unread(path: &str, span: Span, error: &LoadError) -> Diagnostic {
         .help("the path is relative to the file that holds this line")
 }
 
-fn parent(path: &str) -> &str {
+/// The folder of a path: what stands before its last `/`.
+pub fn parent(path: &str) -> &str {
     path.rfind('/').map_or("", |at| &path[..at])
 }
 

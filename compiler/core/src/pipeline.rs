@@ -8,7 +8,8 @@
 
 use crate::check;
 use crate::checked::Checked;
-use crate::load::{self, Loader};
+use crate::facts::Facts;
+use crate::load::{self, Loaded, Loader};
 use crate::prove;
 use flowc_ir::Origin;
 use flowc_ir::catalog::{Answer, Catalog, Recorder};
@@ -77,6 +78,8 @@ pub struct CheckOutcome {
     pub declared: Vec<Declared>,
     /// What the catalog answered.
     pub answers: Vec<Answer>,
+    /// Whether a table is not read yet, so that nothing was judged that depends on it. Then there is no checked program.
+    pub pending: bool,
     /// The places of the `test` blocks: what is wrong there keeps tests from running, and nothing else.
     pub tests: Vec<Span>,
 }
@@ -90,10 +93,19 @@ impl CheckOutcome {
 
 /// Text → checked program: reads the files, resolves names, settles types against the catalog's tables.
 pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> CheckOutcome {
-    let loaded = load::load(input.path, loader);
+    judge(input, load::load(input.path, loader), catalog, false).0
+}
+
+/// As [`check`], of files that were read already, and with what is known where: for editors.
+pub fn analyze(input: &Input<'_>, loaded: Loaded, catalog: &dyn Catalog) -> (CheckOutcome, Facts) {
+    let (outcome, facts) = judge(input, loaded, catalog, true);
+    (outcome, facts.unwrap_or_default())
+}
+
+fn judge(input: &Input<'_>, loaded: Loaded, catalog: &dyn Catalog, facts: bool) -> (CheckOutcome, Option<Facts>) {
     let broken = loaded.diagnostics.iter().any(Diagnostic::is_error);
     let recorder = Recorder::new(catalog);
-    let mut result = check::check(input, &loaded.trees, broken, &recorder);
+    let mut result = check::check(input, &loaded.trees, broken, &recorder, facts);
     let mut diagnostics = loaded.diagnostics;
     // What is said of the very place of a syntax error only follows from it.
     let follows = |d: &Diagnostic| diagnostics.iter().any(|syntax| syntax.is_error() && overlap(d.span, syntax.span));
@@ -111,7 +123,8 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
     let is_sound = |found: &[Diagnostic]| {
         found.iter().all(|d| d.severity == Severity::Warning || !broken && is_within(d.span, &tests))
     };
-    let mut checked = result.checked.filter(|_| is_sound(&diagnostics) && result.bad_params.is_empty());
+    let mut checked =
+        result.checked.filter(|_| is_sound(&diagnostics) && result.bad_params.is_empty() && !result.pending);
     let undecided = checked.clone();
     if let Some(checked) = &mut checked {
         let before = (!checked.tests.is_empty()).then(|| Box::new(checked.clone()));
@@ -125,7 +138,7 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
         diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
     }
     let sound = is_sound(&diagnostics);
-    CheckOutcome {
+    let outcome = CheckOutcome {
         sources: loaded.sources,
         checked: checked.filter(|_| sound),
         undecided: undecided.filter(|_| sound),
@@ -135,8 +148,10 @@ pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> C
         relative: result.relative,
         declared: result.declared,
         answers: recorder.answers(),
+        pending: result.pending,
         tests,
-    }
+    };
+    (outcome, result.facts)
 }
 
 /// Whether a place lies in one of these.

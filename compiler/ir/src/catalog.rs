@@ -84,6 +84,8 @@ pub enum CatalogError {
     Unreachable(String),
     /// Nothing may be opened, and what was recorded beforehand does not have it: why.
     NotLocked(String),
+    /// It is being read, and the answer will come later: what depends on it is not judged.
+    Pending,
 }
 
 /// What the compiler asks of the world. Answers must stay the same during one compilation.

@@ -22,6 +22,64 @@ pub struct Label {
     pub message: String,
 }
 
+/// A change of the text that does what a diagnostic's help says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fix {
+    /// What it does, in a few words: an editor shows it in a menu.
+    pub title: String,
+    /// What is written instead of what; an empty place is inserted at. They do not overlap.
+    pub edits: Vec<(Span, String)>,
+}
+
+impl Fix {
+    /// Text instead of what stands at a place.
+    pub fn replace(title: impl Into<String>, span: Span, text: impl Into<String>) -> Self {
+        Fix { title: title.into(), edits: vec![(span, text.into())] }
+    }
+
+    /// Text before a place.
+    pub fn insert(title: impl Into<String>, before: Span, text: impl Into<String>) -> Self {
+        Self::replace(title, Span { end: before.start, ..before }, text)
+    }
+
+    /// Text behind a place.
+    pub fn append(title: impl Into<String>, behind: Span, text: impl Into<String>) -> Self {
+        Self::replace(title, Span { start: behind.end, ..behind }, text)
+    }
+}
+
+/// What to type instead: words for people and, where they name exactly what is meant, that text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Help {
+    text: String,
+    instead: Option<String>,
+}
+
+impl Help {
+    /// Asks whether `near` was meant instead of what stands at the diagnostic's place.
+    pub fn did_you_mean(near: impl Into<String>) -> Self {
+        let near = near.into();
+        Help { text: format!("did you mean `{near}`?"), instead: Some(near) }
+    }
+
+    /// Says what to write instead of what stands at the diagnostic's place.
+    pub fn instead(text: impl Into<String>, instead: impl Into<String>) -> Self {
+        Help { text: text.into(), instead: Some(instead.into()) }
+    }
+}
+
+impl From<&str> for Help {
+    fn from(text: &str) -> Self {
+        Help { text: text.to_string(), instead: None }
+    }
+}
+
+impl From<String> for Help {
+    fn from(text: String) -> Self {
+        Help { text, instead: None }
+    }
+}
+
 /// One mistake in a program.
 ///
 /// Codes are `E` or `W` and four digits; the first two tell the area: 01 syntax, 02 names, 03 types, 04 tables, 05 sinks and kinds,
@@ -42,6 +100,9 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to type instead.
     pub help: Option<String>,
+    /// The same as changes of the text, the likeliest first; none where the help does not say exactly what to write.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fixes: Vec<Fix>,
 }
 
 impl Diagnostic {
@@ -55,6 +116,7 @@ impl Diagnostic {
             label: String::new(),
             labels: vec![],
             help: None,
+            fixes: vec![],
         }
     }
 
@@ -75,9 +137,25 @@ impl Diagnostic {
         self
     }
 
-    /// Says what to type instead.
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+    /// Says what to type instead; what the help names exactly becomes a fix.
+    pub fn help(mut self, help: impl Into<Help>) -> Self {
+        let help = help.into();
+        if let Some(instead) = help.instead {
+            self.fixes.push(Fix::replace(format!("Write `{instead}`"), self.span, instead));
+        }
+        self.help = Some(help.text);
+        self
+    }
+
+    /// Adds a change that does away with the mistake.
+    pub fn fix(mut self, fix: Fix) -> Self {
+        self.fixes.push(fix);
+        self
+    }
+
+    /// Adds a change, if there is one.
+    pub fn fixes(mut self, fixes: impl IntoIterator<Item = Fix>) -> Self {
+        self.fixes.extend(fixes);
         self
     }
 

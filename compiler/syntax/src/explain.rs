@@ -6,7 +6,7 @@ mod sql;
 
 use crate::build::too_deep;
 use crate::codes;
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{Diagnostic, Fix, Help, did_you_mean};
 use crate::grammar::Rule;
 use crate::lex::{Lex, Token};
 use crate::recover::Parts;
@@ -123,7 +123,10 @@ impl<'p> Site<'p> {
                 let text = word.trim_matches('\'').replace('"', "\\\"");
                 Diagnostic::error(codes::SINGLE_QUOTES, span, "strings are in double quotes")
                     .label("single quotes")
-                    .help(format!("write `\"{text}\"`; a name that is no word stands in backticks"))
+                    .help(Help::instead(
+                        format!("write `\"{text}\"`; a name that is no word stands in backticks"),
+                        format!("\"{text}\""),
+                    ))
             }
             Lex::ForeignComment => {
                 let text = word.trim_start_matches(['/', '-', '*']).trim_end_matches(['*', '/']).trim();
@@ -134,7 +137,7 @@ impl<'p> Site<'p> {
                     format!("a comment begins with `#`, not with `{}`", &word[..2]),
                 )
                 .label("no comment here")
-                .help(format!("write `# {text}`"))
+                .help(Help::instead(format!("write `# {text}`"), "#"))
             }
             _ => {
                 let c = word.chars().next().unwrap_or(' ');
@@ -169,7 +172,7 @@ impl<'p> Site<'p> {
             return Some(
                 Diagnostic::error(codes::FOREIGN_OPERATOR, span, "the words of the language are in lower case")
                     .label("in capitals")
-                    .help(format!("write `{lower}`")),
+                    .help(Help::instead(format!("write `{lower}`"), lower)),
             );
         }
         if self.parts.kind(self.at) != Some(Lex::Operator) {
@@ -192,7 +195,8 @@ impl<'p> Site<'p> {
                 return Some(
                     Diagnostic::error(codes::SEMICOLON, span, "nothing ends with a semicolon")
                         .label("not needed")
-                        .help("take it out; elements of lists are separated by commas"),
+                        .help("take it out; elements of lists are separated by commas")
+                        .fix(Fix::replace("Take the semicolon out", span, "")),
                 );
             }
             _ => return None,
@@ -200,7 +204,7 @@ impl<'p> Site<'p> {
         Some(
             Diagnostic::error(codes::FOREIGN_OPERATOR, span, format!("there is no operator `{word}`"))
                 .label(format!("`{instead}` is meant"))
-                .help(format!("write `{instead}`")),
+                .help(Help::instead(format!("write `{instead}`"), instead)),
         )
     }
 
@@ -213,17 +217,17 @@ impl<'p> Site<'p> {
         let span = self.span(0);
         let error = Diagnostic::error(codes::UNKNOWN_DECLARATION, span, format!("`{first}` begins no declaration"));
         let help = match first.to_lowercase().as_str() {
-            "import" | "include" => "write `use \"file.flow\"` for the functions of another file".to_string(),
+            "import" | "include" => "write `use \"file.flow\"` for the functions of another file".into(),
             "let" | "const" | "var" | "set" | "declare" => {
-                "write `param name: type = value` for a value, `flow name = …` for rows".to_string()
+                "write `param name: type = value` for a value, `flow name = …` for rows".into()
             }
-            "def" | "function" | "func" => "write `fn name(a: type) -> type = value`".to_string(),
-            "stream" | "input" => "write `source name = delta(\"…\")`".to_string(),
-            "output" | "insert" | "write" | "target" => "write `sink name = flow -> delta(\"…\")`".to_string(),
-            "select" | "with" | "from" | "create" => "write `flow name = source |> where … |> select …`".to_string(),
+            "def" | "function" | "func" => "write `fn name(a: type) -> type = value`".into(),
+            "stream" | "input" => "write `source name = delta(\"…\")`".into(),
+            "output" | "insert" | "write" | "target" => "write `sink name = flow -> delta(\"…\")`".into(),
+            "select" | "with" | "from" | "create" => "write `flow name = source |> where … |> select …`".into(),
             _ => match did_you_mean(first, words::DECLARATIONS.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("a declaration begins with {}", list(words::DECLARATIONS)),
+                Some(near) => Help::did_you_mean(near),
+                None => format!("a declaration begins with {}", list(words::DECLARATIONS)).into(),
             },
         };
         Some(error.label("no declaration's word").help(help))
@@ -239,31 +243,27 @@ impl<'p> Site<'p> {
             return None;
         }
         let help = match word.to_lowercase().as_str() {
-            "filter" | "having" => "write `where CONDITION`".to_string(),
+            "filter" | "having" => "write `where CONDITION`".into(),
             "map" | "with" | "let" | "mutate" | "derive" | "set" | "withcolumn" | "assign" => {
-                "write `extend column = value`".to_string()
+                "write `extend column = value`".into()
             }
-            "group" | "groupby" | "summarize" | "summarise" | "agg" => {
-                "write `aggregate n = count() by key`".to_string()
-            }
-            "order" | "orderby" => "write `sort column desc`".to_string(),
-            "distinct" => "write `aggregate by a, b`, with the columns of which each combination is kept".to_string(),
-            "deduplicate" | "unique" => "write `dedup by key within 10m`".to_string(),
-            "left_join" | "leftjoin" => "write `left join X on CONDITION`".to_string(),
-            "inner_join" | "innerjoin" => "write `join X on CONDITION`".to_string(),
-            "take" | "head" => "write `limit N`".to_string(),
+            "group" | "groupby" | "summarize" | "summarise" | "agg" => "write `aggregate n = count() by key`".into(),
+            "order" | "orderby" => "write `sort column desc`".into(),
+            "distinct" => "write `aggregate by a, b`, with the columns of which each combination is kept".into(),
+            "deduplicate" | "unique" => "write `dedup by key within 10m`".into(),
+            "left_join" | "leftjoin" => "write `left join X on CONDITION`".into(),
+            "inner_join" | "innerjoin" => "write `join X on CONDITION`".into(),
+            "take" | "head" => "write `limit N`".into(),
             "inner" | "cross" | "outer" | "lookup" => {
-                "write `join X on CONDITION` or `left join X on CONDITION`".to_string()
+                "write `join X on CONDITION` or `left join X on CONDITION`".into()
             }
-            "unnest" | "flatten" | "lateral" => "write `explode array as element`".to_string(),
-            "check" | "validate" | "assert" | "ensure" => {
-                "write `expect { name: CONDITION else quarantine }`".to_string()
-            }
-            "project" | "keep" => "write `select a, b`".to_string(),
-            "window" => "write `aggregate … by key, window tumble(1m)`".to_string(),
+            "unnest" | "flatten" | "lateral" => "write `explode array as element`".into(),
+            "check" | "validate" | "assert" | "ensure" => "write `expect { name: CONDITION else quarantine }`".into(),
+            "project" | "keep" => "write `select a, b`".into(),
+            "window" => "write `aggregate … by key, window tumble(1m)`".into(),
             _ => match did_you_mean(word, words::STEPS.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("a step begins with {}", list(words::STEPS)),
+                Some(near) => Help::did_you_mean(near),
+                None => format!("a step begins with {}", list(words::STEPS)).into(),
             },
         };
         Some(
@@ -295,13 +295,13 @@ impl<'p> Site<'p> {
         let near = did_you_mean(word, known.iter().copied());
         let help = match (word, what) {
             ("expect", "sink") => {
-                "an `expect` is a step of the flow; the sink's own check is `constraint name: CONDITION`".to_string()
+                "an `expect` is a step of the flow; the sink's own check is `constraint name: CONDITION`".into()
             }
-            (_, "sink") if word.to_lowercase().starts_with("partition") => "write `partition by column`".to_string(),
-            ("from" | "since", "source") => "write `start version N` or `start @2026-11-22`".to_string(),
+            (_, "sink") if word.to_lowercase().starts_with("partition") => "write `partition by column`".into(),
+            ("from" | "since", "source") => "write `start version N` or `start @2026-11-22`".into(),
             _ => match near {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("a {what} has the clauses {}", list(known)),
+                Some(near) => Help::did_you_mean(near),
+                None => format!("a {what} has the clauses {}", list(known)).into(),
             },
         };
         let error =
@@ -405,7 +405,7 @@ impl<'p> Site<'p> {
         Some(
             Diagnostic::error(codes::ASSIGN_FOR_EQUAL, span, "`=` gives a name to a value; it does not compare")
                 .label("compares with `==`")
-                .help("write `==`"),
+                .help(Help::instead("write `==`", "==")),
         )
     }
 
@@ -429,7 +429,8 @@ impl<'p> Site<'p> {
                 format!("the step `{word}` needs `|>` before it"),
             )
             .label("a step begins here")
-            .help(format!("write `|> {word} …`")),
+            .help(format!("write `|> {word} …`"))
+            .fix(Fix::insert("Write `|>` before it", self.span(self.at), "|> ")),
         )
     }
 
@@ -526,12 +527,12 @@ impl<'p> Site<'p> {
             return None;
         }
         let help = match (word, did_you_mean(word, known.iter().copied())) {
-            ("upsert" | "update", _) if what == "mode" => "write `mode merge on key`".to_string(),
-            ("ignore" | "skip" | "remove" | "delete", _) if what == "policy" => "write `else drop`".to_string(),
-            ("reject" | "rejected", _) if what == "policy" => "write `else quarantine`".to_string(),
-            ("error" | "stop" | "abort", _) if what == "policy" => "write `else fail`".to_string(),
-            (_, Some(near)) => format!("did you mean `{near}`?"),
-            _ => format!("there are {}", list(known)),
+            ("upsert" | "update", _) if what == "mode" => "write `mode merge on key`".into(),
+            ("ignore" | "skip" | "remove" | "delete", _) if what == "policy" => "write `else drop`".into(),
+            ("reject" | "rejected", _) if what == "policy" => "write `else quarantine`".into(),
+            ("error" | "stop" | "abort", _) if what == "policy" => "write `else fail`".into(),
+            (_, Some(near)) => Help::did_you_mean(near),
+            _ => format!("there are {}", list(known)).into(),
         };
         Some(
             Diagnostic::error(codes::UNKNOWN_WORD, self.span(self.at), format!("there is no {what} `{word}`"))
@@ -622,7 +623,8 @@ impl<'p> Site<'p> {
             )
             .label("write `,` here")
             .also(self.span(self.at), "the next element")
-            .help("elements of a list are separated by commas; one behind the last is welcome"),
+            .help("elements of a list are separated by commas; one behind the last is welcome")
+            .fix(Fix::append("Write a comma", before, ",")),
         )
     }
 }

@@ -18,10 +18,10 @@ pub mod print;
 mod recover;
 pub mod render;
 pub mod span;
-mod words;
+pub mod words;
 
 pub use ast::Ast;
-pub use diagnostic::{Diagnostic, Label, Severity, did_you_mean};
+pub use diagnostic::{Diagnostic, Fix, Help, Label, Severity, did_you_mean};
 pub use format::format;
 pub use highlight::{TokenKind, highlight};
 pub use parse::parse;

@@ -188,6 +188,28 @@ pub struct JsonLabel {
     pub end: Position,
 }
 
+/// What is written instead of what, for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JsonEdit {
+    /// The file's name as the user gave it.
+    pub file: String,
+    /// The first character that is replaced.
+    pub start: Position,
+    /// One past the last; `start` where text is inserted.
+    pub end: Position,
+    /// The new text.
+    pub text: String,
+}
+
+/// A change of the text that does what the help says, for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JsonFix {
+    /// What it does.
+    pub title: String,
+    /// Its edits; they do not overlap.
+    pub edits: Vec<JsonEdit>,
+}
+
 /// A diagnostic for programs: the shape of the command line's contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JsonDiagnostic {
@@ -207,6 +229,9 @@ pub struct JsonDiagnostic {
     pub help: Option<String>,
     /// Further places.
     pub labels: Vec<JsonLabel>,
+    /// Changes that do what the help says; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fixes: Vec<JsonFix>,
 }
 
 /// The diagnostic with its places as lines and columns.
@@ -223,6 +248,12 @@ pub fn to_json(diagnostic: &Diagnostic, sources: &SourceMap) -> JsonDiagnostic {
         let (file, start, end) = place(l.span);
         JsonLabel { message: l.message.clone(), file, start, end }
     });
+    let edit = |(span, text): &(Span, String)| {
+        let (file, start, end) = place(*span);
+        JsonEdit { file, start, end, text: text.clone() }
+    };
+    let fixes = diagnostic.fixes.iter();
+    let fixes = fixes.map(|f| JsonFix { title: f.title.clone(), edits: f.edits.iter().map(edit).collect() });
     JsonDiagnostic {
         code: diagnostic.code,
         severity: diagnostic.severity,
@@ -232,6 +263,7 @@ pub fn to_json(diagnostic: &Diagnostic, sources: &SourceMap) -> JsonDiagnostic {
         end,
         help: diagnostic.help.clone(),
         labels: labels.collect(),
+        fixes: fixes.collect(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! The words of the language, by where they can begin something. The grammar is the authority; a test keeps the two in step.
 
 /// What begins a declaration.
-pub(crate) const DECLARATIONS: &[&str] = &["use", "param", "source", "table", "fn", "flow", "sink", "test"];
+pub const DECLARATIONS: &[&str] = &["use", "param", "source", "table", "fn", "flow", "sink", "test"];
 
 /// What begins a step.
-pub(crate) const STEPS: &[&str] = &[
+pub const STEPS: &[&str] = &[
     "where",
     "extend",
     "select",
@@ -27,7 +27,7 @@ pub(crate) const STEPS: &[&str] = &[
 ];
 
 /// What begins a clause of a source or a table.
-pub(crate) const SOURCE_CLAUSES: &[&str] = &[
+pub const SOURCE_CLAUSES: &[&str] = &[
     "schema",
     "event_time",
     "watermark",
@@ -42,34 +42,34 @@ pub(crate) const SOURCE_CLAUSES: &[&str] = &[
 ];
 
 /// What begins a clause of a sink.
-pub(crate) const SINK_CLAUSES: &[&str] = &["mode", "partition", "constraint", "properties", "evolve"];
+pub const SINK_CLAUSES: &[&str] = &["mode", "partition", "constraint", "properties", "evolve"];
 
 /// What begins a clause of a test.
-pub(crate) const TEST_CLAUSES: &[&str] = &["given", "then", "at", "advance"];
+pub const TEST_CLAUSES: &[&str] = &["given", "then", "at", "advance"];
 
 /// What follows `else` in a rule.
-pub(crate) const POLICIES: &[&str] = &["warn", "drop", "quarantine", "repair", "fail"];
+pub const POLICIES: &[&str] = &["warn", "drop", "quarantine", "repair", "fail"];
 
 /// What follows `mode`.
-pub(crate) const MODES: &[&str] = &["append", "overwrite", "merge", "scd2"];
+pub const MODES: &[&str] = &["append", "overwrite", "merge", "scd2"];
 
 /// What no expression can use as a plain name.
-pub(crate) const RESERVED: &[&str] = &[
+pub const RESERVED: &[&str] = &[
     "null", "true", "false", "if", "then", "else", "and", "or", "not", "in", "is", "as", "like", "matches", "between",
     "div",
 ];
 
 /// What goes on with an expression.
-pub(crate) const INFIX: &[&str] = &["and", "or", "not", "in", "is", "as", "like", "matches", "between", "div"];
+pub const INFIX: &[&str] = &["and", "or", "not", "in", "is", "as", "like", "matches", "between", "div"];
 
 /// Other words that clauses consist of.
-pub(crate) const CLAUSE_WORDS: &[&str] = &[
+pub const CLAUSE_WORDS: &[&str] = &[
     "from", "by", "updates", "of", "on", "error", "param", "to", "unique", "within", "per", "window", "late", "asc",
     "desc", "nulls", "first", "last", "match",
 ];
 
 /// Types.
-pub(crate) const TYPES: &[&str] = &[
+pub const TYPES: &[&str] = &[
     "boolean",
     "byte",
     "short",

@@ -9,7 +9,7 @@ use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::functions::{self, Category, ResolveError};
 use flowc_ir::{Expr, ExprKind, Type};
 use flowc_syntax::ast::{self, Arg, Name};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
 
 /// Functions of other languages, and what does the same here.
@@ -180,9 +180,11 @@ impl Checker<'_> {
         let own = self.declarations.functions.keys().map(String::as_str);
         let all = own.chain(aggregates).chain(built_in);
         let help = match (FOREIGN.iter().find(|(f, _)| *f == text), did_you_mean(&name.text, all)) {
-            (Some((_, here)), _) => format!("here it is `{here}`"),
-            (None, Some(near)) => format!("did you mean `{near}`?"),
-            (None, None) => "declare it with `fn`, or `use` the file that does".to_string(),
+            // What is more than a name cannot take its place.
+            (Some((_, here)), _) if here.contains([' ', '(']) => format!("here it is `{here}`").into(),
+            (Some((_, here)), _) => Help::instead(format!("here it is `{here}`"), *here),
+            (None, Some(near)) => Help::did_you_mean(near),
+            (None, None) => "declare it with `fn`, or `use` the file that does".into(),
         };
         self.report(
             Diagnostic::error(codes::UNKNOWN_FUNCTION, name.span, format!("there is no function `{}`", name.text))

@@ -6,7 +6,7 @@ use crate::load;
 use flowc_ir::plan::Connector;
 use flowc_ir::{DataType, Value};
 use flowc_syntax::ast::{self, Arg};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
 use std::collections::BTreeMap;
 
@@ -28,14 +28,28 @@ impl Role {
     }
 }
 
-struct Signature {
-    name: &'static str,
+/// A connector: what an editor may say of it.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectorInfo {
+    /// Its name.
+    pub name: &'static str,
     /// What the first argument is called, if it is given without a name.
-    first: Option<&'static str>,
-    options: &'static [(&'static str, DataType)],
-    reads: bool,
-    writes: bool,
-    example: &'static str,
+    pub first: Option<&'static str>,
+    /// Its options, with their types.
+    pub options: &'static [(&'static str, DataType)],
+    /// Whether rows can be read from it.
+    pub reads: bool,
+    /// Whether rows can be written to it.
+    pub writes: bool,
+    /// How it is written.
+    pub example: &'static str,
+}
+
+use ConnectorInfo as Signature;
+
+/// The connectors of the language.
+pub fn connectors() -> &'static [ConnectorInfo] {
+    SIGNATURES
 }
 
 const SIGNATURES: &[Signature] = &[
@@ -136,10 +150,10 @@ impl Checker<'_> {
         let name = written.name.text.as_str();
         let names: Vec<&str> = SIGNATURES.iter().map(|s| s.name).chain(["kafka"]).collect();
         let help = match name.to_lowercase().as_str() {
-            "deltalake" | "delta_lake" => "did you mean `delta`?".to_string(),
-            "stdout" | "print" | "stdin" => "did you mean `console`?".to_string(),
-            "jsonl" | "ndjson" => "did you mean `json`?".to_string(),
-            "file" | "files" => "say what is in the files: `parquet`, `csv` or `json`".to_string(),
+            "deltalake" | "delta_lake" => Help::did_you_mean("delta"),
+            "stdout" | "print" | "stdin" => Help::did_you_mean("console"),
+            "jsonl" | "ndjson" => Help::did_you_mean("json"),
+            "file" | "files" => "say what is in the files: `parquet`, `csv` or `json`".into(),
             _ => super::names::suggestion(name, &names, "the connectors are"),
         };
         self.report(
@@ -212,9 +226,9 @@ impl Checker<'_> {
             )
             .label("unknown option")
             .help(match did_you_mean(&name.text, names.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if names.is_empty() => format!("write `{}`", signature.example),
-                None => format!("its options are {}", super::list(&names)),
+                Some(near) => Help::did_you_mean(near),
+                None if names.is_empty() => format!("write `{}`", signature.example).into(),
+                None => format!("its options are {}", super::list(&names)).into(),
             }),
             None => Diagnostic::error(
                 codes::UNKNOWN_OPTION,

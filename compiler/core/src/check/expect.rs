@@ -15,7 +15,7 @@ use flowc_ir::graph::{Expect, ExpectRule, Policy, ShareCondition};
 use flowc_ir::types::quote_name;
 use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, ProgramStep, Schema, Type, Value};
 use flowc_syntax::ast::{self, Assignment, PolicyKind, Rule, RuleCondition, Step};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -517,9 +517,9 @@ impl Checker<'_> {
         if !shares.rules.contains(&name.text) {
             let names: Vec<&str> = shares.rules.iter().map(String::as_str).collect();
             let help = match did_you_mean(&name.text, names.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if names.is_empty() => "add a rule that judges rows".to_string(),
-                None => format!("the rules that judge rows are {}", super::list(names)),
+                Some(near) => Help::did_you_mean(near),
+                None if names.is_empty() => "add a rule that judges rows".into(),
+                None => format!("the rules that judge rows are {}", super::list(names)).into(),
             };
             self.report(
                 Diagnostic::error(

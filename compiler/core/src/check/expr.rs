@@ -23,6 +23,9 @@ impl Checker<'_> {
         env.level += 1;
         let typed = self.form(env, e);
         env.level -= 1;
+        if let (Some(typed), 0) = (&typed, env.depth) {
+            self.note_type(e.span, &typed.ty);
+        }
         typed
     }
 

@@ -8,7 +8,7 @@ use crate::checked::{CheckedFlow, CheckedRejects, CheckedStep, Input, Operation}
 use crate::codes;
 use flowc_ir::{Expr, ExprKind, Field, Output, Program, Type, Value};
 use flowc_syntax::ast::{Flow, FlowRef, Name, Step};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
 
 /// What is known of a source, table or flow that was checked.
@@ -177,8 +177,8 @@ impl Checker<'_> {
             Diagnostic::error(codes::UNKNOWN_RELATION, span, format!("the {word} `{name}` has no output `{output}`"))
                 .label("unknown output")
                 .help(match did_you_mean(output, outputs) {
-                    Some(near) => format!("did you mean `{name}.{near}`?"),
-                    None => format!("its outputs are {}", list(outputs.map(|o| format!("{name}.{o}")))),
+                    Some(near) => Help::instead(format!("did you mean `{name}.{near}`?"), near),
+                    None => format!("its outputs are {}", list(outputs.map(|o| format!("{name}.{o}")))).into(),
                 }),
         );
     }
@@ -187,11 +187,12 @@ impl Checker<'_> {
         let name = &reference.name;
         let names: Vec<&str> = self.declarations.relations.keys().map(String::as_str).collect();
         let help = match did_you_mean(&name.text, names.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
+            Some(near) => Help::did_you_mean(near),
             None if self.declarations.sinks.contains_key(&name.text) => {
                 format!("`{}` is a sink: read the flow that it writes, or declare its table as a source", name.text)
+                    .into()
             }
-            None if names.is_empty() => format!("declare it: `source {} = delta(\"…\")`", name.text),
+            None if names.is_empty() => format!("declare it: `source {} = delta(\"…\")`", name.text).into(),
             None => super::names::suggestion(&name.text, &names, "there are"),
         };
         self.report(
@@ -234,6 +235,9 @@ impl Checker<'_> {
         };
         if let Some(done) = done.as_mut().filter(|_| self.declarations.broken.contains(name)) {
             done.rows = Rows { columns: vec![], ..Rows::unknown() };
+        }
+        if let Some(done) = &done {
+            self.note_relation(name, &done.rows);
         }
         self.relations.borrow_mut().insert(name.to_string(), State::Done(done.clone().map(Box::new)));
         done

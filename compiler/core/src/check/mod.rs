@@ -9,7 +9,7 @@ mod as_of;
 mod call;
 mod changes;
 mod conditional;
-mod connector;
+pub(crate) mod connector;
 mod constant;
 mod declarations;
 mod distinct;
@@ -27,6 +27,7 @@ mod names;
 mod narrow;
 mod operators;
 mod params;
+mod record;
 mod scope;
 mod sink;
 mod sink_table;
@@ -42,6 +43,7 @@ mod unused;
 mod window;
 
 use crate::checked::Checked;
+use crate::facts::Facts;
 use crate::pipeline::{BadParam, Declared, Input as Program};
 use declarations::Declarations;
 use flowc_ir::Origin;
@@ -69,6 +71,10 @@ pub(crate) struct Findings {
     pub relative: BTreeMap<String, String>,
     /// What was asked of the catalog, and for whom.
     pub declared: Vec<Declared>,
+    /// Whether a table is not read yet: what it has is not known.
+    pub pending: bool,
+    /// What was known where, if that was asked for.
+    pub facts: Option<Facts>,
 }
 
 /// The kinds of declarations that can be left unused.
@@ -92,6 +98,10 @@ pub(crate) struct Checker<'a> {
     /// While above 0 nothing is reported: what is checked was checked before.
     muted: Cell<u32>,
     world_failed: Cell<bool>,
+    /// Whether a table is not read yet.
+    pending: Cell<bool>,
+    /// What is known where; none: nobody asks.
+    facts: RefCell<Option<Facts>>,
     bad_params: RefCell<Vec<BadParam>>,
     relative: RefCell<BTreeMap<String, String>>,
     declared: RefCell<Vec<Declared>>,
@@ -113,13 +123,20 @@ impl std::fmt::Debug for Checker<'_> {
     }
 }
 
-/// Checks the trees of a program: the main file first. `broken`: they have syntax errors, so that parts may be missing.
-pub(crate) fn check(program: &Program<'_>, trees: &[Ast], broken: bool, catalog: &dyn Catalog) -> Findings {
-    let mut findings = check_as(program, trees, broken, catalog, None);
+/// Checks the trees of a program: the main file first. `broken`: they have syntax errors, so that parts may be missing. `facts`: whether to record what is
+/// known where.
+pub(crate) fn check(
+    program: &Program<'_>,
+    trees: &[Ast],
+    broken: bool,
+    catalog: &dyn Catalog,
+    facts: bool,
+) -> Findings {
+    let mut findings = check_as(program, trees, broken, catalog, None, facts);
     let tests = trees.first().map(|tree| tree.items.as_slice()).unwrap_or_default();
     let tests = tests.iter().filter_map(|item| if let Item::Test(test) = item { Some(test) } else { None });
     for test in tests.filter(|test| test::gives_params(test)) {
-        test::add_variant(&mut findings, check_as(program, trees, broken, catalog, Some(test)), test);
+        test::add_variant(&mut findings, check_as(program, trees, broken, catalog, Some(test), false), test);
     }
     findings
 }
@@ -131,6 +148,7 @@ fn check_as(
     broken: bool,
     catalog: &dyn Catalog,
     scenario: Option<&Test>,
+    facts: bool,
 ) -> Findings {
     let mut found = vec![];
     let declarations = Declarations::collect(trees, &mut found);
@@ -143,6 +161,8 @@ fn check_as(
         diagnostics: RefCell::new(found),
         muted: Cell::new(0),
         world_failed: Cell::new(false),
+        pending: Cell::new(false),
+        facts: RefCell::new(facts.then(Facts::default)),
         bad_params: RefCell::default(),
         relative: RefCell::default(),
         declared: RefCell::default(),
@@ -170,7 +190,7 @@ fn check_as(
     checker.check_relations();
     checker.check_sinks();
     checker.check_tests();
-    if !broken {
+    if !broken && !checker.pending.get() {
         checker.warn_quarantine();
         checker.warn_unused();
         checker.warn_malformed_unread();
@@ -178,10 +198,16 @@ fn check_as(
     }
     let complete = checker.checked.borrow().sinks.len() == checker.declarations.sinks.len();
     debug_assert!(
-        complete || broken || checker.has_errors() || !checker.bad_params.borrow().is_empty(),
+        complete || broken || checker.pending.get() || checker.has_errors() || !checker.bad_params.borrow().is_empty(),
         "a sink is wrong, and nothing was reported"
     );
+    let mut facts = checker.facts.into_inner();
+    if let Some(facts) = &mut facts {
+        facts.columns = checker.lineage.into_inner().into_origins();
+    }
     Findings {
+        pending: checker.pending.get(),
+        facts,
         checked: Some(checker.checked.into_inner()),
         diagnostics: checker.diagnostics.into_inner(),
         world_failed: checker.world_failed.get(),

@@ -6,7 +6,7 @@ use crate::codes;
 use flowc_ir::types::quote_name;
 use flowc_ir::{DataType, Expr, ExprKind, Type};
 use flowc_syntax::ast::{self, Name};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
 
 /// How many columns a message lists.
@@ -20,6 +20,7 @@ impl Checker<'_> {
             return Some(self.narrowed(env, Expr { origin: origin(name.span), ..value }));
         }
         if let Some(column) = env.rows.own(&name.text).filter(|_| !env.closed) {
+            self.note_read(name.span, column);
             return self.column(env, &column.clone(), name.span);
         }
         if self.declarations.params.contains_key(&name.text) {
@@ -111,6 +112,7 @@ impl Checker<'_> {
             return Some(None);
         }
         if let Some(column) = env.rows.joined(&table.text, &field.text) {
+            self.note_read(field.span, column);
             return Some(self.column(env, &column.clone(), span));
         }
         let names: Vec<&str> = env
@@ -193,9 +195,10 @@ impl Checker<'_> {
                 )
                 .label("unknown name")
                 .help(match did_you_mean(text, names) {
-                    Some(near) => format!("did you mean `{}`?", quote_name(near)),
-                    None => "a function sees its own operands and the program's params; pass a column as an operand"
-                        .to_string(),
+                    Some(near) => Help::did_you_mean(quote_name(near)),
+                    None => {
+                        "a function sees its own operands and the program's params; pass a column as an operand".into()
+                    }
                 }),
             );
             return;
@@ -211,7 +214,10 @@ impl Checker<'_> {
             self.report(
                 Diagnostic::error(codes::UNKNOWN_COLUMN, name.span, format!("`{text}` is a column of a joined table"))
                     .label("it has the table's name before it until it is selected")
-                    .help(format!("write {}", list(&joined))),
+                    .help(match joined.as_slice() {
+                        [one] => Help::instead(format!("write `{one}`"), one),
+                        several => format!("write {}", list(several)).into(),
+                    }),
             );
             return;
         }
@@ -227,15 +233,16 @@ impl Checker<'_> {
         let help = match did_you_mean(text, all) {
             _ if env.siblings.iter().any(|s| s == text) => {
                 format!("a `select` does not see what it makes: put `|> extend {} = …` before it", quote_name(text))
+                    .into()
             }
-            _ if function => format!("`{text}` is a function: call it, `{text}(…)`"),
-            Some(near) => format!("did you mean `{}`?", quote_name(near)),
+            _ if function => format!("`{text}` is a function: call it, `{text}(…)`").into(),
+            Some(near) => Help::did_you_mean(quote_name(near)),
             None if self.declarations.relations.contains_key(text) && !own.is_empty() => {
                 let word = self.declarations.relations[text].word();
-                format!("`{text}` is a {word}; its columns can be read after `|> join {text} on …`")
+                format!("`{text}` is a {word}; its columns can be read after `|> join {text} on …`").into()
             }
             None if own.is_empty() && env.rows.columns.is_empty() => {
-                format!("write the value itself, or declare it: `param {text}: long = 10`")
+                format!("write the value itself, or declare it: `param {text}: long = 10`").into()
             }
             None => suggestion(text, &own, "the columns here are"),
         };
@@ -263,14 +270,15 @@ impl Checker<'_> {
 }
 
 /// "Did you mean", or the names that there are.
-pub(crate) fn suggestion(name: &str, names: &[&str], there_are: &str) -> String {
+pub(crate) fn suggestion(name: &str, names: &[&str], there_are: &str) -> Help {
     if let Some(near) = did_you_mean(name, names.iter().copied()) {
-        return format!("did you mean `{}`?", quote_name(near));
+        return Help::did_you_mean(quote_name(near));
     }
     if names.is_empty() {
-        return "there are none".to_string();
+        return "there are none".into();
     }
     let shown = list(names.iter().take(LISTED));
     let more = names.len().saturating_sub(LISTED);
-    if more > 0 { format!("{there_are} {shown} and {more} more") } else { format!("{there_are} {shown}") }
+    let text = if more > 0 { format!("{there_are} {shown} and {more} more") } else { format!("{there_are} {shown}") };
+    text.into()
 }

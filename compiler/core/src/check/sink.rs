@@ -13,7 +13,7 @@ use flowc_ir::plan::{Connector, SinkMode};
 use flowc_ir::types::quote_name;
 use flowc_ir::{DataType, Program, Value};
 use flowc_syntax::ast::{self, Assignment, Name, Property, Sink, SinkClauseKind};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Fix, Help, did_you_mean};
 use flowc_syntax::span::Span;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
@@ -233,6 +233,8 @@ impl Checker<'_> {
             let single = obstacle.remedy == Remedy::Whole;
             let whole = "`mode overwrite`: the whole result at each run";
             let delta = connector.is_none_or(|c| matches!(c, Connector::Delta { .. } | Connector::Console));
+            let merge =
+                (delta && own && !key.is_empty()).then(|| format!("mode merge on {}", super::keys::written(key)));
             let write = match (key.as_slice(), delta) {
                 (_, false) => format!("write to a Delta table with `mode merge`, or use {whole}"),
                 ([], true) if single => format!("use {whole}"),
@@ -260,7 +262,14 @@ impl Checker<'_> {
                         format!("{}; each window then comes once, when it is over; or {write}", watermark_help(sources))
                     }
                     _ => write,
-                }),
+                })
+                .fixes(merge.map(|mode| match clauses.mode_span {
+                    Some(span) => Fix::replace(format!("Write `{mode}`"), span, mode),
+                    None => match sink.clauses.first() {
+                        Some(first) => Fix::insert(format!("Write `{mode}`"), first.span, format!("{mode}\n    ")),
+                        None => Fix::append(format!("Write `{mode}`"), sink.connector.span, format!(" {{ {mode} }}")),
+                    },
+                })),
             );
         } else {
             self.not_blocked(sink, clauses, rows);
@@ -455,11 +464,11 @@ impl Checker<'_> {
             return;
         }
         let help = if key.starts_with("delta.constraints.") {
-            "a constraint is a clause of its own: `constraint name: condition`".to_string()
+            "a constraint is a clause of its own: `constraint name: condition`".into()
         } else {
             match did_you_mean(key, PROPERTIES.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "properties of your own must not begin with `delta.`".to_string(),
+                Some(near) => Help::instead(format!("did you mean `{near}`?"), format!("\"{near}\"")),
+                None => "properties of your own must not begin with `delta.`".into(),
             }
         };
         self.report(

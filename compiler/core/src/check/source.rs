@@ -13,13 +13,15 @@ use flowc_ir::plan::{Connector, SourceSpec, TableSpec, Updates, VersionSpec};
 use flowc_ir::types::quote_name;
 use flowc_ir::{DataType, Field, Program, ProgramStep, Schema, Type, Value};
 use flowc_syntax::ast::{self, ColumnDef, Name, Source, SourceClause, SourceClauseKind, Table};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Fix, did_you_mean};
 use flowc_syntax::span::Span;
 use std::collections::BTreeSet;
 
 /// What a source's clauses say.
 #[derive(Default)]
 struct Clauses<'a> {
+    /// Where the first one stands.
+    first: Option<Span>,
     schema: Option<(&'a [ColumnDef], Span)>,
     event_time: Option<(&'a Name, Option<&'a ast::Expr>, Span)>,
     watermark: Option<(i64, Span)>,
@@ -149,7 +151,10 @@ impl Checker<'_> {
             ty: Some(field.ty.clone()).filter(|_| !opened.wrong.contains(&field.name)),
             comment: field.comment.clone(),
             slot,
-            lineage: *lineage,
+            lineage: lineage.or_else(|| {
+                let listed = clauses.schema.and_then(|(c, _)| c.iter().find(|c| c.name.text == field.name));
+                Some(self.lineage.borrow_mut().stored(&field.name, listed.map_or(name.span, |c| c.name.span)))
+            }),
         };
         let columns: Vec<Column> = opened.schema.fields.iter().zip(&opened.lineage).enumerate().map(column).collect();
         for column in columns.iter().filter(|_| role == Role::Source) {
@@ -160,7 +165,7 @@ impl Checker<'_> {
     }
 
     fn clauses<'a>(&self, written: &'a [SourceClause], role: Role) -> Clauses<'a> {
-        let mut found = Clauses::default();
+        let mut found = Clauses { first: written.first().map(|c| c.span), ..Clauses::default() };
         self.each_once(written.iter().map(|c| (clause_words(&c.kind), c.span)));
         for clause in written {
             let span = clause.span;
@@ -327,7 +332,7 @@ impl Checker<'_> {
                 None => {
                     // A declaration with a clause that cannot be read may well have had its columns in it.
                     if !self.declarations.broken.contains(&name.text) {
-                        self.undeclared(name, written, &inferred);
+                        self.undeclared(name, (written, clauses.first), &inferred);
                     }
                     return None;
                 }
@@ -376,7 +381,7 @@ impl Checker<'_> {
         }
         let (oldest, newest) = match self.catalog.table(connector, Some(version)) {
             Err(CatalogError::NoSuchVersion { oldest, newest }) => (oldest, newest),
-            Err(error @ CatalogError::NotLocked(_)) => {
+            Err(error @ (CatalogError::NotLocked(_) | CatalogError::Pending)) => {
                 self.not_opened_at(connector, span, error);
                 return None;
             }
@@ -390,8 +395,14 @@ impl Checker<'_> {
         None
     }
 
-    fn undeclared(&self, name: &Name, written: &ast::Connector, inferred: &Schema) {
+    fn undeclared(&self, name: &Name, (written, clause): (&ast::Connector, Option<Span>), inferred: &Schema) {
         let columns: Vec<String> = inferred.fields.iter().map(|f| format!("        {f},")).collect();
+        let block = format!("schema {{\n{}\n    }}", columns.join("\n"));
+        let title = "Declare the columns that the files seem to have";
+        let fix = match clause {
+            Some(clause) => Fix::insert(title, clause, format!("{block}\n    ")),
+            None => Fix::append(title, written.span, format!(" {{\n    {block}\n}}")),
+        };
         self.report(
             Diagnostic::error(
                 codes::SCHEMA_NEEDED,
@@ -399,7 +410,8 @@ impl Checker<'_> {
                 format!("the columns of `{}` must be declared: files of this kind do not say their types", name.text),
             )
             .label("no `schema { … }`")
-            .help(format!("from the first rows they seem to be these:\n    schema {{\n{}\n    }}", columns.join("\n"))),
+            .help(format!("from the first rows they seem to be these:\n    {block}"))
+            .fix(fix),
         );
     }
 
@@ -449,6 +461,10 @@ impl Checker<'_> {
                 Diagnostic::error(codes::NOT_LOCKED, span, format!("`{place}` is not in flow.lock"))
                     .label(why)
                     .help("run `flowc check` where the table can be read: it writes flow.lock")
+            }
+            CatalogError::Pending => {
+                self.pending.set(true);
+                return;
             }
             CatalogError::Inferred(_) => return,
         };

@@ -17,6 +17,12 @@ use flowc_syntax::span::Span;
 impl Checker<'_> {
     /// Checks a step and adds it to the flow.
     pub(super) fn step(&self, flow: &mut FlowBuilder, step: &Step) {
+        let before = self.is_recording().then(|| std::sync::Arc::new(super::record::shape(&flow.rows)));
+        self.step_of_kind(flow, step);
+        self.note_step(step.span, before, &flow.rows);
+    }
+
+    fn step_of_kind(&self, flow: &mut FlowBuilder, step: &Step) {
         match &step.kind {
             StepKind::Where(condition) => self.where_step(flow, step, condition),
             StepKind::Extend(assignments) => self.extend(flow, step, assignments),
@@ -152,7 +158,7 @@ impl Checker<'_> {
             let comment =
                 assignment.doc.clone().or_else(|| super::aggregate::comment_of(&flow.rows, &assignment.value));
             let lineage = match (&assignment.name, reads.iter().next()) {
-                (None, Some(same)) if reads.len() == 1 => *same,
+                (None, Some(same)) if reads.len() == 1 && !self.lineage.borrow().is_unwatched(*same) => *same,
                 _ => self.lineage.borrow_mut().computed(&name, span, &reads, live),
             };
             if let Some(Expr { kind: ExprKind::Column(slot), .. }) = &value {
@@ -239,6 +245,9 @@ impl Checker<'_> {
             }
             let old = flow.rows.own(&rename.old.text).map(|c| c.slot);
             if let Some(column) = rows.columns.iter_mut().find(|c| c.table.is_none() && Some(c.slot) == old) {
+                let from = column.lineage.into_iter().collect();
+                let lineage = self.lineage.borrow_mut().computed(&rename.new.text, rename.new.span, &from, false);
+                column.lineage = Some(lineage);
                 column.name = rename.new.text.clone();
             }
         }
@@ -249,7 +258,8 @@ impl Checker<'_> {
 
     /// Whether the flow has a column of its own of this name; reports it where not.
     pub(super) fn own_column(&self, rows: &Rows, name: &Name) -> bool {
-        if rows.own(&name.text).is_some() {
+        if let Some(column) = rows.own(&name.text) {
+            self.note_read(name.span, column);
             return true;
         }
         if !rows.open {

@@ -13,7 +13,7 @@ use flowc_ir::graph::malformed_schema;
 use flowc_ir::types::quote_name;
 use flowc_ir::{DataType, Schema, Type, Value};
 use flowc_syntax::ast::{self, FlowRef, Name, Param, SourceClauseKind, Test, TestClause, TestClauseKind};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
 use std::collections::BTreeSet;
 
@@ -404,9 +404,9 @@ impl Checker<'_> {
             Diagnostic::error(codes::UNKNOWN_RELATION, name.span, format!("there is no param `{}`", name.text))
                 .label("unknown name")
                 .help(match did_you_mean(&name.text, names.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if names.is_empty() => format!("declare it: `param {}: long = 10`", name.text),
-                    None => format!("the params are {}", list(&names)),
+                    Some(near) => Help::did_you_mean(near),
+                    None if names.is_empty() => format!("declare it: `param {}: long = 10`", name.text).into(),
+                    None => format!("the params are {}", list(&names)).into(),
                 }),
         );
     }

@@ -136,7 +136,7 @@ impl Checker<'_> {
         let text = &name.text;
         let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
         let help = match others.iter().find(|(other, _)| other == text) {
-            Some((_, why)) => why.clone(),
+            Some((_, why)) => why.clone().into(),
             None => super::names::suggestion(text, &names, "the columns here are"),
         };
         self.report(

@@ -4,7 +4,7 @@ use crate::check::{Checker, article, constant};
 use crate::codes;
 use flowc_ir::{CastFailure, DataType, Expr, ExprKind, Field, Type, Value};
 use flowc_syntax::ast::{ColumnDef, TypeExpr, TypeExprKind};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
 
 const NAMES: &[(&str, DataType)] = &[
@@ -89,10 +89,10 @@ impl Checker<'_> {
             return Some(data.clone());
         }
         let help = match lower.as_str() {
-            "decimal" => "say how many digits: `decimal(18, 2)` has 18, 2 of them behind the point".to_string(),
-            "array" => "say of what: `array<string>`".to_string(),
-            "map" => "say from what to what: `map<string, long>`".to_string(),
-            "struct" => "name its fields: `struct<a: string>`".to_string(),
+            "decimal" => "say how many digits: `decimal(18, 2)` has 18, 2 of them behind the point".into(),
+            "array" => "say of what: `array<string>`".into(),
+            "map" => "say from what to what: `map<string, long>`".into(),
+            "struct" => "name its fields: `struct<a: string>`".into(),
             _ => unknown_type_help(&lower),
         };
         self.report(
@@ -219,23 +219,23 @@ pub(crate) fn span_of(e: &Expr) -> Span {
     Span::new(flowc_syntax::span::FileId(e.origin.file), e.origin.start as usize, e.origin.end as usize)
 }
 
-fn unknown_type_help(name: &str) -> String {
+fn unknown_type_help(name: &str) -> Help {
     let known = NAMES.iter().map(|(n, _)| *n).chain(["decimal", "array", "map", "struct"]);
     if let Some((_, here)) = FOREIGN.iter().find(|(n, _)| *n == name) {
-        return format!("here it is called `{here}`");
+        return Help::instead(format!("here it is called `{here}`"), *here);
     }
     match did_you_mean(name, known) {
-        Some(near) => format!("did you mean `{near}`?"),
+        Some(near) => Help::did_you_mean(near),
         None => "the types are boolean, byte, short, integer, long, float, double, decimal(p, s), string, binary, date, timestamp, timestamp_ntz, \
                  array<T>, map<K, V>, struct<a: T>"
-            .to_string(),
+            .into(),
     }
 }
 
-fn unknown_or_plain(name: &str) -> String {
+fn unknown_or_plain(name: &str) -> Help {
     let lower = name.to_lowercase();
     match NAMES.iter().any(|(n, _)| *n == lower) {
-        true => format!("write `{lower}`"),
+        true => Help::instead(format!("write `{lower}`"), lower),
         false => unknown_type_help(&lower),
     }
 }

@@ -4,6 +4,7 @@
 use crate::check::declarations::{Declarations, Relation};
 use crate::check::{Checker, Used};
 use crate::codes;
+use crate::facts::ColumnOrigin;
 use flowc_syntax::ast::{FlowRef, JoinKind, StepKind};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
@@ -23,20 +24,45 @@ struct Origin {
     from: Vec<usize>,
     /// What it is called in the warning; none: no warning.
     what: Option<&'static str>,
+    /// Whether a table or file has it.
+    stored: bool,
 }
 
 impl Lineage {
     /// A column that is computed from others.
     pub fn computed(&mut self, name: &str, span: Span, from: &BTreeSet<usize>, warn: bool) -> usize {
         let what = warn.then_some("computed");
-        self.columns.push(Origin { name: name.to_string(), span, from: from.iter().copied().collect(), what });
+        self.columns.push(Origin {
+            name: name.to_string(),
+            span,
+            from: from.iter().copied().collect(),
+            what,
+            stored: false,
+        });
         self.columns.len() - 1
     }
 
     /// A column that a `schema` block lists.
     pub fn listed(&mut self, name: &str, span: Span) -> usize {
-        self.columns.push(Origin { name: name.to_string(), span, from: vec![], what: Some("listed") });
+        self.columns.push(Origin { name: name.to_string(), span, from: vec![], what: Some("listed"), stored: true });
         self.columns.len() - 1
+    }
+
+    /// A column that a table has, whether anyone reads it or not.
+    pub fn stored(&mut self, name: &str, span: Span) -> usize {
+        self.columns.push(Origin { name: name.to_string(), span, from: vec![], what: None, stored: true });
+        self.columns.len() - 1
+    }
+
+    /// Whether no warning is ever given for the column, because it is a table's.
+    pub fn is_unwatched(&self, column: usize) -> bool {
+        self.columns.get(column).is_some_and(|c| c.stored && c.what.is_none())
+    }
+
+    /// Where all columns come from.
+    pub fn into_origins(self) -> Vec<ColumnOrigin> {
+        let origin = |c: Origin| ColumnOrigin { name: c.name, span: c.span, from: c.from, stored: c.stored };
+        self.columns.into_iter().map(origin).collect()
     }
 
     /// These columns matter: a condition reads them, or a sink writes them.

@@ -6,7 +6,7 @@ use flowc_ir::graph::{Alignment, Window};
 use flowc_ir::zone::Zone;
 use flowc_ir::{DataType, Value};
 use flowc_syntax::ast::{self, Arg};
-use flowc_syntax::diagnostic::{Diagnostic, did_you_mean};
+use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
 
 /// A kind of window: its name, its durations, and how it is written.
@@ -46,7 +46,7 @@ impl Checker<'_> {
                 window.span,
                 format!("`{}` takes {takes}: {}", kind.name, list(kind.durations)),
                 &format!("{} given", count(durations.len(), "duration")),
-                &format!("for example `window {}`", kind.written),
+                format!("for example `window {}`", kind.written),
             );
         }
         let fits = durations.len() == kind.durations.len();
@@ -178,23 +178,23 @@ impl Checker<'_> {
             false => (format!("`{}` has no option `{text}`", kind.name), "unknown option"),
         };
         let help = match did_you_mean(text, OPTIONS) {
-            _ if again => "leave one out".to_string(),
-            _ if kind.name == "session" => "a session begins with its first row: leave the option out".to_string(),
+            _ if again => "leave one out".into(),
+            _ if kind.name == "session" => "a session begins with its first row: leave the option out".into(),
             _ if kind.durations.contains(&text.as_str()) => {
-                format!("durations have no names: `window {}`", kind.written)
+                format!("durations have no names: `window {}`", kind.written).into()
             }
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("its options are {}", list(OPTIONS)),
+            Some(near) => Help::did_you_mean(near),
+            None => format!("its options are {}", list(OPTIONS)).into(),
         };
-        self.bad_window(name.span, message, label, &help);
+        self.bad_window(name.span, message, label, help);
     }
 
     fn unknown_window(&self, window: &ast::Window) {
         let name = &window.name;
         let names = KINDS.iter().map(|kind| kind.name);
         let help = match did_you_mean(&name.text, names) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there are {}", list(KINDS.iter().map(|kind| kind.written))),
+            Some(near) => Help::did_you_mean(near),
+            None => format!("there are {}", list(KINDS.iter().map(|kind| kind.written))).into(),
         };
         self.report(
             Diagnostic::error(codes::UNKNOWN_WINDOW, name.span, format!("there are no windows `{}`", name.text))
@@ -203,7 +203,7 @@ impl Checker<'_> {
         );
     }
 
-    fn bad_window(&self, span: Span, message: impl Into<String>, label: &str, help: &str) {
+    fn bad_window(&self, span: Span, message: impl Into<String>, label: &str, help: impl Into<Help>) {
         self.report(Diagnostic::error(codes::BAD_WINDOW, span, message).label(label).help(help));
     }
 }

@@ -9,7 +9,7 @@ use flowc_ir::cast::{cast_can_fail, cast_value};
 use flowc_ir::eval::EvalContext;
 use flowc_ir::functions::{self, Call, FunctionRef};
 use flowc_ir::{CastFailure, DataType, Expr, ExprKind, LocalId, Type, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The position of a term.
 pub(crate) type TermId = usize;
@@ -58,11 +58,49 @@ pub(crate) struct Term {
     pub of_epoch: bool,
 }
 
+/// What makes a term the one that it is.
+type Key = (ShapeKey, Vec<TermId>, DataType);
+
+/// A shape that can be looked up. Values of constants are kept as text: `-0.0` and `0.0`, which are equal, are two of them, and so are values of different
+/// types; most terms have none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum ShapeKey {
+    Plain(std::mem::Discriminant<Shape>),
+    Variable(usize),
+    Values(String),
+    Call(&'static str),
+    Cast(CastFailure),
+    Field(usize),
+}
+
+impl ShapeKey {
+    fn of(shape: &Shape) -> Self {
+        match shape {
+            Shape::Variable(variable) => ShapeKey::Variable(*variable),
+            Shape::Literal(_) | Shape::InList(_) => ShapeKey::Values(format!("{shape:?}")),
+            Shape::Call(function) => ShapeKey::Call(function.name),
+            Shape::Cast(on_failure) => ShapeKey::Cast(*on_failure),
+            Shape::Field(index) => ShapeKey::Field(*index),
+            Shape::And
+            | Shape::Or
+            | Shape::Not
+            | Shape::IsNull
+            | Shape::If
+            | Shape::Coalesce
+            | Shape::Try
+            | Shape::Struct
+            | Shape::Array
+            | Shape::Opaque => ShapeKey::Plain(std::mem::discriminant(shape)),
+        }
+    }
+}
+
 /// All terms of a question.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Terms {
     list: Vec<Term>,
-    known: BTreeMap<String, TermId>,
+    /// The terms by what they are made of; looked up, never gone through.
+    known: HashMap<Key, TermId>,
 }
 
 impl std::ops::Index<TermId> for Terms {
@@ -303,7 +341,7 @@ impl Terms {
     }
 
     fn add(&mut self, shape: Shape, args: Vec<TermId>, data: DataType) -> TermId {
-        let key = format!("{shape:?} {args:?} {data}");
+        let key = (ShapeKey::of(&shape), args.clone(), data.clone());
         if let Some(id) = self.known.get(&key) {
             return *id;
         }

@@ -146,7 +146,7 @@ impl Site<'_> {
             && !words::RESERVED.contains(&self.word(self.at))
     }
 
-    fn form(&self, at: usize, message: &str, label: &str, help: impl Into<String>) -> Diagnostic {
+    fn form(&self, at: usize, message: &str, label: &str, help: impl Into<crate::diagnostic::Help>) -> Diagnostic {
         Diagnostic::error(codes::SQL_FORM, self.span(at), message).label(label).help(help)
     }
 

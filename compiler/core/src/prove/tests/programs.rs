@@ -548,7 +548,7 @@ fn one(seed: u64, counts: &mut Counts) {
     let params = IndexMap::new();
     let input = pipeline::Input { name: "p", path: "p.flow", base: "/w", params: &params };
     let loaded = load("p.flow", &loader);
-    let findings = crate::check::check(&input, &loaded.trees, !loaded.diagnostics.is_empty(), &catalog);
+    let findings = crate::check::check(&input, &loaded.trees, !loaded.diagnostics.is_empty(), &catalog, false);
     counts.programs += 1;
     let errors = findings.diagnostics.iter().chain(&loaded.diagnostics).any(|d| d.is_error());
     let Some(before) = findings.checked.filter(|_| !errors) else {

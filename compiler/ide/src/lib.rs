@@ -1,0 +1,42 @@
+//! What an editor asks of programs: mistakes, hover, completion, definitions, symbols and the rest, for files whose texts change while they are written.
+//!
+//! Invariants: pure: no I/O, no clock, no threads; files come in through [`Loader`], tables as [`Tables`]. Places are byte offsets and paths, never lines of a
+//! protocol. Nothing panics on a text that is broken, and a table that is not read yet makes no mistakes. This crate must not know of protocols or editors.
+
+mod analysis;
+mod complete;
+mod cursor;
+mod diagnostics;
+mod format;
+mod hints;
+mod hover;
+mod lenses;
+mod lines;
+mod navigate;
+mod occurrences;
+mod outline;
+mod signature;
+mod tables;
+mod tokens;
+mod words;
+mod workspace;
+
+pub use analysis::Analysis;
+pub use complete::{Completion, CompletionKind};
+pub use diagnostics::{Edit, Problem, QuickFix, Related};
+pub use flowc_core::load::{LoadError, Loader};
+pub use flowc_syntax::Severity;
+pub use format::format;
+pub use hints::Hint;
+pub use hover::Hover;
+pub use lenses::{Lens, LensAction};
+pub use lines::{LineIndex, Position};
+pub use navigate::{Place, RenameError};
+pub use outline::{Symbol, SymbolKind};
+pub use signature::SignatureHelp;
+pub use tables::{Question, Tables};
+pub use tokens::{SemanticKind, SemanticToken};
+pub use workspace::{PathLister, Workspace};
+
+/// Bytes of a text.
+pub type TextRange = std::ops::Range<usize>;

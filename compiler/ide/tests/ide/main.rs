@@ -1,0 +1,10 @@
+//! What an editor gets, for texts with the cursor at `$0`.
+
+mod complete;
+mod diagnostics;
+mod editing;
+mod hover;
+mod incremental;
+mod navigate;
+mod outline;
+mod support;

@@ -1,0 +1,111 @@
+//! Answers of the library in the protocol's words: diagnostics and the changes that mend them, and whole texts. Must not know how they come about.
+
+use crate::lsp::convert;
+use crate::lsp::documents::Document;
+use crate::lsp::server::Server;
+use flowc_ide::{Edit, LineIndex, Problem, QuickFix, Severity};
+use lsp_types::{
+    CodeAction, CodeActionKind, CodeActionOrCommand, CodeActionParams, CodeActionResponse, CodeDescription, Diagnostic,
+    DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, DocumentFormattingParams, Location,
+    NumberOrString, TextEdit, Uri, WorkspaceEdit,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Texts and lines of files, each looked up once.
+#[derive(Default)]
+pub struct Lines {
+    known: BTreeMap<String, Option<(Arc<str>, LineIndex)>>,
+}
+
+impl Lines {
+    /// A stretch of a file as a place of the protocol; none: there is no such file.
+    pub fn location(&mut self, server: &Server, path: &str, range: &flowc_ide::TextRange) -> Option<Location> {
+        let known = self.known.entry(path.to_string()).or_insert_with(|| server.lines_of(path));
+        let (text, lines) = known.as_ref()?;
+        Some(Location { uri: convert::uri(path)?, range: convert::range(text, lines, range) })
+    }
+
+    /// Edits of files as a change of the workspace; none: a file is gone.
+    pub fn workspace_edit(&mut self, server: &Server, edits: &[Edit]) -> Option<WorkspaceEdit> {
+        // The protocol's type has a hash map; each file's edits stay in their order.
+        #[allow(clippy::mutable_key_type)]
+        let mut changes: HashMap<Uri, Vec<TextEdit>> = HashMap::new();
+        for edit in edits {
+            let at = self.location(server, &edit.path, &edit.range)?;
+            changes.entry(at.uri).or_default().push(TextEdit { range: at.range, new_text: edit.text.clone() });
+        }
+        Some(WorkspaceEdit { changes: Some(changes), ..WorkspaceEdit::default() })
+    }
+}
+
+impl Server {
+    /// A mistake as the editor shows it.
+    pub(super) fn diagnostic(&self, document: &Document, problem: &Problem) -> Diagnostic {
+        let mut lines = Lines::default();
+        let related = problem.related.iter().filter_map(|r| {
+            let location = lines.location(self, &r.path, &r.range)?;
+            Some(DiagnosticRelatedInformation { location, message: r.message.clone() })
+        });
+        let related: Vec<_> = related.collect();
+        let page = self.pages.as_ref().and_then(|pages| Uri::from_str(&format!("{pages}{}", problem.code)).ok());
+        Diagnostic {
+            range: convert::range(&document.text, &document.lines, &problem.range),
+            severity: Some(match problem.severity {
+                Severity::Error => DiagnosticSeverity::ERROR,
+                Severity::Warning => DiagnosticSeverity::WARNING,
+            }),
+            code: Some(NumberOrString::String(problem.code.to_string())),
+            code_description: page.map(|href| CodeDescription { href }),
+            source: Some("flowc".into()),
+            message: problem.message.clone(),
+            related_information: (!related.is_empty()).then_some(related),
+            tags: problem.unnecessary.then(|| vec![DiagnosticTag::UNNECESSARY]),
+            data: None,
+        }
+    }
+
+    /// The changes that mend what is wrong at a place.
+    pub(super) fn code_actions(&mut self, params: CodeActionParams) -> Result<Option<CodeActionResponse>, String> {
+        let Some((path, document)) = self.document(&params.text_document.uri) else { return Ok(None) };
+        let at = |p| convert::offset(&document.text, &document.lines, p);
+        let (start, end) = (at(params.range.start), at(params.range.end));
+        let problems = self.workspace.problems(&path);
+        let here = problems.iter().filter(|p| p.range.start <= end && start <= p.range.end);
+        let mut actions = vec![];
+        for problem in here {
+            let diagnostic = self.diagnostic(&document, problem);
+            for (n, fix) in problem.fixes.iter().enumerate() {
+                actions.extend(self.action(fix, &diagnostic, n == 0).map(CodeActionOrCommand::CodeAction));
+            }
+        }
+        Ok(Some(actions))
+    }
+
+    fn action(&self, fix: &QuickFix, diagnostic: &Diagnostic, preferred: bool) -> Option<CodeAction> {
+        Some(CodeAction {
+            title: fix.title.clone(),
+            kind: Some(CodeActionKind::QUICKFIX),
+            diagnostics: Some(vec![diagnostic.clone()]),
+            edit: Some(Lines::default().workspace_edit(self, &fix.edits)?),
+            is_preferred: preferred.then_some(true),
+            ..CodeAction::default()
+        })
+    }
+
+    /// The whole text in canonical form; a broken program stays as it is.
+    pub(super) fn formatting(&mut self, params: DocumentFormattingParams) -> Result<Option<Vec<TextEdit>>, String> {
+        let Some((_, document)) = self.document(&params.text_document.uri) else { return Ok(None) };
+        let Some(edit) = flowc_ide::format(&document.text) else { return Ok(None) };
+        let range = convert::range(&document.text, &document.lines, &edit.0);
+        Ok(Some(vec![TextEdit { range, new_text: edit.1 }]))
+    }
+
+    /// The path and the text of a file that is open.
+    pub(super) fn document(&self, uri: &Uri) -> Option<(String, Document)> {
+        let path = convert::path(uri)?;
+        let document = self.documents.get(&path)?.clone();
+        Some((path, document))
+    }
+}
