@@ -11,6 +11,7 @@ pub mod codes;
 pub mod connectors;
 pub mod convert;
 pub mod create;
+pub mod decode;
 pub mod facts;
 pub mod file_reader;
 pub mod history;
