@@ -15,6 +15,7 @@ pub mod decode;
 pub mod facts;
 pub mod file_reader;
 pub mod history;
+pub mod local_rows;
 pub mod log;
 pub mod lookup;
 pub mod partition;

@@ -171,7 +171,7 @@ impl Decoder for Texts {
             self.offsets.reserve_exact(rows + 1);
             self.offsets.push(0);
             // As many bytes a row as the last batch had, and a little more.
-            self.bytes.reserve(if self.rows == 0 { 0 } else { self.before / self.rows * (rows + rows / 32) });
+            self.bytes.reserve(self.before.checked_div(self.rows).unwrap_or(0) * (rows + rows / 32));
         }
         self.rows = rows;
     }
