@@ -194,7 +194,7 @@ async fn source_rows(
             let batches = parts.filter_map(|part| async move {
                 match part {
                     Ok(Part::Rows(batch)) => Some(Ok(batch)),
-                    Ok(Part::Malformed(_)) => None,
+                    Ok(Part::Malformed(_) | Part::Skipped(_)) => None,
                     Err(error) => Some(Err(error)),
                 }
             });

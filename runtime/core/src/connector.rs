@@ -85,6 +85,8 @@ pub enum Part {
     Rows(RecordBatch),
     /// Records that do not parse or do not fit, with the columns of [`flowc_ir::graph::malformed_schema`] but `_epoch`, which the run adds.
     Malformed(RecordBatch),
+    /// So many rows more were read that [`flowc_ir::plan::SourceSpec::predicate`] rejects: they count, and need not come.
+    Skipped(u64),
 }
 
 /// The parts of a split: the rows are in order, and so are the malformed records; how one stands to the other, and how both are cut, means nothing.

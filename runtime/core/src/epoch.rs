@@ -585,7 +585,11 @@ impl EpochRun {
             let (rows, malformed) = match part.map_err(at)? {
                 Part::Rows(batch) => {
                     self.pass_all(flow, &cursor, &leaf.rows, &batch, &split.text, context).await?;
-                    (batch.num_rows(), 0)
+                    (batch.num_rows() as u64, 0)
+                }
+                Part::Skipped(rows) => {
+                    leaf.rows.iter().for_each(|node| flow.skipped(*node, rows));
+                    (rows, 0)
                 }
                 Part::Malformed(batch) => {
                     let dated = dated(&batch, context.epoch)?;
@@ -595,7 +599,7 @@ impl EpochRun {
                             passed => passed?,
                         }
                     }
-                    (0, batch.num_rows())
+                    (0, batch.num_rows() as u64)
                 }
             };
             // Nothing above has to wait where files are local; signals must be heard all the same.
@@ -603,8 +607,8 @@ impl EpochRun {
             if let Reader::Source(source, _) = leaf.reader
                 && rows + malformed > 0
             {
-                meter.sources[source].rows.fetch_add(rows as u64, Ordering::Relaxed);
-                meter.sources[source].malformed.fetch_add(malformed as u64, Ordering::Relaxed);
+                meter.sources[source].rows.fetch_add(rows, Ordering::Relaxed);
+                meter.sources[source].malformed.fetch_add(malformed, Ordering::Relaxed);
                 let violations = flow.violations();
                 self.observer.progress(&Progress { violations, ..meter.progress(self.options.clock.now()) });
             }

@@ -169,6 +169,13 @@ impl Flow {
         Flow { graph, stations, readers, right_paths, late, work }
     }
 
+    /// Counts rows of a leaf that its readers, which are filters all, would have left out.
+    pub(crate) fn skipped(&self, node: usize, rows: u64) {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        self.work.gave(node, rows);
+        self.readers[node].iter().for_each(|(reader, _)| self.work.took(*reader, rows));
+    }
+
     /// Sends rows that came out of a node to its readers.
     pub(crate) fn push<'a>(
         &'a self,

@@ -156,7 +156,7 @@ impl LookupTable for DeltaTable {
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
         let origin = self.spec.origin;
         let Some(version) = split.detail.get("version").and_then(serde_json::Value::as_u64) else {
-            return self.scan.read(split, batch_rows).await.map_err(|e| e.at(origin));
+            return self.scan.needed(split, batch_rows).await.map_err(|e| e.at(origin));
         };
         let (_, past) = self.past(version).await?;
         let stream = past.scan.read(split, batch_rows).await.map_err(|e| past.failed(e).at(origin))?;

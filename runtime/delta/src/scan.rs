@@ -5,6 +5,7 @@ use crate::codes;
 use crate::convert;
 use crate::facts::{Column, FileFacts, PartFacts, RowGroupFacts};
 use crate::file_reader::FileReader;
+use crate::local_rows::{LocalRows, Predicate, Skipped, Wanted};
 use crate::log::features::{self, Features};
 use crate::log::{Add, Metadata, Snapshot, actions::DeletionVector, deletion};
 use crate::partition;
@@ -29,6 +30,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::future::ready;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -244,11 +247,33 @@ impl Scan {
         Ok(Opened { reader, metadata, positions })
     }
 
+    fn part(&self, split: &Split) -> Result<Part, RunError> {
+        serde_json::from_value(split.detail.clone())
+            .map_err(|e| RunError::world(codes::BAD_POSITION, format!("{}: split {}: {e}", self.what, split.text)))
+    }
+
+    /// Reads a split, where that saves work without rows that the predicate rejects.
+    pub async fn needed(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+        let part = self.part(split)?;
+        self.read_needed(&part.add, part.row_groups, None, (batch_rows, &Skipped::default())).await
+    }
+
     /// Reads a split.
     pub async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
-        let part: Part = serde_json::from_value(split.detail.clone())
-            .map_err(|e| RunError::world(codes::BAD_POSITION, format!("{}: split {}: {e}", self.what, split.text)))?;
+        let part = self.part(split)?;
         Ok(self.read_rows(&part.add, part.row_groups, None, batch_rows).await?.batches)
+    }
+
+    /// As [`Scan::read_rows`], but where that saves work, rows that the predicate rejects are counted and not given out.
+    pub async fn read_needed(
+        &self,
+        add: &Add,
+        row_groups: Option<Range<usize>>,
+        only: Option<&RoaringTreemap>,
+        (batch_rows, skipped): (usize, &Skipped),
+    ) -> Result<BatchStream, RunError> {
+        let predicate = self.predicate.as_ref().and_then(|p| Predicate::new(p, &self.places, skipped));
+        Ok(self.selected_rows(add, row_groups, only, (batch_rows, predicate)).await?.batches)
     }
 
     /// Reads of a file, or of some of its row groups, the rows that are in the table; or exactly the rows `only`, deleted or not. Either way without row groups
@@ -260,13 +285,23 @@ impl Scan {
         only: Option<&RoaringTreemap>,
         batch_rows: usize,
     ) -> Result<FileRows, RunError> {
+        self.selected_rows(add, row_groups, only, (batch_rows, None)).await
+    }
+
+    async fn selected_rows(
+        &self,
+        add: &Add,
+        row_groups: Option<Range<usize>>,
+        only: Option<&RoaringTreemap>,
+        how: (usize, Option<Predicate>),
+    ) -> Result<FileRows, RunError> {
         let opened = self.open(add).await?;
         let deleted = match &add.deletion_vector {
             Some(vector) if only.is_none() => Some(self.deleted(vector).await?),
             _ => None,
         };
         let groups = self.row_groups(&opened, row_groups);
-        self.file_rows(add, &opened, selected(&opened, &groups, only, deleted.as_ref()), batch_rows)
+        self.file_rows(add, &opened, selected(&opened, &groups, only, deleted.as_ref()), how)
     }
 
     /// The rows of those row groups of a file of which `keeps` is true, deleted ones too; each batch with the number of its first row in the file.
@@ -287,7 +322,7 @@ impl Scan {
             }
         }
         let FileRows { rows, batches } =
-            self.file_rows(add, &opened, selected(&opened, &groups, None, None), batch_rows)?;
+            self.file_rows(add, &opened, selected(&opened, &groups, None, None), (batch_rows, None))?;
         let mut runs = rows.into_iter();
         let mut run = runs.next().unwrap_or_default();
         let mut number = move |batch: Result<RecordBatch, RunError>| match batch {
@@ -334,42 +369,50 @@ impl Scan {
         &self,
         add: &Add,
         opened: &Opened,
-        Selected { groups, rows, selection }: Selected,
-        batch_rows: usize,
+        Selected { groups, rows, counted, selection }: Selected,
+        (batch_rows, predicate): (usize, Option<Predicate>),
     ) -> Result<FileRows, RunError> {
-        let roots: Vec<usize> = opened.positions.iter().flatten().copied().collect();
-        let mask = ProjectionMask::roots(opened.metadata.parquet_schema(), roots.clone());
-        let wanted = Wanted { groups, selection, mask, batch_rows: batch_rows.max(1) };
-        let stream = match self.storage.local(&add.path) {
-            // Page by page, where others are read a row group at a time: the memory is that of a page a column. The task reads itself, which is mostly a copy from the
-            // memory of the operating system; between batches it can be given up.
-            Some(path) => {
-                let file = std::fs::File::open(&path).map_err(|e| match e.kind() {
-                    std::io::ErrorKind::NotFound => self.gone(&format!("data file {}", add.path)),
-                    _ => StorageError::Failed(one_line(&e)).reading(&self.what),
-                })?;
-                let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, opened.metadata.clone());
-                let reader = wanted.of(builder).build().map_err(|e| self.parquet_error(&add.path, e))?;
-                let batches = futures::stream::iter(reader.map(|batch| batch.map_err(ParquetError::from)));
-                batches.then(|batch| tokio::task::yield_now().map(|()| batch)).boxed()
-            }
-            None => {
-                let (reader, metadata) = (opened.reader.clone(), opened.metadata.clone());
-                let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
-                wanted.of(builder).build().map_err(|e| self.parquet_error(&add.path, e))?.boxed()
-            }
-        };
         // The projection keeps the file's order of columns, each once.
-        let mut order = roots;
-        order.sort_unstable();
-        order.dedup();
-        let places = opened.positions.iter().map(|p| p.and_then(|p| order.binary_search(&p).ok())).collect();
+        let mut roots: Vec<usize> = opened.positions.iter().flatten().copied().collect();
+        roots.sort_unstable();
+        roots.dedup();
+        let places = opened.positions.iter().map(|p| p.and_then(|p| roots.binary_search(&p).ok())).collect();
         let shape = Shape { scan: self.clone(), places, partitions: self.partitions(add)? };
-        let path = add.path.clone();
-        let (scan, error_path) = (self.clone(), path.clone());
-        let batches = stream.map_err(move |e| scan.parquet_error(&error_path, e));
-        let batches = batches.and_then(move |batch| std::future::ready(shape.batch(&path, &batch)));
-        Ok(FileRows { rows, batches: batches.try_filter(|b| std::future::ready(b.num_rows() > 0)).boxed() })
+        let metadata = opened.metadata.clone();
+        let (batch_rows, needed) = (batch_rows.max(1), groups.clone());
+        let asked = move |roots: &[usize]| {
+            let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied());
+            (metadata, Asked { groups, selection, mask, batch_rows })
+        };
+        let failed = |e| self.parquet_error(&add.path, e);
+        let Some(path) = self.storage.local(&add.path) else {
+            let (metadata, asked) = asked(&roots);
+            let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(opened.reader.clone(), metadata);
+            let (scan, path) = (self.clone(), add.path.clone());
+            let batches = asked.of(builder).build().map_err(failed)?.map(move |batch| {
+                let batch = batch.map_err(|e| scan.parquet_error(&path, e))?;
+                shape.batch(&path, batch.columns(), batch.num_rows())
+            });
+            return Ok(FileRows { rows, batches: batches.try_filter(|b| ready(b.num_rows() > 0)).boxed() });
+        };
+        // Page by page, where others are read a row group at a time: the memory is that of a page a column. The task reads itself, which is mostly a copy from the
+        // memory of the operating system; between batches it can be given up.
+        let open = || {
+            File::open(&path).map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => self.gone(&format!("data file {}", add.path)),
+                _ => StorageError::Failed(one_line(&e)).reading(&self.what),
+            })
+        };
+        let file = open()?;
+        let wanted = Wanted { groups: needed, runs: counted.into(), roots, batch_rows };
+        let rest = |roots: &[usize]| {
+            let (metadata, asked) = asked(roots);
+            asked.of(ParquetRecordBatchReaderBuilder::new_with_metadata(File::open(&path)?, metadata)).build()
+        };
+        let batches = LocalRows::open(file, (&opened.metadata, wanted), (shape, &add.path), predicate, rest);
+        let batches = futures::stream::iter(batches.map_err(failed)?);
+        let batches = batches.then(|batch| tokio::task::yield_now().map(|()| batch));
+        Ok(FileRows { rows, batches: batches.try_filter(|b| ready(b.num_rows() > 0)).boxed() })
     }
 
     /// The row groups of a part that can hold a row that the predicate lets through.
@@ -446,6 +489,8 @@ struct Selected {
     /// Their numbers in the file.
     rows: Vec<Range<u64>>,
     /// They as the reader of these row groups counts them.
+    counted: Vec<Range<u64>>,
+    /// The same for the Parquet crate's reader; none: all of them.
     selection: Option<RowSelection>,
 }
 
@@ -471,26 +516,27 @@ fn selected(
         if found.is_empty() {
             continue;
         }
-        let counts = |row: u64| (row - within.start + offset) as usize;
+        let counts = |row: u64| row - within.start + offset;
         counted.extend(found.iter().map(|r| counts(r.start)..counts(r.end)));
         rows.extend(found);
         read.push(*group);
         offset += within.end - within.start;
     }
     let all = only.is_none() && deleted.is_none();
-    let selection = (!all).then(|| RowSelection::from_consecutive_ranges(counted.into_iter(), offset as usize));
-    Selected { groups: read, rows, selection }
+    let ranges = counted.iter().map(|r: &Range<u64>| r.start as usize..r.end as usize);
+    let selection = (!all).then(|| RowSelection::from_consecutive_ranges(ranges, offset as usize));
+    Selected { groups: read, rows, counted, selection }
 }
 
 /// What a Parquet reader is asked for.
-struct Wanted {
+struct Asked {
     groups: Vec<usize>,
     selection: Option<RowSelection>,
     mask: ProjectionMask,
     batch_rows: usize,
 }
 
-impl Wanted {
+impl Asked {
     fn of<T>(self, builder: ArrowReaderBuilder<T>) -> ArrowReaderBuilder<T> {
         let builder = match self.selection {
             Some(selection) => builder.with_row_selection(selection),
@@ -501,7 +547,7 @@ impl Wanted {
 }
 
 /// How the batches of one file become batches of the program.
-struct Shape {
+pub(crate) struct Shape {
     scan: Scan,
     /// The column in the file's (projected) batches of each column.
     places: Vec<Option<usize>>,
@@ -510,23 +556,34 @@ struct Shape {
 }
 
 impl Shape {
-    fn batch(&self, path: &str, batch: &RecordBatch) -> Result<RecordBatch, RunError> {
-        let rows = batch.num_rows();
+    /// Which of the file's (projected) columns a column is; none: it is a partition column, or the file lacks it.
+    pub(crate) fn place(&self, column: usize) -> Option<usize> {
+        self.places[column]
+    }
+
+    /// What to say where the file cannot be read.
+    pub(crate) fn failed(&self, path: &str, error: ParquetError) -> RunError {
+        self.scan.parquet_error(path, error)
+    }
+
+    /// A column for so many rows, from the file's. The error says what does not fit.
+    pub(crate) fn column(&self, i: usize, read: Option<&ArrayRef>, rows: usize) -> Result<ArrayRef, String> {
+        let column = &self.scan.columns[i];
+        let data = &column.field.ty.data;
+        match read {
+            _ if column.partition => partition::constant(&self.partitions[i], data, rows)
+                .ok_or_else(|| format!("no partition value of type {data}")),
+            Some(array) => convert::convert(array, data, &column.table.ty, self.scan.by_id),
+            None => Ok(new_null_array(self.scan.schema.field(i).data_type(), rows)),
+        }
+    }
+
+    /// All columns.
+    pub(crate) fn batch(&self, path: &str, read: &[ArrayRef], rows: usize) -> Result<RecordBatch, RunError> {
         let mut columns: Vec<ArrayRef> = vec![];
         for (i, column) in self.scan.columns.iter().enumerate() {
-            let data = &column.field.ty.data;
             let why = |e: String| self.scan.bad(path, &format!("column `{}`: {e}", column.field.name));
-            columns.push(if column.partition {
-                partition::constant(&self.partitions[i], data, rows)
-                    .ok_or_else(|| why(format!("no partition value of type {data}")))?
-            } else {
-                match self.places[i] {
-                    Some(place) => {
-                        convert::convert(batch.column(place), data, &column.table.ty, self.scan.by_id).map_err(why)?
-                    }
-                    None => new_null_array(self.scan.schema.field(i).data_type(), rows),
-                }
-            });
+            columns.push(self.column(i, self.places[i].map(|place| &read[place]), rows).map_err(why)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(self.scan.schema.clone(), columns, &options)

@@ -4,6 +4,7 @@
 use crate::catalog;
 use crate::changes::{Layout, Reader, Unit};
 use crate::codes;
+use crate::local_rows::Skipped;
 use crate::log::commits::{Listing, commit_path, read_commit};
 use crate::log::features::Features;
 use crate::log::{Commit, Snapshot};
@@ -14,7 +15,8 @@ use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
 use flowc_ir::plan::{SourceSpec, Updates, VersionSpec};
 use flowc_ir::{Program, Schema};
-use flowc_runtime::{BatchStream, EpochLimits, Position, RunError, Source, SourceRange, Split};
+use flowc_runtime::{BatchStream, EpochLimits, Part, PartStream, Position, RunError, Source, SourceRange, Split};
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -488,6 +490,19 @@ impl Source for DeltaSource {
 
     async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
         self.reader.read(split, batch_rows).await.map_err(|e| e.at(self.spec.origin))
+    }
+
+    async fn read_parts(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
+        let skipped = Skipped::default();
+        let read = self.reader.read_needed(split, batch_rows, &skipped).await;
+        let batches = read.map_err(|e| e.at(self.spec.origin))?.map(|batch| batch.map(Part::Rows));
+        // Behind the rows of a batch, those of it that did not come out; at the end, those of batches of which none did.
+        let parts = batches.map(Some).chain(futures::stream::once(std::future::ready(None)));
+        let parts = parts.flat_map(move |part| {
+            let skipped = Some(skipped.take()).filter(|rows| *rows > 0).map(|rows| Ok(Part::Skipped(rows)));
+            futures::stream::iter(part.into_iter().chain(skipped))
+        });
+        Ok(parts.boxed())
     }
 }
 

@@ -95,7 +95,7 @@ fn rows(parts: PartStream) -> BatchStream {
     let rows = |part| async move {
         match part {
             Part::Rows(batch) => Ok(Some(batch)),
-            Part::Malformed(_) => Ok(None),
+            Part::Malformed(_) | Part::Skipped(_) => Ok(None),
         }
     };
     parts.try_filter_map(rows).boxed()

@@ -13,6 +13,7 @@ pub use layout::Layout;
 pub use rewrite::Rewrite;
 
 use crate::codes;
+use crate::local_rows::Skipped;
 use crate::log::{Add, Commit, Snapshot};
 use crate::scan::Scan;
 use crate::schema;
@@ -335,6 +336,20 @@ impl Reader {
 
     /// Reads a split in batches of at most `batch_rows` rows.
     pub async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+        self.rows(split, batch_rows, None).await
+    }
+
+    /// The same without some of the rows that the predicate rejects; they are counted.
+    pub async fn read_needed(
+        &self,
+        split: &Split,
+        batch_rows: usize,
+        skipped: &Skipped,
+    ) -> Result<BatchStream, RunError> {
+        self.rows(split, batch_rows, Some(skipped)).await
+    }
+
+    async fn rows(&self, split: &Split, batch_rows: usize, skipped: Option<&Skipped>) -> Result<BatchStream, RunError> {
         let bad =
             |why: String| RunError::world(codes::BAD_POSITION, format!("{}: split {}: {why}", self.what, split.text));
         let part: Part = serde_json::from_value(split.detail.clone()).map_err(|e| bad(e.to_string()))?;
@@ -347,10 +362,14 @@ impl Reader {
         let commit = mark.commit.clone().unwrap_or_else(|| "".into());
         let piece = Piece { add: part.add, rows, weight: mark.weight, commit };
         let scan = if piece.weight.is_none() { &self.feed } else { &self.scan };
-        let read = scan.read_rows(&piece.add, part.row_groups, piece.rows.as_ref(), batch_rows).await;
+        let (groups, rows) = (part.row_groups, piece.rows.as_ref());
+        let read = match skipped {
+            Some(skipped) => scan.read_needed(&piece.add, groups, rows, (batch_rows, skipped)).await,
+            None => scan.read_rows(&piece.add, groups, rows, batch_rows).await.map(|read| read.batches),
+        };
         let read = read.map_err(|e| mark.failed(e, scan))?;
         let (layout, scan) = (self.layout.clone(), scan.clone());
-        let batches = read.batches.map(move |batch| {
+        let batches = read.map(move |batch| {
             let batch = batch.map_err(|e| mark.failed(e, &scan))?;
             let each = piece.weights(&scan, &batch)?;
             let each = each.map(|weights| weights.unary(|weight| weight * mark.times));

@@ -4,7 +4,7 @@
 pub mod commit;
 pub mod conflict;
 mod encode;
-mod hybrid;
+pub(crate) mod hybrid;
 mod info;
 mod leftover;
 pub mod merge;

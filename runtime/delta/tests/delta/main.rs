@@ -8,6 +8,7 @@ mod common;
 mod faults;
 mod features;
 mod history;
+mod late;
 mod merge;
 mod overwrite_partition;
 mod past;

@@ -52,6 +52,7 @@ async fn read(path: &Path, columns: &[usize], batch_rows: usize) -> (RecordBatch
             match part {
                 Part::Rows(batch) => rows.push(batch),
                 Part::Malformed(batch) => malformed.push(batch),
+                Part::Skipped(_) => {}
             }
         }
         // Who asks for rows alone gets the same ones.

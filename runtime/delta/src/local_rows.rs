@@ -1,0 +1,313 @@
+//! Rows of a file in the local file system, as batches of the program's columns: columns without nesting by [`crate::decode`], others by the Parquet crate's own
+//! reader, side by side. Where the caller knows that rows are needed of which a predicate is true, and no others, its columns are decoded first, and the other
+//! columns for rows that pass alone: late materialization (Abadi, Myers, DeWitt, Madden: "Materialization strategies in a column-oriented DBMS", ICDE 2007).
+//! Knows files and predicates; nothing of tables.
+
+use crate::decode::local::Shared;
+use crate::decode::rows::{Rows, Step, read_rows, readable};
+use crate::scan::Shape;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, NullArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter;
+use flowc_ir::eval::EvalContext;
+use flowc_ir::expr::{Expr, ExprKind, Program};
+use flowc_runtime::RunError;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
+use parquet::errors::ParquetError;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Rows that were looked at, and not given out because a predicate rejects them.
+#[derive(Debug, Clone, Default)]
+pub struct Skipped(Arc<AtomicU64>);
+
+impl Skipped {
+    /// How many they are since this was last asked.
+    pub fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// Rows that do not pass and stand between others that do are read with them if they are fewer: to stop and go on costs as much.
+const GAP: usize = 64;
+
+/// The predicate is not asked for so many batches at most, where it does not help.
+const PATIENCE: usize = 64;
+
+/// The predicate of a scan.
+pub(crate) struct Predicate {
+    condition: Expr,
+    /// Of each of its columns, which of the scan's it is; none: it does not read it.
+    inputs: Vec<Option<usize>>,
+    skipped: Skipped,
+}
+
+impl Predicate {
+    /// None: it reads what is not there. `places`: of each of the program's columns, which of the scan's it is.
+    pub(crate) fn new(program: &Program, places: &[Option<usize>], skipped: &Skipped) -> Option<Predicate> {
+        let ([], [output]) = (&program.steps[..], &program.outputs[..]) else { return None };
+        let mut inputs = vec![None; program.input.len()];
+        let mut all = true;
+        output.value.walk(&mut |e| {
+            if let ExprKind::Column(column) = &e.kind {
+                let place = places.get(*column).copied().flatten();
+                all &= place.is_some() && *column < inputs.len();
+                if let Some(input) = inputs.get_mut(*column) {
+                    *input = place;
+                }
+            }
+        });
+        all.then(|| Predicate { condition: output.value.clone(), inputs, skipped: skipped.clone() })
+    }
+}
+
+/// Asks the predicate as long as it helps.
+struct Late {
+    predicate: Predicate,
+    /// The columns that it needs.
+    first: Vec<usize>,
+    /// For how many batches it is not asked, and for how many the next time.
+    wait: (usize, usize),
+}
+
+/// See the module.
+pub(crate) struct LocalRows {
+    flat: Rows,
+    /// The place among the projected columns of each column that is read here,
+    places: Vec<usize>,
+    /// and of those that are not, with their reader.
+    rest: Option<(ParquetRecordBatchReader, Vec<usize>)>,
+    shape: Shape,
+    path: String,
+    batch_rows: usize,
+    late: Option<Late>,
+}
+
+/// What is read of a file.
+pub(crate) struct Wanted {
+    /// Row groups.
+    pub(crate) groups: Vec<usize>,
+    /// Their rows, counted over them.
+    pub(crate) runs: VecDeque<Range<u64>>,
+    /// Roots of the columns, in the file's order.
+    pub(crate) roots: Vec<usize>,
+    /// Rows of a batch.
+    pub(crate) batch_rows: usize,
+}
+
+impl LocalRows {
+    /// `rest` makes a reader of columns, by their roots.
+    pub(crate) fn open(
+        file: File,
+        (metadata, wanted): (&ArrowReaderMetadata, Wanted),
+        (shape, path): (Shape, &str),
+        predicate: Option<Predicate>,
+        rest: impl FnOnce(&[usize]) -> Result<ParquetRecordBatchReader, ParquetError>,
+    ) -> Result<LocalRows, ParquetError> {
+        let (footer, schema) = (metadata.metadata(), metadata.schema());
+        let here = |root: &usize| readable(footer, schema, &wanted.groups, *root);
+        let all = wanted.roots.iter().copied().enumerate();
+        let (flat, others): (Vec<_>, Vec<_>) = all.partition(|(_, root)| here(root));
+        let (places, roots): (Vec<usize>, Vec<usize>) = flat.into_iter().unzip();
+        let flat = Rows::open(&Shared::new(file)?, footer, schema, &wanted.groups, &roots, wanted.runs)?;
+        let (others, other_roots): (Vec<usize>, Vec<usize>) = others.into_iter().unzip();
+        let rest =
+            (places.is_empty() || !others.is_empty()).then(|| Ok::<_, ParquetError>((rest(&other_roots)?, others)));
+        let rest = rest.transpose()?;
+        let late = predicate.filter(|_| rest.is_none()).and_then(|p| Late::new(p, &shape, places.len()));
+        Ok(LocalRows { flat, places, rest, shape, path: path.into(), batch_rows: wanted.batch_rows, late })
+    }
+
+    fn batch(&mut self) -> Result<Option<RecordBatch>, RunError> {
+        let columns = match self.rest {
+            Some(_) => self.beside_others(),
+            None => self.alone(),
+        };
+        let failed = |e| self.shape.failed(&self.path, e);
+        let Some((columns, rows)) = columns.map_err(failed)? else { return Ok(None) };
+        self.shape.batch(&self.path, &columns, rows).map(Some)
+    }
+
+    /// Another reader says how many rows the next batch has.
+    fn beside_others(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>, ParquetError> {
+        let Some((reader, places)) = &mut self.rest else { return Ok(None) };
+        let Some(batch) = reader.next().transpose()? else { return Ok(None) };
+        let mut columns: Vec<(usize, ArrayRef)> = places.iter().copied().zip(batch.columns().iter().cloned()).collect();
+        let steps = self.flat.steps(batch.num_rows());
+        if read_rows(&steps) != batch.num_rows() {
+            return Err(ParquetError::General("columns of different lengths".into()));
+        }
+        for (column, place) in self.places.iter().enumerate() {
+            columns.push((*place, self.flat.read(column, &steps)?));
+        }
+        columns.sort_unstable_by_key(|(place, _)| *place);
+        Ok(Some((columns.into_iter().map(|(_, column)| column).collect(), batch.num_rows())))
+    }
+
+    fn alone(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>, ParquetError> {
+        let mut steps = self.flat.steps(self.batch_rows);
+        if steps.is_empty() {
+            return Ok(None);
+        }
+        let mut columns: Vec<Option<ArrayRef>> = vec![None; self.places.len()];
+        if let Some(late) = &mut self.late
+            && late.asks()
+        {
+            for column in &late.first {
+                columns[*column] = Some(self.flat.read(*column, &steps)?);
+            }
+            let rows = read_rows(&steps);
+            if let Some(runs) = late.passing(&columns, rows, &self.shape) {
+                let kept = BooleanArray::from(bits(&runs, rows));
+                for column in &late.first {
+                    columns[*column] = columns[*column].as_ref().map(|c| filter(c, &kept)).transpose()?;
+                }
+                steps = refined(&steps, &runs);
+                let left = rows - read_rows(&steps);
+                late.predicate.skipped.0.fetch_add(left as u64, Ordering::Relaxed);
+            }
+        }
+        let mut all = vec![];
+        for (column, read) in columns.into_iter().enumerate() {
+            all.push(read.map_or_else(|| self.flat.read(column, &steps), Ok)?);
+        }
+        Ok(Some((all, read_rows(&steps))))
+    }
+}
+
+impl Iterator for LocalRows {
+    type Item = Result<RecordBatch, RunError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.batch().transpose()
+    }
+}
+
+impl Late {
+    /// For a file all of whose columns are read here, so that their places are their numbers. None: every column is one that the predicate reads, or it reads none.
+    fn new(predicate: Predicate, shape: &Shape, columns: usize) -> Option<Late> {
+        let mut first: Vec<usize> = predicate.inputs.iter().flatten().filter_map(|c| shape.place(*c)).collect();
+        first.sort_unstable();
+        first.dedup();
+        (!first.is_empty() && first.len() < columns).then_some(Late { predicate, first, wait: (0, 1) })
+    }
+
+    /// Whether the predicate is asked about the next batch.
+    fn asks(&mut self) -> bool {
+        let asks = self.wait.0 == 0;
+        self.wait.0 = self.wait.0.saturating_sub(1);
+        asks
+    }
+
+    /// The rows that pass, and few others; none: it is not worth it.
+    fn passing(&mut self, columns: &[Option<ArrayRef>], rows: usize, shape: &Shape) -> Option<Vec<Range<usize>>> {
+        let runs = self.evaluate(columns, rows, shape).map(|passes| merged(&passes));
+        let runs = runs.filter(|runs| runs.iter().map(|run| run.len()).sum::<usize>() <= rows / 2);
+        self.wait = match runs {
+            Some(_) => (0, 1),
+            None => (self.wait.1, (self.wait.1 * 2).min(PATIENCE)),
+        };
+        runs
+    }
+
+    /// Of which rows the predicate is true; none: it cannot be told, and whoever filters the rows will say why.
+    fn evaluate(&self, columns: &[Option<ArrayRef>], rows: usize, shape: &Shape) -> Option<BooleanBuffer> {
+        let input = |input: &Option<usize>| match input {
+            Some(column) => {
+                let read = shape.place(*column).and_then(|place| columns[place].as_ref());
+                shape.column(*column, read, rows).ok()
+            }
+            // The predicate does not look at it.
+            None => Some(Arc::new(NullArray::new(rows)) as ArrayRef),
+        };
+        let inputs = self.predicate.inputs.iter().map(input).collect::<Option<Vec<_>>>()?;
+        let passes = flowc_ir::vector::evaluate(&self.predicate.condition, &inputs, rows, &EvalContext::default());
+        let passes = passes.ok()?;
+        let passes = passes.as_boolean_opt()?;
+        Some(match passes.nulls() {
+            Some(nulls) => passes.values() & nulls.inner(),
+            None => passes.values().clone(),
+        })
+    }
+}
+
+/// Runs of the rows whose bit is set, and of those in small gaps between them.
+fn merged(passes: &BooleanBuffer) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = vec![];
+    for (begin, end) in passes.set_slices() {
+        match runs.last_mut() {
+            Some(last) if begin - last.end < GAP => last.end = end,
+            _ => runs.push(begin..end),
+        }
+    }
+    runs
+}
+
+/// A bit for each row: whether it is in a run.
+fn bits(runs: &[Range<usize>], rows: usize) -> BooleanBuffer {
+    let mut bits = BooleanBufferBuilder::new(rows);
+    for run in runs {
+        bits.append_n(run.start - bits.len(), false);
+        bits.append_n(run.len(), true);
+    }
+    bits.append_n(rows - bits.len(), false);
+    bits.build()
+}
+
+/// Steps that read, of what these read, the rows of runs alone, and end where these end.
+fn refined(steps: &[Step], runs: &[Range<usize>]) -> Vec<Step> {
+    let (mut refined, mut skip, mut row, mut next) = (vec![], 0, 0, 0);
+    for step in steps {
+        skip += step.skip;
+        let end = row + step.read;
+        while row < end {
+            match runs.get(next).map(|run| run.start.max(row)..run.end.min(end)) {
+                Some(run) if run.start < end => {
+                    refined.push(Step { skip: skip + run.start - row, read: run.len() });
+                    (skip, row) = (0, run.end);
+                    next += usize::from(row == runs[next].end);
+                }
+                _ => (skip, row) = (skip + end - row, end),
+            }
+        }
+    }
+    refined.push(Step { skip, read: 0 });
+    refined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn refined_steps_read_what_passes_and_go_as_far(
+            steps in prop::collection::vec((0usize..40, 0usize..200), 0..12),
+            passes in prop::collection::vec((any::<bool>(), 1usize..150), 1..20),
+        ) {
+            let steps: Vec<Step> = steps.into_iter().map(|(skip, read)| Step { skip, read }).collect();
+            let rows = read_rows(&steps);
+            let passes: Vec<bool> = passes.into_iter().flat_map(|(p, times)| vec![p; times]).chain(vec![false; rows]).take(rows).collect();
+            let runs = merged(&passes.iter().copied().collect());
+            let kept = bits(&runs, rows);
+            prop_assert!(passes.iter().zip(&kept).all(|(passes, kept)| kept || !passes));
+            // The numbers of the rows that steps read, counted over all.
+            let numbers = |steps: &[Step]| {
+                let mut at = 0;
+                let each = steps.iter().flat_map(|step| {
+                    let begin = at + step.skip;
+                    at = begin + step.read;
+                    begin..at
+                });
+                (each.collect::<Vec<usize>>(), steps.iter().map(|s| s.skip + s.read).sum::<usize>())
+            };
+            let ((all, end), (left, left_end)) = (numbers(&steps), numbers(&refined(&steps, &runs)));
+            prop_assert_eq!(end, left_end);
+            prop_assert_eq!(left, all.into_iter().zip(&kept).filter(|(_, kept)| *kept).map(|(row, _)| row).collect::<Vec<_>>());
+        }
+    }
+}
