@@ -4,6 +4,7 @@
 //! `add` and `remove` actions: the rows of removed files are taken away, those of added files added, of a file that only got another deletion vector those in which
 //! the vectors differ. Rows that are in both are not given out ([`net`]). Actions that change no data (`dataChange` is false) are passed over.
 
+mod columns;
 pub mod layout;
 pub mod net;
 mod rewrite;
@@ -333,8 +334,8 @@ impl Reader {
         }
     }
 
-    /// Reads a split in batches of at most `batch_rows` rows.
-    pub async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+    /// What a split stands for: rows of a file, what is said of them, and the row groups that they are in.
+    fn piece(&self, split: &Split) -> Result<(Piece, Mark, Option<Range<usize>>), RunError> {
         let bad =
             |why: String| RunError::world(codes::BAD_POSITION, format!("{}: split {}: {why}", self.what, split.text));
         let part: Part = serde_json::from_value(split.detail.clone()).map_err(|e| bad(e.to_string()))?;
@@ -345,9 +346,14 @@ impl Reader {
         });
         let rows = rows.transpose().map_err(bad)?;
         let commit = mark.commit.clone().unwrap_or_else(|| "".into());
-        let piece = Piece { add: part.add, rows, weight: mark.weight, commit };
+        Ok((Piece { add: part.add, rows, weight: mark.weight, commit }, mark, part.row_groups))
+    }
+
+    /// Reads a split in batches of at most `batch_rows` rows.
+    pub async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
+        let (piece, mark, row_groups) = self.piece(split)?;
         let scan = if piece.weight.is_none() { &self.feed } else { &self.scan };
-        let read = scan.read_rows(&piece.add, part.row_groups, piece.rows.as_ref(), batch_rows).await;
+        let read = scan.read_rows(&piece.add, row_groups, piece.rows.as_ref(), batch_rows).await;
         let read = read.map_err(|e| mark.failed(e, scan))?;
         let (layout, scan) = (self.layout.clone(), scan.clone());
         let batches = read.batches.map(move |batch| {
