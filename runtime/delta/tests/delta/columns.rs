@@ -28,7 +28,7 @@ impl RowFilter for Ids {
     fn keep(&self, rows: &RecordBatch) -> Result<BooleanBuffer, RunError> {
         assert_eq!(rows.num_columns(), 1);
         let ids = rows.column(0).as_primitive::<Int64Type>().values();
-        self.seen.lock().unwrap().extend(ids);
+        self.seen.lock().expect("no panic").extend(ids);
         Ok(BooleanBuffer::collect_bool(ids.len(), |row| self.kept.contains(&ids[row])))
     }
 }
@@ -50,7 +50,7 @@ async fn filtered(source: &DeltaSource, kept: &[i64], batch_rows: usize) -> (Vec
             found.extend(batch.column(0).as_primitive::<Int64Type>().values());
         }
     }
-    let seen = ids.seen.lock().unwrap().clone();
+    let seen = ids.seen.lock().expect("no panic").clone();
     (found, seen)
 }
 
