@@ -2,6 +2,9 @@
 
 use crate::error::RunError;
 use crate::quality::Judgement;
+use arrow::array::BooleanArray;
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use flowc_ir::Schema;
@@ -92,6 +95,16 @@ pub enum Part {
 /// The parts of a split: the rows are in order, and so are the malformed records; how one stands to the other, and how both are cut, means nothing.
 pub type PartStream = BoxStream<'static, Result<Part, RunError>>;
 
+/// Tells from a few columns which rows somebody needs: for columns that are decoded later, and for those rows only (Abadi et al., "Materialization strategies in a
+/// column-oriented DBMS", ICDE 2007).
+pub trait RowFilter: Send + Sync + fmt::Debug {
+    /// The positions of the columns that it looks at, ascending.
+    fn columns(&self) -> &[usize];
+
+    /// Which of these rows are needed; the batch has those columns only. Called once for each row.
+    fn keep(&self, rows: &RecordBatch) -> Result<BooleanBuffer, RunError>;
+}
+
 /// A stream of rows.
 #[async_trait]
 pub trait Source: Send + Sync + fmt::Debug {
@@ -116,6 +129,34 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// otherwise they are errors.
     async fn read_parts(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
         Ok(self.read(split, batch_rows).await?.map(|batch| batch.map(Part::Rows)).boxed())
+    }
+
+    /// Whether it is worth while to read some columns of a range first, and others later and of fewer rows: [`Source::read_columns`], [`Source::read_filtered`].
+    fn reads_columns(&self, _range: &SourceRange) -> bool {
+        false
+    }
+
+    /// Reads a split as [`Source::read`] does, but only the columns at these positions, ascending.
+    async fn read_columns(&self, split: &Split, columns: &[usize], batch_rows: usize) -> Result<BatchStream, RunError> {
+        let columns = columns.to_vec();
+        let project = move |batch: RecordBatch| batch.project(&columns).map_err(crate::operators::internal);
+        Ok(self.read(split, batch_rows).await?.map(move |batch| batch.and_then(&project)).boxed())
+    }
+
+    /// Reads a split as [`Source::read`] does, but at least the rows that a filter keeps, in order; what others there are means nothing. The filter sees each row once.
+    async fn read_filtered(
+        &self,
+        split: &Split,
+        filter: &std::sync::Arc<dyn RowFilter>,
+        batch_rows: usize,
+    ) -> Result<BatchStream, RunError> {
+        let filter = std::sync::Arc::clone(filter);
+        let kept = move |batch: RecordBatch| {
+            let seen = batch.project(filter.columns()).map_err(crate::operators::internal)?;
+            let keep = BooleanArray::new(filter.keep(&seen)?, None);
+            filter_record_batch(&batch, &keep).map_err(crate::operators::internal)
+        };
+        Ok(self.read(split, batch_rows).await?.map(move |batch| batch.and_then(&kept)).boxed())
     }
 }
 

@@ -1,11 +1,12 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
 use crate::connector::{Part, Written};
+use crate::deferred::Deferral;
 use crate::error::{Blame, RunError};
 use crate::flow::{Cursor, Flow, SinkStation, Station, operator_name, paths};
 use crate::handover::Handover;
 use crate::jobs::{Inputs, World, located};
-use crate::leaf::{Leaf, Reader};
+use crate::leaf::{Leaf, Reader, Reading};
 use crate::marks::Marks;
 use crate::meter::{Count, Meter};
 use crate::operators::aggregate::Aggregate;
@@ -229,7 +230,16 @@ impl EpochRun {
                 }
             }
         }
-        Ok(Flow::new(graph, stations))
+        let spilled = |name: &str| self.spilled.contains_key(name);
+        let deferral = Deferral::of(&graph, &stations, spilled, |leaf| self.reads_columns(&graph, leaf, record));
+        Ok(Flow::new(graph, stations).deferring(deferral))
+    }
+
+    /// Whether the source of a node is worth reading column by column in this epoch.
+    fn reads_columns(&self, graph: &flowc_ir::graph::Graph, leaf: usize, record: &EpochRecord) -> bool {
+        let Operator::Source(source) = graph.nodes[leaf].operator else { return false };
+        let range = record.sources.get(&self.executable.plan.sources[source.0 as usize].name);
+        range.is_some_and(|range| self.world.sources[source.0 as usize].reads_columns(range))
     }
 
     async fn station(
@@ -405,7 +415,9 @@ impl EpochRun {
                     };
                     let nodes = (wanted(Operator::Source(*source)), wanted(Operator::Malformed(*source)));
                     let reader = Reader::Source(source.0 as usize, Arc::clone(reader));
-                    self.leaf(Leaf::new(nodes, reader, splits, spec.origin), flow, meter, context).await?;
+                    let reading = flow.deferral.first(index).map_or(Reading::Whole, Reading::Columns);
+                    let leaf = Leaf::new(nodes, reader, splits, spec.origin).reading(reading);
+                    self.leaf(leaf, flow, meter, context).await?;
                 }
                 (Station::Leaf, Operator::TableScan(table)) => {
                     let (spec, reader) = (&plan.tables[table.0 as usize], &self.world.tables[table.0 as usize]);
@@ -422,6 +434,8 @@ impl EpochRun {
                 (Station::Stateful(operator), _) => {
                     let marks = Marks::new(flow, record, &self.remembered);
                     let watermark = if self.closes(record) { Some(i64::MAX) } else { marks.reached(index) };
+                    let needs = || operator.needs(watermark);
+                    self.left_side(record, (flow, index), needs, meter, context).await?;
                     self.emit(flow, index, &**operator, watermark, context).await?;
                 }
                 _ => {}
@@ -516,7 +530,7 @@ impl EpochRun {
     }
 
     /// Reads the splits of a leaf with all workers. Of several failures, that of the lowest split is reported: lower splits are read to their end first.
-    async fn leaf(
+    pub(crate) async fn leaf(
         self: &Arc<Self>,
         leaf: Leaf,
         flow: &Arc<Flow>,
@@ -568,14 +582,10 @@ impl EpochRun {
         let at = |e| located(e, leaf.origin);
         let cursor = Cursor::new(worker, index as u32);
         let batch_rows = self.options.batch_rows.max(1);
-        let mut stream = match &leaf.reader {
-            Reader::Source(_, source) => source.read_parts(split, batch_rows).await,
-            Reader::Table(table) => table.read(split, batch_rows).await.map(|s| s.map(|b| b.map(Part::Rows)).boxed()),
-        }
-        .map_err(at)?;
+        let mut stream = crate::deferred::parts(leaf, split, batch_rows).await.map_err(at)?;
         // How rows and malformed records are cut means nothing: the split's first row that fails comes before its first such record.
         let mut held: Option<Halt> = None;
-        let reading = leaf.nodes().next().unwrap_or_default();
+        let reading = leaf.timed();
         let mut begun = Instant::now();
         while let Some(part) = self.interruptible(stream.next()).await? {
             flow.work.spent(reading, begun);
@@ -584,8 +594,9 @@ impl EpochRun {
             }
             let (rows, malformed) = match part.map_err(at)? {
                 Part::Rows(batch) => {
-                    self.pass_all(flow, &cursor, &leaf.rows, &batch, &split.text, context).await?;
-                    (batch.num_rows() as u64, 0)
+                    let rows = batch.num_rows() as u64;
+                    self.send((flow, leaf), &cursor, batch, &split.text, context).await?;
+                    (rows, 0)
                 }
                 Part::Skipped(rows) => {
                     leaf.rows.iter().for_each(|node| flow.skipped(*node, rows));
@@ -604,7 +615,7 @@ impl EpochRun {
             };
             // Nothing above has to wait where files are local; signals must be heard all the same.
             tokio::task::yield_now().await;
-            if let Reader::Source(source, _) = leaf.reader
+            if let Some(source) = leaf.counted()
                 && rows + malformed > 0
             {
                 meter.sources[source].rows.fetch_add(rows, Ordering::Relaxed);

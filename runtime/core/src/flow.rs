@@ -3,6 +3,7 @@
 
 use crate::batch::{Batch, Order};
 use crate::connector::{Committed, SinkEpoch, SinkWriter, Written, has_schema};
+use crate::deferred::Deferral;
 use crate::error::RunError;
 use crate::operators::expect::Expect;
 use crate::operators::lookup::as_of::AsOf;
@@ -98,6 +99,8 @@ pub(crate) struct Flow {
     late: Vec<AtomicU64>,
     /// What the nodes do.
     pub(crate) work: Work,
+    /// What is read later.
+    pub(crate) deferral: Deferral,
 }
 
 /// The name of what an operator remembers across epochs; none: nothing.
@@ -166,7 +169,27 @@ impl Flow {
         }
         let late = graph.nodes.iter().map(|_| AtomicU64::new(0)).collect();
         let work = Work::new(graph.nodes.len());
-        Flow { graph, stations, readers, right_paths, late, work }
+        Flow { graph, stations, readers, right_paths, late, work, deferral: Deferral::default() }
+    }
+
+    /// The same, in which the left sides of some joins do not come as their sources are read, but through [`Flow::deliver`].
+    pub(crate) fn deferring(mut self, deferral: Deferral) -> Self {
+        for (node, readers) in self.readers.iter_mut().enumerate() {
+            // The left input is that of the first paths.
+            readers.retain(|(reader, before)| *before != 0 || !deferral.cuts(node, *reader, 0));
+        }
+        self.deferral = deferral;
+        self
+    }
+
+    /// Gives rows of the source of its left side to a join.
+    pub(crate) fn deliver(&self, cursor: &Cursor, join: usize, data: RecordBatch) -> Result<(), Fault> {
+        let Station::Stateful(operator) = &self.stations[join] else { return Ok(()) };
+        if data.num_rows() == 0 {
+            return Ok(());
+        }
+        self.work.took(join, data.num_rows());
+        self.work.timed(join, || operator.push(cursor.worker, 0, cursor.stamp(0, data)))
     }
 
     /// Counts rows of a leaf that its readers, which are filters all, would have left out.

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod codes;
 pub mod connector;
 pub mod connectors;
+mod deferred;
 mod epoch;
 pub mod error;
 mod flow;

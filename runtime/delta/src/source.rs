@@ -15,7 +15,9 @@ use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
 use flowc_ir::plan::{SourceSpec, Updates, VersionSpec};
 use flowc_ir::{Program, Schema};
-use flowc_runtime::{BatchStream, EpochLimits, Part, PartStream, Position, RunError, Source, SourceRange, Split};
+use flowc_runtime::{
+    BatchStream, EpochLimits, Part, PartStream, Position, RowFilter, RunError, Source, SourceRange, Split,
+};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,7 +58,12 @@ pub struct DeltaSource {
     seen: Mutex<BTreeMap<(u64, bool), Units>>,
     /// A position, and one behind it with no rows between them: commits that add none are read once.
     passed: Mutex<Option<(At, At)>>,
+    /// Columns of fewer rows are read all at once.
+    read_apart: u64,
 }
+
+/// Opening a file twice costs about as much as decoding a column of so many rows.
+const READ_APART: u64 = 1 << 17;
 
 impl DeltaSource {
     /// Opens the table; its newest version must have the columns that the program reads.
@@ -77,12 +84,17 @@ impl DeltaSource {
         }
         opened.files.clear();
         let (spec, seen, passed) = (spec.clone(), Mutex::new(seen), Mutex::new(None));
-        Ok(DeltaSource { spec, columns, storage, reader, table, opened, seen, passed })
+        Ok(DeltaSource { spec, columns, storage, reader, table, opened, seen, passed, read_apart: READ_APART })
     }
 
     /// With a reader that is set up otherwise.
     pub fn with_reader(self, set_up: impl FnOnce(Reader) -> Reader) -> DeltaSource {
         DeltaSource { reader: set_up(self.reader.clone()), ..self }
+    }
+
+    /// Reading columns apart from so many rows on.
+    pub fn with_read_apart(self, rows: u64) -> DeltaSource {
+        DeltaSource { read_apart: rows, ..self }
     }
 
     fn what(&self) -> String {
@@ -503,6 +515,25 @@ impl Source for DeltaSource {
             futures::stream::iter(part.into_iter().chain(skipped))
         });
         Ok(parts.boxed())
+    }
+
+    /// Rows that say how they came have columns that no file has. A predicate leaves out row groups by columns that a narrower reading may lack.
+    fn reads_columns(&self, range: &SourceRange) -> bool {
+        let plain = !self.timed() && self.spec.updates != Updates::Follow && self.spec.predicate.is_none();
+        plain && range.rows.is_none_or(|rows| rows >= self.read_apart)
+    }
+
+    async fn read_columns(&self, split: &Split, columns: &[usize], batch_rows: usize) -> Result<BatchStream, RunError> {
+        self.reader.read_columns(split, columns, batch_rows).await.map_err(|e| e.at(self.spec.origin))
+    }
+
+    async fn read_filtered(
+        &self,
+        split: &Split,
+        filter: &Arc<dyn RowFilter>,
+        batch_rows: usize,
+    ) -> Result<BatchStream, RunError> {
+        self.reader.read_filtered(split, &**filter, batch_rows).await.map_err(|e| e.at(self.spec.origin))
     }
 }
 

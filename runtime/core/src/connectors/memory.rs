@@ -327,6 +327,10 @@ impl Source for MemorySource {
         stream(&rows, (&self.spec.schema, self.spec.committed.as_deref()), split, batch_rows)
     }
 
+    fn reads_columns(&self, _range: &SourceRange) -> bool {
+        true
+    }
+
     async fn read_parts(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
         if split.detail[2] != MALFORMED {
             return Ok(self.read(split, batch_rows).await?.map(|batch| batch.map(Part::Rows)).boxed());

@@ -3,12 +3,14 @@
 
 use super::Fault;
 use crate::batch::Batch;
+use crate::connector::RowFilter;
 use crate::error::RunError;
 use crate::spill::Budget;
 use arrow::record_batch::RecordBatch;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// What comes out of a stateful operator.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,6 +183,12 @@ fn is_zero(number: &u64) -> bool {
 pub(crate) trait Stateful: Send + Sync + fmt::Debug {
     /// Takes rows of an input (0, or 1 for the right side of a join) from this worker. Within a path and split, batches come in order, and from one worker.
     fn push(&self, worker: usize, input: usize, batch: Batch) -> Result<(), Fault>;
+
+    /// Which rows of its first input it needs, now that its second input is complete and nothing of the first has come: what it takes for no row of the others to have
+    /// come. None: all of them. The watermark is that of [`Stateful::finish`].
+    fn needs(&self, _watermark: Option<i64>) -> Result<Option<Arc<dyn RowFilter>>, RunError> {
+        Ok(None)
+    }
 
     /// What comes out, in an order that does not depend on how the input was cut or who pushed it; called once, after all input. `watermark`: after the
     /// epoch; [`i64::MAX`] where everything is over. None: no time is known.

@@ -1,6 +1,7 @@
 //! For tests: sources, tables and sinks in memory that can be made to fail at any of their operations, and plans put together by hand.
 
 mod changing;
+mod deferred;
 mod determinism;
 mod files;
 mod follow;

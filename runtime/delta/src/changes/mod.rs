@@ -4,6 +4,7 @@
 //! `add` and `remove` actions: the rows of removed files are taken away, those of added files added, of a file that only got another deletion vector those in which
 //! the vectors differ. Rows that are in both are not given out ([`net`]). Actions that change no data (`dataChange` is false) are passed over.
 
+mod columns;
 pub mod layout;
 pub mod net;
 mod rewrite;
@@ -334,6 +335,21 @@ impl Reader {
         }
     }
 
+    /// What a split stands for: rows of a file, what is said of them, and the row groups that they are in.
+    fn piece(&self, split: &Split) -> Result<(Piece, Mark, Option<Range<usize>>), RunError> {
+        let bad =
+            |why: String| RunError::world(codes::BAD_POSITION, format!("{}: split {}: {why}", self.what, split.text));
+        let part: Part = serde_json::from_value(split.detail.clone()).map_err(|e| bad(e.to_string()))?;
+        let mark: Mark = serde_json::from_value(split.detail.clone()).map_err(|e| bad(e.to_string()))?;
+        let rows = mark.rows.as_ref().map(|text| {
+            let bytes = BASE64.decode(text).map_err(|e| e.to_string())?;
+            RoaringTreemap::deserialize_from(bytes.as_slice()).map_err(|e| e.to_string())
+        });
+        let rows = rows.transpose().map_err(bad)?;
+        let commit = mark.commit.clone().unwrap_or_else(|| "".into());
+        Ok((Piece { add: part.add, rows, weight: mark.weight, commit }, mark, part.row_groups))
+    }
+
     /// Reads a split in batches of at most `batch_rows` rows.
     pub async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
         self.rows(split, batch_rows, None).await
@@ -350,22 +366,12 @@ impl Reader {
     }
 
     async fn rows(&self, split: &Split, batch_rows: usize, skipped: Option<&Skipped>) -> Result<BatchStream, RunError> {
-        let bad =
-            |why: String| RunError::world(codes::BAD_POSITION, format!("{}: split {}: {why}", self.what, split.text));
-        let part: Part = serde_json::from_value(split.detail.clone()).map_err(|e| bad(e.to_string()))?;
-        let mark: Mark = serde_json::from_value(split.detail.clone()).map_err(|e| bad(e.to_string()))?;
-        let rows = mark.rows.as_ref().map(|text| {
-            let bytes = BASE64.decode(text).map_err(|e| e.to_string())?;
-            RoaringTreemap::deserialize_from(bytes.as_slice()).map_err(|e| e.to_string())
-        });
-        let rows = rows.transpose().map_err(bad)?;
-        let commit = mark.commit.clone().unwrap_or_else(|| "".into());
-        let piece = Piece { add: part.add, rows, weight: mark.weight, commit };
+        let (piece, mark, row_groups) = self.piece(split)?;
         let scan = if piece.weight.is_none() { &self.feed } else { &self.scan };
-        let (groups, rows) = (part.row_groups, piece.rows.as_ref());
+        let rows = piece.rows.as_ref();
         let read = match skipped {
-            Some(skipped) => scan.read_needed(&piece.add, groups, rows, (batch_rows, skipped)).await,
-            None => scan.read_rows(&piece.add, groups, rows, batch_rows).await.map(|read| read.batches),
+            Some(skipped) => scan.read_needed(&piece.add, row_groups, rows, (batch_rows, skipped)).await,
+            None => scan.read_rows(&piece.add, row_groups, rows, batch_rows).await.map(|read| read.batches),
         };
         let read = read.map_err(|e| mark.failed(e, scan))?;
         let (layout, scan) = (self.layout.clone(), scan.clone());

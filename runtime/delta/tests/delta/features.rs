@@ -30,7 +30,7 @@ fn bitmap(rows: &[u64]) -> Vec<u8> {
 }
 
 /// Deletes rows of the table's only file by a vector in a file beside it.
-async fn delete_rows(storage: &Storage, rows: &[u64]) {
+pub async fn delete_rows(storage: &Storage, rows: &[u64]) {
     let snapshot = Snapshot::load(storage, None).await.expect("loads");
     let add = snapshot.ordered_files()[0].as_ref().clone();
     let data = bitmap(rows);

@@ -4,6 +4,7 @@ mod acceptance;
 mod catalog;
 mod changes;
 mod changing;
+mod columns;
 mod common;
 mod faults;
 mod features;

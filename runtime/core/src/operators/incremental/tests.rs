@@ -213,6 +213,7 @@ fn how() -> impl Strategy<Value = How> {
             memory: 1 << 24,
             stored,
             spilled,
+            deferred: false,
         },
     )
 }

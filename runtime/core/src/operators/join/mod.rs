@@ -13,6 +13,7 @@
 //! When everything is over all rows are let go, and `W` becomes `T + R + 1`, where `T` is the greatest time seen and `R` how long rows are kept: rows that could match
 //! what was let go are late from then on; later ones are taken.
 
+mod filter;
 mod probe;
 mod run;
 mod stored;
@@ -23,11 +24,13 @@ use super::Fault;
 use super::kept::{Horizon, KeptRows, KeyIndex, Posting, Stepwise, account, before, recalled, times};
 use super::stateful::{Before, Changes, Emissions, Extent, Memory, Remembered, Stateful, Surroundings};
 use crate::batch::Batch;
+use crate::connector::RowFilter;
 use crate::error::RunError;
 use crate::spill::{Held, SpillBuffer, batch_bytes};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use filter::LeftFilter;
 use flowc_ir::Schema;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::{EvalContext, Kernel};
@@ -47,6 +50,8 @@ pub(crate) struct Join {
     left: Mutex<BTreeMap<(u32, u32), SpillBuffer>>,
     /// Right rows, likewise. Left rows are matched with them, so they have to.
     right: Mutex<Arrived>,
+    /// What was asked of left rows before they came.
+    filter: Mutex<Option<Arc<LeftFilter>>>,
     work: Mutex<Work>,
 }
 
@@ -183,7 +188,7 @@ impl Join {
         account(&mut held, budget, memory.bytes(), &spec.name)?;
         let right = Arrived { rows: BTreeMap::new(), bytes: 0, held: Held::new(budget.clone()) };
         let (right, work) = (Mutex::new(right), Mutex::new(Work { memory, held }));
-        Ok(Join { shape, surroundings, left: Mutex::default(), right, work })
+        Ok(Join { shape, surroundings, left: Mutex::default(), right, filter: Mutex::default(), work })
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
@@ -214,7 +219,21 @@ impl Stateful for Join {
         Ok(())
     }
 
+    fn needs(&self, watermark: Option<i64>) -> Result<Option<Arc<dyn RowFilter>>, RunError> {
+        let right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+        let (arrived, work) = (right.rows.values().flatten(), self.work());
+        let bounds = (self.shape.horizon(watermark), self.on_time(&work.memory));
+        let filter = LeftFilter::new(&self.shape, (arrived, &work.memory), bounds, &self.surroundings.budget)?;
+        let filter = filter.map(Arc::new);
+        self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&filter);
+        Ok(filter.map(|filter| filter as Arc<dyn RowFilter>))
+    }
+
     fn finish(&self, watermark: Option<i64>) -> Result<Emissions<'_>, Fault> {
+        if let Some(filter) = self.filter.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let memory = &mut self.work().memory;
+            memory.latest = memory.latest.max(filter.latest());
+        }
         let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
         let right = {
             let mut arrived = self.right.lock().unwrap_or_else(PoisonError::into_inner);

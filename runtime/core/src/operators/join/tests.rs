@@ -74,7 +74,9 @@ fn joined(spec: &graph::StreamJoin, how: How, epochs: &[Epoch]) -> Result<Vec<Ca
 type Placed<'a> = (usize, &'a Row);
 
 fn matches(spec: &graph::StreamJoin, l: &Row, r: &Row) -> bool {
-    let key = |row: &Row| row[0].map(|k| if k == -1 { 0 } else { k });
+    let by = spec.left_keys.first().copied().unwrap_or(0);
+    // Doubles: both zeros are equal.
+    let key = |row: &Row| row[by].map(|k| if by == 0 && k == -1 { 0 } else { k });
     let equal = spec.left_keys.is_empty() || key(l).is_some() && key(l) == key(r);
     let near = match (spec.within, l[2], r[2]) {
         (None, ..) => true,
@@ -313,6 +315,44 @@ fn epochs() -> impl Strategy<Value = Vec<Epoch>> {
     })
 }
 
+/// Makes the numbers of rows their keys, and few of them.
+fn by_numbers(spec: &mut graph::StreamJoin, epochs: &mut [Epoch]) {
+    (spec.left_keys, spec.right_keys) = (vec![1], vec![1]);
+    for row in epochs.iter_mut().flat_map(|epoch| &mut epoch.inputs).flatten() {
+        row[1] = row[1].map(|number| number % 6);
+    }
+}
+
+#[test]
+fn left_rows_that_match_nothing_are_not_needed() {
+    let spec = spec(JoinKind::Inner, true, Some(10), false);
+    let spec = graph::StreamJoin { left_keys: vec![1], right_keys: vec![1], ..spec };
+    let (left, right, output) = (side("l."), side("r."), output(spec.kind));
+    let directory = tempfile::tempdir().unwrap();
+    let needed = |kind: JoinKind, memory: usize| {
+        let budget = crate::spill::Budget::new(memory, directory.path());
+        let around = Surroundings { epoch: 1, watermark: Some(100), workers: 1, batch_rows: 100, budget, carried: 0 };
+        let spec = graph::StreamJoin { kind, ..spec.clone() };
+        let schemas = (&left, &right, &output);
+        let join = Join::new(NodeId(0), &spec, schemas, None, EvalContext::default(), around, Before::Nothing).unwrap();
+        let inputs = [vec![], vec![row(0, 5, 120), row(0, 9, 120)]];
+        crate::operators::kept::harness::push(&join, How::PLAIN, &[&left, &right], &inputs).unwrap();
+        let filter = join.needs(Some(200)).unwrap()?;
+        assert_eq!(filter.columns(), [1, 2]);
+        // Late, matching, with another key between, with one beyond, not over yet, without a time.
+        let rows =
+            [row(0, 1, 89), row(0, 5, 120), row(0, 7, 120), row(0, 70, 150), row(0, 7, 180), vec![None, Some(1), None]];
+        let seen = crate::operators::kept::harness::batch(&left, &rows).project(&[1, 2]).unwrap();
+        Some((filter.keep(&seen).unwrap().iter().collect::<Vec<_>>(), join))
+    };
+    let (kept, join) = needed(JoinKind::Inner, 1 << 20).unwrap();
+    assert_eq!(kept, [true, true, false, false, true, true]);
+    // What the join has not seen counts for how far time has come.
+    join.finish(Some(i64::MAX)).unwrap().for_each(drop);
+    assert_eq!(join.work().memory.latest, Some(180));
+    assert!(needed(JoinKind::Left, 1 << 20).is_none(), "they come out alone");
+}
+
 /// A mark is of rows that change.
 fn kinds() -> Vec<JoinKind> {
     JoinKind::ALL.map(|(kind, _)| kind).into_iter().filter(|kind| *kind != JoinKind::Mark).collect()
@@ -329,9 +369,13 @@ proptest! {
         within in 0i64..8,
         (workers, splits, batch_rows) in (1usize..3, 1usize..4, 1usize..9),
         (stored, spilled) in (prop::option::of(1usize..4), prop::bool::weighted(0.15)),
+        (deferred, by_number) in (prop::bool::ANY, prop::bool::weighted(0.3)),
     ) {
-        let spec = spec(kind, keyed, Some(within), further);
-        let how = How { workers, splits, batch_rows, stored, spilled, ..How::PLAIN };
+        let (mut spec, mut epochs) = (spec(kind, keyed, Some(within), further), epochs);
+        if keyed && by_number {
+            by_numbers(&mut spec, &mut epochs);
+        }
+        let how = How { workers, splits, batch_rows, stored, spilled, deferred, ..How::PLAIN };
         let came = joined(&spec, how, &epochs).unwrap();
         let plain = joined(&spec, How { batch_rows: 1000, ..How::PLAIN }, &epochs).unwrap();
         // What is kept on disk is joined key by key.
@@ -345,11 +389,12 @@ proptest! {
         kind in prop::sample::select(kinds()),
         (keyed, further) in (prop::bool::weighted(0.8), prop::bool::ANY),
         (workers, splits, batch_rows) in (1usize..3, 1usize..4, 1usize..9),
-        spilled in prop::bool::weighted(0.15),
+        (spilled, deferred) in (prop::bool::weighted(0.15), prop::bool::ANY),
     ) {
         let spec = spec(kind, keyed, None, further);
         let epochs = [epoch(&left, &right, Some(i64::MAX))];
-        let came = joined(&spec, How { workers, splits, batch_rows, spilled, ..How::PLAIN }, &epochs).unwrap();
+        let how = How { workers, splits, batch_rows, spilled, deferred, ..How::PLAIN };
+        let came = joined(&spec, how, &epochs).unwrap();
         prop_assert!(spilled || came == joined(&spec, How::PLAIN, &epochs).unwrap());
         prop_assert_eq!(sorted(came), sorted(expected(&spec, &epochs)));
     }

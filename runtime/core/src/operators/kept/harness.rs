@@ -32,6 +32,8 @@ pub(in crate::operators) struct How {
     pub(in crate::operators) stored: Option<usize>,
     /// Whether it is kept on disk, by key; where it is stored, in every other epoch.
     pub(in crate::operators) spilled: bool,
+    /// Whether the rows of its first input come last, and only those that it then needs.
+    pub(in crate::operators) deferred: bool,
 }
 
 /// What is run.
@@ -60,7 +62,7 @@ impl Step {
 
 impl How {
     pub(in crate::operators) const PLAIN: How =
-        How { workers: 1, splits: 1, batch_rows: 1024, memory: 1 << 24, stored: None, spilled: false };
+        How { workers: 1, splits: 1, batch_rows: 1024, memory: 1 << 24, stored: None, spilled: false, deferred: false };
 }
 
 /// An epoch: the rows of each input, and the watermark behind it.
@@ -164,6 +166,27 @@ pub(in crate::operators) fn push(
     Ok(())
 }
 
+/// As [`push`], but the rows of the first input come last, and only those that the operator then needs.
+fn push_deferred(
+    operator: &dyn Stateful,
+    how: How,
+    schemas: &[&Schema],
+    (inputs, watermark): (&[Vec<Row>], Option<i64>),
+) -> Result<(), Fault> {
+    let mut others = inputs.to_vec();
+    let mut first = std::mem::take(&mut others[0]);
+    push(operator, how, schemas, &others)?;
+    if let Some(filter) = operator.needs(watermark)? {
+        let kept = |rows: &[Row]| -> Vec<Row> {
+            let seen = batch(schemas[0], rows).project(filter.columns()).unwrap();
+            let keep = filter.keep(&seen).unwrap();
+            rows.iter().zip(&keep).filter(|(_, keep)| *keep).map(|(row, _)| row.clone()).collect()
+        };
+        first = first.chunks(how.batch_rows).flat_map(kept).collect();
+    }
+    push(operator, how, schemas, &[first])
+}
+
 /// Takes all that comes out.
 pub(in crate::operators) fn take(operator: &dyn Stateful, watermark: Option<i64>) -> Result<Came, Fault> {
     let mut came = Came::default();
@@ -203,7 +226,11 @@ pub(in crate::operators) fn run(step: &Step, how: How, epochs: &[Epoch]) -> Resu
         };
         let spilled = how.spilled && (how.stored.is_none() || number % 2 == 0);
         let operator = if spilled { step.spilled(surroundings, before)? } else { (step.make)(before, surroundings)? };
-        push(&*operator, how, &step.inputs.iter().collect::<Vec<_>>(), &epoch.inputs)?;
+        let schemas = step.inputs.iter().collect::<Vec<_>>();
+        match how.deferred {
+            true => push_deferred(&*operator, how, &schemas, (&epoch.inputs, epoch.watermark))?,
+            false => push(&*operator, how, &schemas, &epoch.inputs)?,
+        }
         came.push(take(&*operator, epoch.watermark)?);
         before = match how.stored {
             None => Before::Memory(operator.take_memory()),

@@ -205,6 +205,11 @@ impl KeptRows {
         self.chunks.iter().map(|chunk| chunk.bytes).sum::<usize>() + self.flagged.capacity() * size_of::<u64>()
     }
 
+    /// The rows that are remembered, among others that are over.
+    pub(in crate::operators) fn batches(&self) -> impl Iterator<Item = &RecordBatch> {
+        self.chunks.iter().map(|chunk| &chunk.batch)
+    }
+
     /// Where the row of this number is, if it is.
     pub(in crate::operators) fn locate(&self, id: u64) -> Option<Place> {
         let chunk = self.chunks.partition_point(|chunk| chunk.ids.get(0) <= id).checked_sub(1)?;
