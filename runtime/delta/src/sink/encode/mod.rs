@@ -5,7 +5,6 @@
 mod chunk;
 mod column;
 mod dictionary;
-mod spread;
 #[cfg(test)]
 mod tests;
 
@@ -35,8 +34,7 @@ pub struct FileEncoder {
     pending: Pending,
     upload: BufWriter,
     factory: ArrowRowGroupWriterFactory,
-    /// One for each thread that encodes.
-    compressors: [Compressor<'static>; 2],
+    compressor: Compressor<'static>,
     schema: SchemaRef,
     columns: Vec<Column>,
     /// Rows of the row group that is open, and of a full one.
@@ -92,7 +90,7 @@ impl FileEncoder {
         let pending = Pending::default();
         let writer = ArrowWriter::try_new(pending.clone(), schema.clone(), Some(properties.build()))?;
         let (file, factory) = writer.into_serialized_writer()?;
-        let compressors = [Compressor::new(LEVEL)?, Compressor::new(LEVEL)?];
+        let compressor = Compressor::new(LEVEL)?;
         let leaves = file.schema_descr();
         let roots: Vec<usize> = (0..leaves.num_columns()).map(|leaf| leaves.get_column_root_idx(leaf)).collect();
         let column = |(root, field): (usize, &Arc<arrow::datatypes::Field>)| {
@@ -106,7 +104,7 @@ impl FileEncoder {
         };
         let columns = schema.fields().iter().enumerate().map(column).collect();
         let (schema, group_rows) = (schema.clone(), group_rows.max(1));
-        Ok(FileEncoder { file, pending, upload, factory, compressors, schema, columns, rows: 0, group_rows, groups: 0 })
+        Ok(FileEncoder { file, pending, upload, factory, compressor, schema, columns, rows: 0, group_rows, groups: 0 })
     }
 
     /// Whether the bounds of a column are found here.
@@ -170,18 +168,17 @@ impl FileEncoder {
             }
         }
         self.rows += batch.num_rows();
-        let items = self.columns.iter_mut().zip(batch.columns()).zip(self.schema.fields()).collect();
-        spread::each(items, batch.num_rows(), &mut self.compressors, |((column, array), field), compressor| {
+        for ((column, array), field) in self.columns.iter_mut().zip(batch.columns()).zip(self.schema.fields()) {
             match column {
-                Column::Flat(flat, _) => flat.add(array, compressor)?,
+                Column::Flat(flat, _) => flat.add(array, &mut self.compressor)?,
                 Column::Other(_, writers) => {
                     for (leaf, writer) in compute_leaves(field, array)?.iter().zip(writers) {
                         writer.write(leaf)?;
                     }
                 }
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Ends the row group, if it has rows.
@@ -193,9 +190,9 @@ impl FileEncoder {
         for column in &mut self.columns {
             match column {
                 Column::Flat(flat, bounds) => {
-                    flat.end_page(&mut self.compressors[0])?;
+                    flat.end_page(&mut self.compressor)?;
                     bounds.merge(flat.bounds());
-                    let (bytes, close) = flat.close(&mut self.compressors[0])?;
+                    let (bytes, close) = flat.close(&mut self.compressor)?;
                     self.pending.reserve(bytes.len());
                     group.append_column(&bytes, close)?;
                 }
