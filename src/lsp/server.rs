@@ -5,7 +5,7 @@ use crate::lsp::convert;
 use crate::lsp::documents::Document;
 use crate::lsp::files::{self, Disk};
 use crate::lsp::tables::{Found, Readers};
-use crossbeam_channel::{Receiver, Sender, TryRecvError, select, tick};
+use crossbeam_channel::{Receiver, Sender, select, tick};
 use flowc_core::load::parent;
 use flowc_ide::{LineIndex, Question, Workspace};
 use flowc_ir::catalog::Catalog;
@@ -73,11 +73,8 @@ impl Server {
         let (answers, done, proved) = (self.readers.answers.clone(), self.done.1.clone(), self.proved.1.clone());
         let mut shutdown = false;
         loop {
-            loop {
-                match connection.receiver.try_recv() {
-                    Ok(message) => self.waiting.push_back(message),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while let Ok(message) = connection.receiver.try_recv() {
+                self.waiting.push_back(message);
             }
             while let Ok(found) = answers.try_recv() {
                 self.table(found);
@@ -174,7 +171,10 @@ impl Server {
     /// Does work on a thread of its own, whose result is the answer to a request.
     pub(super) fn in_background(&self, work: impl FnOnce() -> Response + Send + 'static) {
         let done = self.done.0.clone();
-        std::thread::spawn(move || done.send(work()));
+        std::thread::spawn(move || {
+            // A server that ended needs no answer.
+            let _ = done.send(work());
+        });
     }
 
     fn notification(&mut self, n: Notification) {
