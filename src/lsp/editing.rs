@@ -30,10 +30,10 @@ pub fn legend() -> l::SemanticTokensLegend {
 }
 
 /// Where a question is asked: the file, its text, the byte.
-type Asked = (String, Document, usize);
+pub(super) type Asked = (String, Document, usize);
 
 impl Server {
-    fn place(&self, at: &l::TextDocumentPositionParams) -> Option<Asked> {
+    pub(super) fn place(&self, at: &l::TextDocumentPositionParams) -> Option<Asked> {
         let (path, document) = self.document(&at.text_document.uri)?;
         let offset = convert::offset(&document.text, &document.lines, at.position);
         Some((path, document, offset))

@@ -4,6 +4,7 @@
 mod answers;
 mod commands;
 mod convert;
+mod custom;
 mod documents;
 mod editing;
 mod files;

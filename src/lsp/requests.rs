@@ -1,5 +1,6 @@
 //! What the server can do, and which answer belongs to which request. Must not know how answers are found.
 
+use crate::lsp::custom::{GraphRequest, LineageRequest};
 use crate::lsp::editing;
 use crate::lsp::server::Server;
 use lsp_server::{ErrorCode, Request, Response};
@@ -95,6 +96,8 @@ impl Server {
                 self.asked::<r::SemanticTokensFullRequest>(request, Server::semantic_tokens)
             }
             r::CodeLensRequest::METHOD => self.asked::<r::CodeLensRequest>(request, Server::lenses),
+            GraphRequest::METHOD => self.asked::<GraphRequest>(request, Server::graph),
+            LineageRequest::METHOD => self.asked::<LineageRequest>(request, Server::lineage),
             r::ExecuteCommand::METHOD => return self.execute(request),
             other => Err((ErrorCode::MethodNotFound, format!("flowc does not answer `{other}`"))),
         };

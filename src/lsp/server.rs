@@ -5,7 +5,7 @@ use crate::lsp::convert;
 use crate::lsp::documents::Document;
 use crate::lsp::files::{self, Disk};
 use crate::lsp::tables::{Found, Readers};
-use crossbeam_channel::{Receiver, Sender, TryRecvError, select, tick};
+use crossbeam_channel::{Receiver, Sender, select, tick};
 use flowc_core::load::parent;
 use flowc_ide::{LineIndex, Question, Workspace};
 use flowc_ir::catalog::Catalog;
@@ -35,6 +35,10 @@ pub struct Server {
     stale: bool,
     /// The diagnostics that the editor has, by file.
     published: BTreeMap<String, Vec<lsp_types::Diagnostic>>,
+    /// Says that a program was proved.
+    proved: (Sender<()>, Receiver<()>),
+    /// Whether a program is being proved: one at a time, so that typing does not pile proofs up.
+    proving: bool,
     /// Answers of work in the background.
     done: (Sender<Response>, Receiver<Response>),
 }
@@ -55,6 +59,8 @@ impl Server {
             waiting: VecDeque::new(),
             stale: false,
             published: BTreeMap::new(),
+            proved: crossbeam_channel::unbounded(),
+            proving: false,
             done: crossbeam_channel::unbounded(),
         };
         server.look_for_programs();
@@ -64,14 +70,11 @@ impl Server {
     /// Serves until the end; whether the editor said goodbye before it left.
     pub fn run(mut self, connection: &Connection) -> bool {
         let clock = tick(REREAD);
-        let (answers, done) = (self.readers.answers.clone(), self.done.1.clone());
+        let (answers, done, proved) = (self.readers.answers.clone(), self.done.1.clone(), self.proved.1.clone());
         let mut shutdown = false;
         loop {
-            loop {
-                match connection.receiver.try_recv() {
-                    Ok(message) => self.waiting.push_back(message),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while let Ok(message) = connection.receiver.try_recv() {
+                self.waiting.push_back(message);
             }
             while let Ok(found) = answers.try_recv() {
                 self.table(found);
@@ -98,6 +101,7 @@ impl Server {
                 },
                 recv(answers) -> found => { found.into_iter().for_each(|f| self.table(f)); }
                 recv(done) -> response => { response.into_iter().for_each(|r| self.send(r.into())); }
+                recv(proved) -> _ => (self.proving, self.stale) = (false, true),
                 recv(clock) -> _ => self.reread(|_| true),
             }
         }
@@ -167,7 +171,10 @@ impl Server {
     /// Does work on a thread of its own, whose result is the answer to a request.
     pub(super) fn in_background(&self, work: impl FnOnce() -> Response + Send + 'static) {
         let done = self.done.0.clone();
-        std::thread::spawn(move || done.send(work()));
+        std::thread::spawn(move || {
+            // A server that ended needs no answer.
+            let _ = done.send(work());
+        });
     }
 
     fn notification(&mut self, n: Notification) {
@@ -298,6 +305,30 @@ impl Server {
             }
         }
         self.ask_tables();
+        self.prove();
+    }
+
+    /// Has a program proved on a thread of its own. Whoever types meanwhile is not kept waiting; what was proved of a text that is gone is not shown.
+    fn prove(&mut self) {
+        if self.proving {
+            return;
+        }
+        for file in self.workspace.open_files() {
+            for program in self.workspace.programs_of(&file) {
+                let program = self.workspace.program(&program);
+                if !program.is_proved() {
+                    let proved = self.proved.0.clone();
+                    self.proving = true;
+                    std::thread::spawn(move || {
+                        if catch_unwind(AssertUnwindSafe(|| program.prove())).is_err() {
+                            program.leave_unproved();
+                        }
+                        proved.send(())
+                    });
+                    return;
+                }
+            }
+        }
     }
 
     fn send_diagnostics(&self, path: &str, diagnostics: Vec<lsp_types::Diagnostic>, version: Option<i32>) {

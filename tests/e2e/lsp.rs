@@ -85,8 +85,7 @@ impl Editor {
     /// Waits until the diagnostics of a file are as wished for.
     fn diagnostics(&mut self, file: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         loop {
-            let heard = std::mem::take(&mut self.heard);
-            let message = heard.into_iter().next_back().unwrap_or_else(|| self.receive());
+            let message = if self.heard.is_empty() { self.receive() } else { self.heard.remove(0) };
             let params = &message["params"];
             if message["method"] == "textDocument/publishDiagnostics" && params["uri"] == file {
                 let found = params["diagnostics"].as_array().unwrap();
@@ -197,6 +196,9 @@ fn the_rest_of_the_requests_are_answered() {
     let explained =
         editor.ask("workspace/executeCommand", json!({ "command": "flowc.explainCode", "arguments": ["E0202"] }));
     assert!(explained["output"].as_str().unwrap().contains("E0202"), "{explained}");
+    let graph = editor.ask("flowc/graph", document);
+    assert_eq!((&graph["nodes"][1]["name"], &graph["edges"][0]["to"]), (&json!("warm"), &json!(1)), "{graph}");
+    assert!(editor.ask("flowc/lineage", at(&file, 0, 0)).is_null());
     let unknown = editor.answer("textDocument/nothing", Value::Null);
     assert_eq!(unknown["error"]["code"], -32601);
     let wrong = editor.answer("textDocument/hover", json!({ "what": 1 }));

@@ -93,10 +93,12 @@ impl CheckOutcome {
 
 /// Text → checked program: reads the files, resolves names, settles types against the catalog's tables.
 pub fn check(input: &Input<'_>, loader: &dyn Loader, catalog: &dyn Catalog) -> CheckOutcome {
-    judge(input, load::load(input.path, loader), catalog, false).0
+    let (mut outcome, _) = judge(input, load::load(input.path, loader), catalog, false);
+    prove(&mut outcome);
+    outcome
 }
 
-/// As [`check`], of files that were read already, and with what is known where: for editors.
+/// As [`check`], of files that were read already, and with what is known where: for editors. Nothing is proved yet: that is [`prove()`].
 pub fn analyze(input: &Input<'_>, loaded: Loaded, catalog: &dyn Catalog) -> (CheckOutcome, Facts) {
     let (outcome, facts) = judge(input, loaded, catalog, true);
     (outcome, facts.unwrap_or_default())
@@ -123,25 +125,11 @@ fn judge(input: &Input<'_>, loaded: Loaded, catalog: &dyn Catalog, facts: bool) 
     let is_sound = |found: &[Diagnostic]| {
         found.iter().all(|d| d.severity == Severity::Warning || !broken && is_within(d.span, &tests))
     };
-    let mut checked =
-        result.checked.filter(|_| is_sound(&diagnostics) && result.bad_params.is_empty() && !result.pending);
-    let undecided = checked.clone();
-    if let Some(checked) = &mut checked {
-        let before = (!checked.tests.is_empty()).then(|| Box::new(checked.clone()));
-        let mut decided = prove::decide(checked, &|at| written(&loaded.sources, at));
-        // A condition that something else was said of already needs no second remark.
-        let said =
-            |d: &Diagnostic| d.code == crate::codes::DEAD_FILTER && diagnostics.iter().any(|s| overlap(s.span, d.span));
-        decided.retain(|d| !said(d));
-        checked.unproved = before;
-        diagnostics.append(&mut decided);
-        diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
-    }
-    let sound = is_sound(&diagnostics);
+    let checked = result.checked.filter(|_| is_sound(&diagnostics) && result.bad_params.is_empty() && !result.pending);
     let outcome = CheckOutcome {
         sources: loaded.sources,
-        checked: checked.filter(|_| sound),
-        undecided: undecided.filter(|_| sound),
+        checked,
+        undecided: None,
         diagnostics,
         world_failed: result.world_failed,
         bad_params: result.bad_params,
@@ -152,6 +140,26 @@ fn judge(input: &Input<'_>, loaded: Loaded, catalog: &dyn Catalog, facts: bool) 
         tests,
     };
     (outcome, result.facts)
+}
+
+/// Decides what has to hold of a program that [`analyze`] found without mistakes: the last part of [`check`], and the longest.
+pub fn prove(outcome: &mut CheckOutcome) {
+    let Some(mut checked) = outcome.checked.take() else { return };
+    let undecided = checked.clone();
+    let before = (!checked.tests.is_empty()).then(|| Box::new(checked.clone()));
+    let mut decided = prove::decide(&mut checked, &|at| written(&outcome.sources, at));
+    let diagnostics = &mut outcome.diagnostics;
+    // A condition that something else was said of already needs no second remark.
+    let said =
+        |d: &Diagnostic| d.code == crate::codes::DEAD_FILTER && diagnostics.iter().any(|s| overlap(s.span, d.span));
+    decided.retain(|d| !said(d));
+    checked.unproved = before;
+    diagnostics.append(&mut decided);
+    diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
+    let tests = &outcome.tests;
+    if diagnostics.iter().all(|d| d.severity == Severity::Warning || is_within(d.span, tests)) {
+        (outcome.checked, outcome.undecided) = (Some(checked), Some(undecided));
+    }
 }
 
 /// Whether a place lies in one of these.

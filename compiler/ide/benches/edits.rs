@@ -1,4 +1,5 @@
-//! How long a keystroke takes: a program of 2,000 lines, edited at its begin, in its middle and at its end. Prints percentiles; asserts nothing.
+//! How long a keystroke takes: a program of 2,000 lines, edited at its begin, in its middle and at its end. Prints percentiles; asserts nothing. `--print` shows
+//! the program.
 
 #[path = "generate/mod.rs"]
 mod program;
@@ -29,6 +30,10 @@ fn percentiles(name: &str, mut times: Vec<Duration>) {
 
 fn main() {
     let text = program::text(2000);
+    if std::env::args().any(|word| word == "--print") {
+        print!("{text}");
+        return;
+    }
     let path = "/w/big.flow";
     let mut workspace = Workspace::new(Box::new(Nothing));
     workspace.set_text(path, text.as_str());

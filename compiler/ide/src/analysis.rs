@@ -2,10 +2,11 @@
 
 use crate::TextRange;
 use flowc_core::facts::Facts;
-use flowc_core::pipeline::CheckOutcome;
+use flowc_core::pipeline::{self, CheckOutcome};
+use flowc_syntax::Diagnostic;
 use flowc_syntax::ast::{Ast, Flow, Item, Name};
 use flowc_syntax::span::{FileId, Span};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A program as it was checked at some moment.
 #[derive(Debug, Default)]
@@ -16,9 +17,35 @@ pub struct Analysis {
     pub facts: Facts,
     /// The syntax trees, by file.
     pub trees: Vec<Ast>,
+    /// The diagnostics with those of the proofs.
+    pub(crate) proved: OnceLock<Vec<Diagnostic>>,
 }
 
 impl Analysis {
+    /// Proves what has to hold. This takes many times as long as the rest, so that it is left to whoever has the time: any thread.
+    pub fn prove(&self) {
+        self.proved.get_or_init(|| {
+            let mut outcome = self.outcome.clone();
+            pipeline::prove(&mut outcome);
+            outcome.diagnostics
+        });
+    }
+
+    /// Counts as proved, with nothing more said: proving failed by a mistake that is not the program's.
+    pub fn leave_unproved(&self) {
+        self.proved.get_or_init(|| self.outcome.diagnostics.clone());
+    }
+
+    /// Whether there is nothing left to prove.
+    pub fn is_proved(&self) -> bool {
+        self.outcome.checked.is_none() || self.proved.get().is_some()
+    }
+
+    /// What is wrong, as far as it is known.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        self.proved.get().unwrap_or(&self.outcome.diagnostics)
+    }
+
     /// The file of this path, if the program has it.
     pub fn file(&self, path: &str) -> Option<FileId> {
         self.outcome.sources.files().find(|(_, f)| f.name == path).map(|(id, _)| id)

@@ -194,7 +194,7 @@ impl Completer<'_> {
     }
 
     fn connectors(&mut self, fits: impl Fn(&flowc_core::ConnectorInfo) -> bool) {
-        for connector in flowc_core::connectors().into_iter().filter(|c| fits(c)) {
+        for connector in flowc_core::connectors().iter().filter(|c| fits(c)) {
             let insert = match connector.first {
                 Some(_) => format!("{}(\"$1\")", connector.name),
                 None => format!("{}($1)", connector.name),
@@ -204,7 +204,7 @@ impl Completer<'_> {
     }
 
     fn options(&mut self, connector: &str) {
-        let Some(info) = flowc_core::connectors().into_iter().find(|c| c.name == connector) else { return };
+        let Some(info) = flowc_core::connectors().iter().find(|c| c.name == connector) else { return };
         for (name, ty) in info.options.iter().filter(|(name, _)| Some(*name) != info.first) {
             self.push(name, CompletionKind::Field, ty.to_string(), "", format!("{name}: $0"));
         }

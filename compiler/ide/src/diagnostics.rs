@@ -66,7 +66,7 @@ const UNUSED: &[&str] = &[
 
 /// The mistakes of a program, with the paths of their files.
 pub(crate) fn problems(analysis: &Analysis) -> impl Iterator<Item = (&str, Problem)> {
-    analysis.outcome.diagnostics.iter().map(|d| (analysis.path(d.span.file), problem(analysis, d)))
+    analysis.diagnostics().iter().map(|d| (analysis.path(d.span.file), problem(analysis, d)))
 }
 
 /// Whether a program's warning says that something is never used, which is no mistake in a file that other programs use.

@@ -183,12 +183,14 @@ fn taken(analysis: &Analysis, target: &Target, name: &str) -> Result<(), RenameE
             Item::Function(f) if n.text == *function => f.params.iter().any(|(p, _)| p.text == name),
             _ => false,
         }),
-        target => analysis.declarations().filter(|(n, _)| n.text == name).any(|(_, item)| match (target, item) {
-            (Target::Relation(_), Item::Source(_) | Item::Table(_) | Item::Flow(_)) => true,
-            (Target::Sink(_), Item::Sink(_)) => true,
-            (Target::Function(_), Item::Function(_)) => true,
-            (Target::Param(_), Item::Param(_)) => true,
-            _ => false,
+        target => analysis.declarations().filter(|(n, _)| n.text == name).any(|(_, item)| {
+            matches!(
+                (target, item),
+                (Target::Relation(_), Item::Source(_) | Item::Table(_) | Item::Flow(_))
+                    | (Target::Sink(_), Item::Sink(_))
+                    | (Target::Function(_), Item::Function(_))
+                    | (Target::Param(_), Item::Param(_))
+            )
         }),
     };
     if taken { Err(format!("there is a `{name}` already")) } else { Ok(()) }

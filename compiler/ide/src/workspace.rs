@@ -12,7 +12,7 @@ use flowc_syntax::span::FileId;
 use indexmap::IndexMap;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Names the files and folders of a folder, for completing paths.
 pub trait PathLister {
@@ -131,7 +131,7 @@ impl Workspace {
         let (name, base) = (stem(path), load::parent(path));
         let input = Input { name: &name, path, base, params: &IndexMap::new() };
         let (outcome, facts) = pipeline::analyze(&input, loaded, &self.tables);
-        let now = Arc::new(Analysis { outcome, facts, trees });
+        let now = Arc::new(Analysis { outcome, facts, trees, proved: OnceLock::new() });
         let entry = self.programs.entry(path.to_string()).or_default();
         entry.now = now.clone();
         entry.tables = Some(self.tables.revision());

@@ -72,6 +72,18 @@ fn a_table_that_is_not_read_yet_makes_no_mistakes() {
 }
 
 #[test]
+fn proofs_come_later() {
+    let text = format!("{SENSOR}flow a = readings |> where id > 5 and id < 3\n\nsink out = a -> console()\n");
+    let mut workspace = open(&text);
+    assert_eq!(workspace.problems(MAIN), vec![]);
+    let program = workspace.program(MAIN);
+    assert!(!program.is_proved());
+    program.prove();
+    assert!(program.is_proved());
+    assert_eq!(workspace.problems(MAIN).iter().map(|p| p.code).collect::<Vec<_>>(), [flowc_core::codes::DEAD_FILTER]);
+}
+
+#[test]
 fn what_is_unused_is_marked() {
     let text = format!("{SENSOR}param limit: long = 1\n\nsink out = readings -> console()\n");
     let problems = open(&text).problems(MAIN);

@@ -7,4 +7,5 @@ mod hover;
 mod incremental;
 mod navigate;
 mod outline;
+mod picture;
 mod support;
