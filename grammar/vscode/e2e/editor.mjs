@@ -123,9 +123,29 @@ export class Editor {
     return this.page.locator(".editor-instance .view-line span span").filter({ hasText: new RegExp(`^\\s*${text.replaceAll(" ", "\\s")}\\s*$`) }).first();
   }
 
-  /** The colour that a token has. */
-  colour(text) {
-    return this.token(text).evaluate((e) => getComputedStyle(e).color);
+  /** The colour that a token has. Lines are drawn anew while colours come, and what is not in the page any more has none. */
+  async colour(text) {
+    const found = await this.page.waitForFunction((pattern) => {
+      const tokens = [...document.querySelectorAll(".editor-instance .view-line span span")];
+      const token = tokens.find((e) => new RegExp(pattern).test(e.textContent));
+      return token && getComputedStyle(token).color;
+    }, `^\\s*${text.replaceAll(" ", "\\s")}\\s*$`);
+    return found.jsonValue();
+  }
+
+  /** Points at a token until what is shown of it has this text: the first time may come before whoever answers is there. */
+  async hover(text, shown) {
+    const box = this.page.locator(".monaco-hover", { hasText: shown }).first();
+    for (let turn = 0; turn < 12; turn++) {
+      await this.token(text).hover();
+      try {
+        return await box.waitFor({ timeout: 5000 });
+      } catch (error) {
+        if (error.name !== "TimeoutError") throw error;
+        await this.page.mouse.move(0, 0);
+      }
+    }
+    await box.waitFor();
   }
 
   /** A picture for whoever looks at the run. */

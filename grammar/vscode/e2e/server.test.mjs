@@ -57,8 +57,7 @@ test("while the program is being changed, the graph is the server's", async () =
 
 test("hovering asks the server", async () => {
   await editor.goTo(1);
-  await editor.token("value").hover();
-  await editor.page.locator(".monaco-hover", { hasText: "of the stub" }).first().waitFor();
+  await editor.hover("value", "of the stub");
 });
 
 test("completion asks the server", async () => {
@@ -83,6 +82,5 @@ test("a quick fix mends what the server underlines, while the file is not saved"
 test("the server is started again", async () => {
   await editor.command("flowc: Restart Language Server");
   await editor.page.locator(".statusbar-item", { hasText: /flowc \d+\.\d+\.\d+/ }).waitFor();
-  await editor.token("value").hover();
-  await editor.page.locator(".monaco-hover", { hasText: "of the stub" }).first().waitFor();
+  await editor.hover("value", "of the stub");
 });
