@@ -1,5 +1,6 @@
-//! What comes out of an operator on its way to the next stations: a batch is on its way while the operator makes the next one, and they get there one after the
-//! other. Knows nothing of what the stations do.
+//! What comes out of an operator on its way to the next stations: a few batches are on their way while the operator makes the next ones, so that neither waits for
+//! the other as long as both have something to do (pipeline parallelism: Graefe, "Volcano", 1994). They get there one after the other, in order. Knows nothing of
+//! what the stations do.
 
 use crate::epoch::{EpochRun, Halt};
 use crate::flow::{Cursor, Flow};
@@ -7,19 +8,17 @@ use crate::operators::internal;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::eval::EvalContext;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+/// So many batches wait at most, besides the one that is on its way: an operator makes several at a time, and the stations take one after the other.
+const AHEAD: usize = 4;
 
 /// See the module.
 pub(crate) struct Handover {
-    run: Arc<EpochRun>,
-    flow: Arc<Flow>,
-    /// Where the rows come from, and how that is called.
-    node: usize,
-    what: String,
-    context: EvalContext,
-    cursor: Arc<Cursor>,
-    on_its_way: Option<JoinHandle<Result<(), Halt>>>,
-    failed: Option<Halt>,
+    /// None: one has failed.
+    to: Option<mpsc::Sender<RecordBatch>>,
+    way: JoinHandle<Result<(), Halt>>,
 }
 
 impl Handover {
@@ -31,35 +30,29 @@ impl Handover {
         context: EvalContext,
     ) -> Handover {
         let (run, flow, what) = (Arc::clone(run), Arc::clone(flow), what.to_string());
-        let cursor = Arc::new(Cursor::new(0, 0));
-        Handover { run, flow, node, what, context, cursor, on_its_way: None, failed: None }
+        let (to, mut from) = mpsc::channel(AHEAD);
+        let way = tokio::spawn(async move {
+            let cursor = Cursor::new(0, 0);
+            while let Some(batch) = from.recv().await {
+                run.pass_all(&flow, &cursor, &[node], &batch, &what, context).await?;
+            }
+            Ok(())
+        });
+        Handover { to: Some(to), way }
     }
 
-    /// Sends a batch on its way, once the one before it has arrived; whether it makes sense to go on: none has failed.
+    /// Sends a batch on its way, once there is room; whether it makes sense to go on: none has failed.
     pub(crate) async fn push(&mut self, batch: RecordBatch) -> bool {
-        self.arrive().await;
-        if self.failed.is_some() {
-            return false;
+        let Some(to) = &self.to else { return false };
+        if to.send(batch).await.is_err() {
+            self.to = None;
         }
-        let (run, flow, cursor) = (Arc::clone(&self.run), Arc::clone(&self.flow), Arc::clone(&self.cursor));
-        let (node, what, context) = (self.node, self.what.clone(), self.context);
-        let way = async move { run.pass_all(&flow, &cursor, &[node], &batch, &what, context).await };
-        self.on_its_way = Some(tokio::spawn(way));
-        true
-    }
-
-    async fn arrive(&mut self) {
-        let Some(batch) = self.on_its_way.take() else { return };
-        match batch.await {
-            Ok(Ok(())) => {}
-            Ok(Err(halt)) => self.failed = Some(halt),
-            Err(panic) => self.failed = Some(internal(panic).into()),
-        }
+        self.to.is_some()
     }
 
     /// Waits until nothing is on its way any more; the failure, if a batch has failed.
-    pub(crate) async fn finish(mut self) -> Result<(), Halt> {
-        self.arrive().await;
-        self.failed.map_or(Ok(()), Err)
+    pub(crate) async fn finish(self) -> Result<(), Halt> {
+        drop(self.to);
+        self.way.await.unwrap_or_else(|panic| Err(internal(panic).into()))
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod lookup;
 pub mod sort;
 pub(crate) mod spilled;
 pub mod stateful;
+mod threads;
 pub(crate) mod top;
 pub mod transform;
 pub mod unique;

@@ -8,6 +8,7 @@ use super::{Checkpoint, StateDir, damaged, disk, storage};
 use crate::error::RunError;
 use crate::operators::internal;
 use crate::operators::stateful::{self, Changes, Remembered, Stored, Unread};
+use crate::spill::batch_bytes;
 use crate::upgrade::LeftForm;
 use arrow::buffer::Buffer;
 use arrow::ipc::reader::StreamDecoder;
@@ -25,6 +26,9 @@ pub const HEADER: &[u8] = b"flowc operators 2\n";
 
 /// Below so many bytes of additions a state is not written anew.
 const LEAST_REWRITE: u64 = 64 << 10;
+
+/// What a segment has besides its rows, about.
+const HEAD_BYTES: usize = 16 << 10;
 
 /// A file of segments does not grow further from so many bytes on.
 const FILE_BYTES: usize = 32 << 20;
@@ -158,6 +162,8 @@ impl Writing<'_> {
 
     fn segment(&mut self, batch: &RecordBatch) -> Result<SegmentRef, RunError> {
         let offset = self.bytes.len();
+        // Growing by doubling would copy a large segment several times.
+        self.bytes.reserve(batch_bytes(batch) + HEAD_BYTES);
         let mut writer = StreamWriter::try_new(std::mem::take(&mut self.bytes), &batch.schema()).map_err(internal)?;
         writer.write(batch).map_err(internal)?;
         self.bytes = writer.into_inner().map_err(internal)?;

@@ -74,9 +74,23 @@ async fn a_filter_sees_all_rows_and_those_that_it_keeps_come_in_order() {
             let kept = [1, 9, 12, 13, 42, 59].into_iter().filter(|id| left.contains(id)).collect::<Vec<_>>();
             assert_eq!(filtered(&source, &kept, batch_rows).await.0, kept);
             assert_eq!(filtered(&source, &[], batch_rows).await, (vec![], left.clone()));
+            // Here and there one, but too many to pass over the others.
+            let third: Vec<i64> = left.iter().copied().filter(|id| id % 3 == 0).collect();
+            assert_eq!(filtered(&source, &third, batch_rows).await.0, third);
             // Where most are kept all come.
             assert_eq!(filtered(&source, &left, batch_rows).await.0, left);
         }
+    }
+}
+
+#[tokio::test]
+async fn what_lies_between_long_runs_of_kept_rows_is_passed_over() {
+    let storage = memory();
+    append(&storage, &numbers_schema(), "a", &[numbers(0..2_000, None)]).await;
+    let source = DeltaSource::open(&source_spec(numbers_schema()), storage.clone()).await.expect("opens");
+    for kept in [1_000..1_900, 100..1_800] {
+        let kept: Vec<i64> = kept.collect();
+        assert_eq!(filtered(&source, &kept, 512).await.0, kept);
     }
 }
 

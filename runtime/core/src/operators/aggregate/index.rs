@@ -157,6 +157,18 @@ impl KeyIndex {
         self.slots.find(self.tagged(encoded.hashes[row], tag), |key| self.is(encoded, row, tag, key as usize))
     }
 
+    /// The number of each row's key without a tag, or this one where it has none.
+    pub(in crate::operators) fn find_all(&self, encoded: &Encoded, none: u32) -> Vec<u32> {
+        // The slots first, as in [`KeyIndex::assign`].
+        let first: Vec<Slot> = encoded.hashes.iter().map(|hash| self.slots.first(self.tagged(*hash, 0))).collect();
+        let number = |(row, slot): (usize, Slot)| match slot.candidate(self.tagged(encoded.hashes[row], 0)) {
+            Some(key) if self.is(encoded, row, 0, key as usize) => key,
+            None if slot.is_free() => none,
+            _ => self.find(encoded, row, 0).unwrap_or(none),
+        };
+        first.into_iter().enumerate().map(number).collect()
+    }
+
     /// Whether a row's key and tag are those of this number.
     fn is(&self, encoded: &Encoded, row: usize, tag: i64, key: usize) -> bool {
         match (&self.store, &encoded.form) {
@@ -501,6 +513,9 @@ mod tests {
                         let tag = tags.get(row).copied().unwrap_or(0);
                         index.find(&encoded, row, tag) == Some(row as u32) && index.tag(row as u32) == tag
                     }));
+                    // All at once find what each alone does: of keys without a tag.
+                    let alone = |row| index.find(&encoded, row, 0).unwrap_or(u32::MAX);
+                    assert!(index.find_all(&encoded, u32::MAX).into_iter().eq((0..20_000).map(alone)));
                 }
                 let order: Vec<u32> = (0..20_000).rev().collect();
                 let wanted = |column| arrow::compute::take(column, &UInt32Array::from(order.clone()), None).unwrap();

@@ -19,6 +19,11 @@ impl Slot {
         (self.0 & !u64::from(u32::MAX) == salt(hash) << 32).then_some(self.number()).flatten()
     }
 
+    /// Whether no number is in it, so that a search that begins here finds none.
+    pub(super) fn is_free(self) -> bool {
+        self.0 == 0
+    }
+
     fn number(self) -> Option<u32> {
         (self.0 as u32).checked_sub(1)
     }

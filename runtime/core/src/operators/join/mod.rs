@@ -14,19 +14,22 @@
 //! what was let go are late from then on; later ones are taken.
 
 mod filter;
+mod lane;
 mod probe;
 mod run;
 mod stored;
+mod waiting;
 
 pub(super) use stored::stored_keys;
 
 use super::Fault;
-use super::kept::{Horizon, KeptRows, KeyIndex, Posting, Stepwise, account, before, recalled, times};
+use super::kept::{Horizon, KeptRows, KeyIndex, Stepwise, account, before, recalled, times};
 use super::stateful::{Before, Changes, Emissions, Extent, Memory, Remembered, Stateful, Surroundings};
 use crate::batch::Batch;
 use crate::connector::RowFilter;
 use crate::error::RunError;
 use crate::spill::{Held, SpillBuffer, batch_bytes};
+use arrow::array::ArrayRef;
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -37,6 +40,7 @@ use flowc_ir::eval::{EvalContext, Kernel};
 use flowc_ir::graph::{self, JoinKind, NodeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use waiting::Waiting;
 
 const LEFT: usize = 0;
 const RIGHT: usize = 1;
@@ -88,6 +92,8 @@ struct Work {
 struct Kept {
     sides: [KeptRows; 2],
     index: KeyIndex<2>,
+    /// The left rows that are not in it.
+    waiting: Waiting,
     /// The watermark by which rows were let go.
     closed: Option<i64>,
     /// The greatest event time of rows that were on time.
@@ -105,6 +111,10 @@ impl Shape {
 
     fn keys(&self, side: usize) -> &[usize] {
         if side == LEFT { &self.spec.left_keys } else { &self.spec.right_keys }
+    }
+
+    fn key_columns(&self, side: usize, batch: &RecordBatch) -> Vec<ArrayRef> {
+        self.keys(side).iter().map(|column| batch.column(*column).clone()).collect()
     }
 
     /// Whether rows of this side without a match come out.
@@ -152,7 +162,8 @@ impl Shape {
         let types: Vec<DataType> =
             self.spec.left_keys.iter().map(|c| self.inputs[LEFT].field(*c).data_type().clone()).collect();
         let side = |side: usize| KeptRows::new(Arc::clone(&self.inputs[side]), side == LEFT && self.once());
-        Ok(Kept { sides: [side(LEFT), side(RIGHT)], index: KeyIndex::new(&types)?, closed: None, latest: None })
+        let (index, waiting) = (KeyIndex::new(&types)?, Waiting::default());
+        Ok(Kept { sides: [side(LEFT), side(RIGHT)], index, waiting, closed: None, latest: None })
     }
 }
 

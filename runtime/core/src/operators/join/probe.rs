@@ -6,7 +6,7 @@ use super::super::transform::run_kernel;
 use super::super::{Fault, internal};
 use super::{Kept, LEFT, RIGHT, Shape};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatchOptions, UInt32Array};
-use arrow::buffer::ScalarBuffer;
+use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::take;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::graph::JoinKind;
@@ -41,10 +41,14 @@ pub(super) struct Probe {
     pub(super) first: u64,
     pub(super) batch: RecordBatch,
     pub(super) times: ScalarBuffer<i64>,
-    /// The key of each row, or [`NO_KEY`].
+    /// The key of each row, or [`NO_KEY`]: of left rows, which have no numbers yet, where no right row has it.
     pub(super) keys: Vec<u32>,
+    /// Which rows have a key that can match; none: all.
+    pub(super) valid: Option<NullBuffer>,
     /// Which rows have had a match.
     pub(super) matched: Vec<bool>,
+    /// The right rows that have had a match, where they are to be flagged.
+    pub(super) others: Vec<Place>,
     /// The row to go on with, and how many of its candidates have been taken.
     row: usize,
     taken: usize,
@@ -52,14 +56,19 @@ pub(super) struct Probe {
 
 impl Probe {
     /// For left rows, which have no numbers yet.
-    pub(super) fn left(batch: RecordBatch, times: ScalarBuffer<i64>, keys: Vec<u32>) -> Probe {
+    pub(super) fn left(
+        batch: RecordBatch,
+        times: ScalarBuffer<i64>,
+        keys: Vec<u32>,
+        valid: Option<NullBuffer>,
+    ) -> Probe {
         let matched = vec![false; keys.len()];
-        Probe { side: LEFT, first: 0, batch, times, keys, matched, row: 0, taken: 0 }
+        Probe { side: LEFT, first: 0, batch, times, keys, valid, matched, others: vec![], row: 0, taken: 0 }
     }
 
     /// For right rows, numbered from `first` on.
     pub(super) fn right(first: u64, batch: RecordBatch, times: ScalarBuffer<i64>, keys: Vec<u32>) -> Probe {
-        Probe { side: RIGHT, first, ..Probe::left(batch, times, keys) }
+        Probe { side: RIGHT, first, ..Probe::left(batch, times, keys, None) }
     }
 
     /// Whether all rows have had all their candidates.
@@ -105,18 +114,47 @@ impl Probe {
         pairs
     }
 
-    /// The next rows that come out. `over` says which rows of this batch are let go at once: without a match they come out in their place, if rows of this
-    /// side do.
-    pub(super) fn step(
+    /// The next rows that come out for right rows.
+    pub(super) fn step_right(&mut self, shape: &Shape, memory: &mut Kept, most: usize) -> Result<RecordBatch, Fault> {
+        let begin = self.row;
+        let candidates = self.gather(shape, memory, most);
+        let admitted = self.admitted(shape, memory, &candidates)?;
+        let flag = |other| memory.sides[LEFT].flag(other);
+        let out = self.judged(shape, (begin, &candidates, admitted), |_| false, flag);
+        self.joined(shape, memory, &out)
+    }
+
+    /// The next rows that come out for left rows. `over` says which of them are let go at once: without a match they come out in their place, if left rows do.
+    pub(super) fn step_left(
         &mut self,
         shape: &Shape,
-        memory: &mut Kept,
+        memory: &Kept,
         most: usize,
         over: impl Fn(i64) -> bool,
     ) -> Result<RecordBatch, Fault> {
         let begin = self.row;
         let candidates = self.gather(shape, memory, most);
         let admitted = self.admitted(shape, memory, &candidates)?;
+        let mut others = std::mem::take(&mut self.others);
+        // Whether a right row was flagged before does not matter to left rows.
+        let flag = |other| {
+            others.push(other);
+            true
+        };
+        let out = self.judged(shape, (begin, &candidates, admitted), over, flag);
+        self.others = others;
+        self.joined(shape, memory, &out)
+    }
+
+    /// The pairs that come out, of candidates that were gathered from this row on. `flag` notes that a row of the other side has had a match, and says whether that
+    /// was the first.
+    fn judged(
+        &mut self,
+        shape: &Shape,
+        (begin, candidates, admitted): (usize, &Pairs, Option<BooleanArray>),
+        over: impl Fn(i64) -> bool,
+        mut flag: impl FnMut(Place) -> bool,
+    ) -> Pairs {
         let alone = self.side == LEFT && shape.unmatched(LEFT);
         let (mut out, mut row) = (Pairs::default(), begin);
         for (pair, (of, other)) in candidates.rows.iter().zip(&candidates.others).enumerate() {
@@ -125,7 +163,7 @@ impl Probe {
                 row = *of as usize;
             }
             if admitted.as_ref().is_none_or(|admitted| admitted.is_valid(pair) && admitted.value(pair)) {
-                self.matches(shape, memory, *of as usize, *other, &mut out);
+                self.matches(shape, *of as usize, *other, &mut flag, &mut out);
             }
         }
         if alone {
@@ -136,7 +174,7 @@ impl Probe {
             self.row += 1;
             self.taken = 0;
         }
-        self.joined(shape, memory, &out)
+        out
     }
 
     /// Rows that have had all their candidates; those without a match come out if they are let go at once.
@@ -146,20 +184,27 @@ impl Probe {
     }
 
     /// Notes a match.
-    fn matches(&mut self, shape: &Shape, memory: &mut Kept, row: usize, other: Place, out: &mut Pairs) {
+    fn matches(
+        &mut self,
+        shape: &Shape,
+        row: usize,
+        other: Place,
+        flag: &mut impl FnMut(Place) -> bool,
+        out: &mut Pairs,
+    ) {
         let first = !std::mem::replace(&mut self.matched[row], true);
         let wanted = match (shape.kind(), self.side) {
             (JoinKind::Semi, LEFT) => first,
-            (JoinKind::Semi, _) => memory.sides[LEFT].flag(other),
+            (JoinKind::Semi, _) => flag(other),
             (JoinKind::Anti, side) => {
                 if side == RIGHT {
-                    memory.sides[LEFT].flag(other);
+                    flag(other);
                 }
                 false
             }
             (_, side) => {
                 if shape.unmatched(1 - side) {
-                    memory.sides[1 - side].flag(other);
+                    flag(other);
                 }
                 true
             }

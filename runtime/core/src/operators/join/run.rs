@@ -1,14 +1,16 @@
 //! The end of an epoch, step by step: the right rows are indexed and matched with the left rows of earlier epochs, then the left rows are matched with all
-//! right rows as they are read, then what is over is let go. What comes out is made a batch at a time.
+//! right rows as they are read, by all threads, because the index does not change any more; then what is over is let go. What comes out is made a batch at a time.
 
 use super::super::Fault;
-use super::super::kept::{Horizon, NO_KEY, Place, Stepwise, account, drained, no_nulls, parts, split_late, taken};
+use super::super::kept::{Horizon, NO_KEY, Place, Posting, Stepwise, account, drained, no_nulls, parts, taken};
 use super::super::stateful::Emitted;
+use super::super::threads::at_once_from;
+use super::lane::{Lane, separate};
 use super::probe::Probe;
-use super::{Join, Kept, LEFT, RIGHT, Work};
+use super::{Join, Kept, LEFT, RIGHT, Work, waiting};
 use crate::error::RunError;
 use crate::spill::SpillBuffer;
-use arrow::array::{ArrayRef, RecordBatchOptions};
+use arrow::array::RecordBatchOptions;
 use arrow::buffer::ScalarBuffer;
 use arrow::record_batch::RecordBatch;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,7 +28,7 @@ enum Phase {
     /// New right rows are matched with left rows of earlier epochs.
     Right(VecDeque<Probe>),
     /// New left rows are matched with all right rows.
-    Left(Option<Probe>),
+    Left(VecDeque<Lane>),
     /// Rows without a match come out: from this one on.
     Unmatched(Vec<Unmatched>, usize),
     Over,
@@ -42,6 +44,8 @@ pub(super) struct Run<'a> {
     left: Input,
     right: BTreeMap<(u32, u32), Vec<RecordBatch>>,
     phase: Phase,
+    /// Keys for which waiting left rows are in the index for now.
+    entered: Vec<u32>,
     out: VecDeque<Emitted>,
 }
 
@@ -54,8 +58,8 @@ impl<'a> Run<'a> {
     ) -> Run<'a> {
         let left = drained(left.into_values());
         let (horizon, on_time) = (join.shape.horizon(watermark), join.on_time(&join.work().memory));
-        let (phase, out) = (Phase::Index, VecDeque::new());
-        Run { join, watermark, horizon, on_time, left, right, phase, out }
+        let (phase, entered, out) = (Phase::Index, vec![], VecDeque::new());
+        Run { join, watermark, horizon, on_time, left, right, phase, entered, out }
     }
 
     fn emit(&mut self, rows: RecordBatch) {
@@ -64,33 +68,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Separates late rows, where there is a duration.
-    fn separate(&self, side: usize, batch: RecordBatch) -> Result<(RecordBatch, Option<RecordBatch>), Fault> {
-        match self.join.shape.spec.within {
-            None => Ok((batch, None)),
-            Some(within) => split_late(batch, if side == LEFT { within.left } else { within.right }, self.on_time),
-        }
-    }
-
-    /// The keys of new rows. Those of rows for which `add` is true get numbers if they have none, so that the rows can be added to them.
-    fn keys(
-        &self,
-        memory: &mut Kept,
-        side: usize,
-        batch: &RecordBatch,
-        add: impl Fn(usize) -> bool,
-    ) -> Result<Vec<u32>, RunError> {
-        let columns: Vec<ArrayRef> = self.join.shape.keys(side).iter().map(|c| Arc::clone(batch.column(*c))).collect();
+    /// The keys of new right rows; those that have no number get one, so that the rows can be added to them.
+    fn keys(&self, memory: &mut Kept, batch: &RecordBatch) -> Result<Vec<u32>, RunError> {
+        let columns = self.join.shape.key_columns(RIGHT, batch);
         let valid = no_nulls(&columns);
         let encoded = memory.index.encode(&columns, batch.num_rows())?;
-        let key = |row: usize| {
-            if valid.as_ref().is_some_and(|valid| valid.is_null(row)) {
-                return Ok(NO_KEY);
-            }
-            if add(row) {
-                return memory.index.number(&encoded, row);
-            }
-            Ok(memory.index.find(&encoded, row).unwrap_or(NO_KEY))
+        let key = |row: usize| match valid.as_ref().is_some_and(|valid| valid.is_null(row)) {
+            true => Ok(NO_KEY),
+            false => memory.index.number(&encoded, row),
         };
         (0..batch.num_rows()).map(key).collect()
     }
@@ -101,10 +86,10 @@ impl<'a> Run<'a> {
         let waits = memory.sides[LEFT].live() > 0;
         let (mut probes, mut late) = (VecDeque::new(), 0);
         for batch in std::mem::take(&mut self.right).into_values().flatten() {
-            let (mut batch, others) = self.separate(RIGHT, batch)?;
+            let (mut batch, others) = separate(&join.shape, RIGHT, batch, self.on_time)?;
             late += others.map_or(0, |others| others.num_rows() as u64);
             memory.latest = memory.latest.max(join.shape.times(RIGHT, &batch)?.iter().max().copied());
-            let mut keys = self.keys(memory, RIGHT, &batch, |_| true)?;
+            let mut keys = self.keys(memory, &batch)?;
             if !join.shape.unmatched(RIGHT) && keys.contains(&NO_KEY) {
                 // They match nothing.
                 let rows: Vec<u32> = (0..).zip(&keys).filter(|(_, key)| **key != NO_KEY).map(|(row, _)| row).collect();
@@ -112,10 +97,15 @@ impl<'a> Run<'a> {
                 keys.retain(|key| *key != NO_KEY);
             }
             let times = join.shape.times(RIGHT, &batch)?;
-            let first = add(memory, RIGHT, &batch, &times, &keys, vec![false; keys.len()])?;
+            let first = add_right(memory, &batch, &times, &keys)?;
             if waits && !keys.is_empty() {
                 probes.push_back(Probe::right(first, batch, times, keys));
             }
+            account(&mut work.held, &join.surroundings.budget, memory.bytes(), &join.shape.spec.name)?;
+        }
+        if !probes.is_empty() {
+            let asked: Vec<u32> = probes.iter().flat_map(|probe| &probe.keys).copied().collect();
+            self.entered = waiting::enter(&join.shape, memory, &asked, join.surroundings.workers)?;
             account(&mut work.held, &join.surroundings.budget, memory.bytes(), &join.shape.spec.name)?;
         }
         memory.index.settle();
@@ -137,28 +127,61 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A batch of new left rows, to be matched with right rows.
-    fn probe_left(&mut self, work: &mut Work, batch: RecordBatch) -> Result<Option<Probe>, Fault> {
-        let (batch, late) = self.separate(LEFT, batch)?;
-        if let Some(late) = late {
-            self.out.extend(parts(late, self.join.surroundings.batch_rows).map(Emitted::Late));
+    /// The next batches of left rows, on their way to right rows; none: that was all.
+    fn begin_lanes(&mut self, memory: &Kept) -> VecDeque<Lane> {
+        let most = self.join.surroundings.workers.max(1);
+        let batches: Vec<Result<RecordBatch, RunError>> = self.left.by_ref().take(most).collect();
+        let rows = batches.iter().flatten().map(RecordBatch::num_rows).sum();
+        let begin = |batch| Lane::begin(&self.join.shape, memory, batch, self.on_time);
+        at_once_from(rows, batches, begin).into()
+    }
+
+    /// Matches left rows with right rows: several batches at a time, of which the first is the next to come out.
+    fn advance(&self, memory: &Kept, lanes: &mut VecDeque<Lane>) {
+        let (shape, horizon) = (&self.join.shape, self.horizon);
+        let batch_rows = self.join.surroundings.batch_rows.max(1);
+        let lanes: Vec<&mut Lane> = lanes.iter_mut().filter(|lane| lane.has_room()).collect();
+        let rows = lanes.iter().map(|lane| lane.rows()).sum();
+        at_once_from(rows, lanes, |lane| lane.advance(shape, memory, batch_rows, horizon));
+    }
+
+    /// What comes out for the first of some batches of left rows; they are all taken once it has had its matches.
+    fn left(&mut self, work: &mut Work, mut lanes: VecDeque<Lane>) -> Result<Phase, Fault> {
+        if let Some(first) = lanes.front_mut() {
+            if let Some(late) = first.late.take() {
+                self.out.extend(parts(late, self.join.surroundings.batch_rows).map(Emitted::Late));
+                return Ok(Phase::Left(lanes));
+            }
+            if let Some(rows) = first.made.pop_front() {
+                self.emit(rows?);
+                return Ok(Phase::Left(lanes));
+            }
+            if first.is_done() {
+                if let Some(probe) = lanes.pop_front().and_then(|lane| lane.probe) {
+                    self.keep_left(work, probe)?;
+                }
+                return Ok(Phase::Left(lanes));
+            }
+        } else {
+            lanes = self.begin_lanes(&work.memory);
+            if lanes.is_empty() {
+                return Ok(Phase::Unmatched(self.let_go(&mut work.memory), 0));
+            }
         }
-        if batch.num_rows() == 0 {
-            return Ok(None);
-        }
-        let times = self.join.shape.times(LEFT, &batch)?;
-        // Rows that are let go at once are not added to their keys.
-        let add = |row: usize| !self.horizon.passed(times[row]);
-        let keys = self.keys(&mut work.memory, LEFT, &batch, add)?;
-        Ok(Some(Probe::left(batch, times, keys)))
+        self.advance(&work.memory, &mut lanes);
+        Ok(Phase::Left(lanes))
     }
 
     /// Keeps the left rows that a later row may match.
     fn keep_left(&self, work: &mut Work, probe: Probe) -> Result<(), Fault> {
         let (shape, memory) = (&self.join.shape, &mut work.memory);
         memory.latest = memory.latest.max(probe.times.iter().max().copied());
+        for other in &probe.others {
+            memory.sides[RIGHT].flag(*other);
+        }
         let needed = |row: &usize| {
-            let alone = probe.keys[*row] == NO_KEY && !shape.unmatched(LEFT);
+            let null = || probe.valid.as_ref().is_some_and(|valid| valid.is_null(*row));
+            let alone = !shape.unmatched(LEFT) && null();
             !(self.horizon.passed(probe.times[*row]) || alone || shape.once() && probe.matched[*row])
         };
         let rows: Vec<u32> = (0..probe.keys.len()).filter(needed).map(|row| row as u32).collect();
@@ -166,12 +189,11 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         if rows.len() == probe.keys.len() {
-            add(memory, LEFT, &probe.batch, &probe.times, &probe.keys, probe.matched)?;
+            memory.sides[LEFT].add(probe.batch, probe.times, probe.matched)?;
         } else {
             let times: ScalarBuffer<i64> = rows.iter().map(|row| probe.times[*row as usize]).collect();
-            let keys: Vec<u32> = rows.iter().map(|row| probe.keys[*row as usize]).collect();
             let matched = rows.iter().map(|row| probe.matched[*row as usize]).collect();
-            add(memory, LEFT, &taken(&probe.batch, rows)?, &times, &keys, matched)?;
+            memory.sides[LEFT].add(taken(&probe.batch, rows)?, times, matched)?;
         }
         let join = self.join;
         Ok(account(&mut work.held, &join.surroundings.budget, memory.bytes(), &shape.spec.name)?)
@@ -182,9 +204,9 @@ impl<'a> Run<'a> {
         memory.index.settle();
         let mut rows = vec![];
         for side in [LEFT, RIGHT] {
-            let due = memory.sides[side].due(self.horizon);
-            if self.join.shape.unmatched(side) {
-                rows.extend(due.into_iter().map(|due| (due.time, side, due.id, due.place)));
+            match self.join.shape.unmatched(side) {
+                true => memory.sides[side].pass(self.horizon, |due| rows.push((due.time, side, due.id, due.place))),
+                false => memory.sides[side].pass(self.horizon, |_| {}),
             }
         }
         rows.sort_unstable();
@@ -231,18 +253,11 @@ pub(super) fn forget_keys(memory: &mut Kept, horizon: Horizon) -> Result<(), Run
     Ok(())
 }
 
-/// Remembers rows and what keys they have.
-pub(super) fn add(
-    memory: &mut Kept,
-    side: usize,
-    batch: &RecordBatch,
-    times: &ScalarBuffer<i64>,
-    keys: &[u32],
-    flagged: Vec<bool>,
-) -> Result<u64, RunError> {
-    let ids = memory.sides[side].add(batch.clone(), times.clone(), flagged)?;
+/// Remembers right rows and what keys they have; the number of the first.
+fn add_right(memory: &mut Kept, batch: &RecordBatch, times: &ScalarBuffer<i64>, keys: &[u32]) -> Result<u64, RunError> {
+    let ids = memory.sides[RIGHT].add(batch.clone(), times.clone(), vec![false; keys.len()])?;
     for ((key, time), id) in keys.iter().zip(times).zip(ids.clone()).filter(|((key, _), _)| **key != NO_KEY) {
-        memory.index.add(side, *key, super::Posting { time: *time, id });
+        memory.index.add(RIGHT, *key, Posting { time: *time, id });
     }
     Ok(ids.start)
 }
@@ -260,9 +275,13 @@ impl Stepwise for Run<'_> {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Index => self.phase = Phase::Right(self.index(work)?),
             Phase::Right(mut probes) => {
-                self.phase = Phase::Left(None);
+                if probes.is_empty() {
+                    let (memory, entered) = (&mut work.memory, std::mem::take(&mut self.entered));
+                    memory.index.take_back(LEFT, &entered, memory.waiting.from());
+                    self.phase = Phase::Left(VecDeque::new());
+                }
                 if let Some(probe) = probes.front_mut() {
-                    let rows = probe.step(&join.shape, &mut work.memory, batch_rows, |_| false)?;
+                    let rows = probe.step_right(&join.shape, &mut work.memory, batch_rows)?;
                     self.emit(rows);
                     if probe.is_done()
                         && let Some(probe) = probes.pop_front()
@@ -272,23 +291,7 @@ impl Stepwise for Run<'_> {
                     self.phase = Phase::Right(probes);
                 }
             }
-            Phase::Left(Some(mut probe)) => {
-                let horizon = self.horizon;
-                let rows = probe.step(&join.shape, &mut work.memory, batch_rows, |time| horizon.passed(time))?;
-                self.emit(rows);
-                if probe.is_done() {
-                    self.keep_left(work, probe)?;
-                    self.phase = Phase::Left(None);
-                } else {
-                    self.phase = Phase::Left(Some(probe));
-                }
-            }
-            Phase::Left(None) => {
-                self.phase = match self.left.next() {
-                    Some(batch) => Phase::Left(self.probe_left(work, batch?)?),
-                    None => Phase::Unmatched(self.let_go(&mut work.memory), 0),
-                };
-            }
+            Phase::Left(lanes) => self.phase = self.left(work, lanes)?,
             Phase::Unmatched(rows, next) if next < rows.len() => {
                 let end = rows.len().min(next + batch_rows);
                 let batch = self.unmatched(&work.memory, &rows[next..end])?;

@@ -1,16 +1,14 @@
 //! What a join keeps as it is stored: the rows of both sides, numbered, and the numbers of those that have had a match. What was let go since needs no record:
 //! it follows from the watermark, which is noted.
 
-use super::super::kept::{Horizon, KeptRows, damaged, kept_keys, no_nulls, part_of};
+use super::super::kept::{KeptRows, damaged, kept_keys, part_of};
 use super::super::spilled::StoredKeys;
 use super::super::stateful::{Changes, Extent, Stored};
-use super::{Kept, LEFT, Posting, RIGHT, Shape};
+use super::{Kept, LEFT, RIGHT, Shape, waiting};
 use crate::error::RunError;
-use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::graph;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Names of notes.
 const CLOSED: &str = "closed";
@@ -61,31 +59,14 @@ pub(super) fn restore(shape: &Shape, stored: &Stored) -> Result<Kept, RunError> 
         let next = number(NEXT[side]).and_then(|next| u64::try_from(next).ok());
         let rows = &mut memory.sides[side];
         rows.skip_to(next.unwrap_or(0));
-        rows.due(horizon);
+        rows.pass(horizon, |_| {});
         rows.sweep()?;
         rows.begin();
-        index(shape, &mut memory, side, horizon)?;
     }
+    // Left rows wait, see there.
+    waiting::enter_all(shape, &mut memory, RIGHT, horizon, &(0..u64::MAX))?;
     memory.index.settle();
     Ok(memory)
-}
-
-/// Adds the rows of a side to the index.
-fn index(shape: &Shape, memory: &mut Kept, side: usize, horizon: Horizon) -> Result<(), RunError> {
-    let Kept { sides, index, .. } = memory;
-    for (batch, times, ids) in sides[side].chunks() {
-        let columns: Vec<ArrayRef> = shape.keys(side).iter().map(|c| Arc::clone(batch.column(*c))).collect();
-        let valid = no_nulls(&columns);
-        let keys = index.encode(&columns, batch.num_rows())?;
-        for row in 0..batch.num_rows() {
-            if horizon.passed(times[row]) || valid.as_ref().is_some_and(|valid| valid.is_null(row)) {
-                continue;
-            }
-            let key = index.number(&keys, row)?;
-            index.add(side, key, Posting { time: times[row], id: ids.get(row) });
-        }
-    }
-    Ok(())
 }
 
 /// Where a stored batch has its keys.

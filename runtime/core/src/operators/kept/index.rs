@@ -73,6 +73,22 @@ impl<const SIDES: usize> KeyIndex<SIDES> {
         Ok(number)
     }
 
+    /// The number of each row's key, or [`NO_KEY`].
+    pub(in crate::operators) fn found(&self, keys: &Encoded) -> Vec<u32> {
+        self.numbers.find_all(keys, NO_KEY)
+    }
+
+    /// Takes the rows from this number on away from these keys of a side again.
+    pub(in crate::operators) fn take_back(&mut self, side: usize, keys: &[u32], from: u64) {
+        for key in keys {
+            let postings = &mut self.postings[side][*key as usize];
+            let before = postings.len();
+            postings.retain(|row| row.id < from);
+            postings.shrink_to_fit();
+            self.entries -= before - postings.len();
+        }
+    }
+
     /// Adds a row to a key; [`KeyIndex::settle`] must follow before the key's rows are asked for.
     pub(in crate::operators) fn add(&mut self, side: usize, key: u32, row: Posting) {
         let postings = &mut self.postings[side][key as usize];

@@ -9,7 +9,7 @@ mod rows;
 
 pub(super) use index::{KeyIndex, NO_KEY, Posting};
 pub(super) use key_times::{KeyTimes, TooMany};
-pub(super) use rows::{KeptRows, Place, taken};
+pub(super) use rows::{Ids, KeptRows, Place, taken};
 
 use super::spilled::StoredKeys;
 use super::stateful::{Before, Emissions, Emitted, Stored};

@@ -123,13 +123,12 @@ impl Chunk {
         Ok(Chunk::new(taken(&self.batch, rows)?, times, ids, flagged, forgets))
     }
 
-    /// Two neighbours in one.
-    fn joined(schema: &SchemaRef, first: &Chunk, second: &Chunk, forgets: bool) -> Result<Chunk, RunError> {
-        let both = [first, second];
-        let batch = concat_batches(schema, both.map(|c| &c.batch)).map_err(internal)?;
-        let ids = both.iter().flat_map(|c| (0..c.rows()).map(|row| c.ids.get(row))).collect();
-        let times = both.iter().flat_map(|c| c.times.iter().copied()).collect();
-        let flagged = both.iter().flat_map(|c| c.flagged.iter().copied()).collect();
+    /// Neighbours in one.
+    fn joined(schema: &SchemaRef, of: &[Chunk], forgets: bool) -> Result<Chunk, RunError> {
+        let batch = concat_batches(schema, of.iter().map(|c| &c.batch)).map_err(internal)?;
+        let ids = of.iter().flat_map(|c| (0..c.rows()).map(|row| c.ids.get(row))).collect();
+        let times = of.iter().flat_map(|c| c.times.iter().copied()).collect();
+        let flagged = of.iter().flat_map(|c| c.flagged.iter().copied()).collect();
         Ok(Chunk::new(batch, times, Ids::new(ids), flagged, forgets))
     }
 }
@@ -297,20 +296,25 @@ impl KeptRows {
     /// Passes over the rows that are over now; returns those that are not flagged.
     pub(in crate::operators) fn due(&mut self, horizon: Horizon) -> Vec<Due> {
         let mut due = vec![];
+        self.pass(horizon, |row| due.push(row));
+        due
+    }
+
+    /// Passes over the rows that are over now; tells of those that are not flagged.
+    pub(in crate::operators) fn pass(&mut self, horizon: Horizon, mut tell: impl FnMut(Due)) {
         for (c, chunk) in self.chunks.iter_mut().enumerate() {
             let rest = &chunk.by_time[chunk.dead..];
             let end = chunk.dead + rest.partition_point(|row| horizon.passed(chunk.times[*row as usize]));
             for row in &chunk.by_time[chunk.dead..end] {
                 if !chunk.flagged[*row as usize] {
                     let (time, id) = (chunk.times[*row as usize], chunk.ids.get(*row as usize));
-                    due.push(Due { time, id, place: Place { chunk: c as u32, row: *row } });
+                    tell(Due { time, id, place: Place { chunk: c as u32, row: *row } });
                 } else if self.forgets {
                     chunk.gone -= 1;
                 }
             }
             chunk.dead = end;
         }
-        due
     }
 
     /// The first and the last time of the rows that are remembered and not flagged.
@@ -324,9 +328,10 @@ impl KeptRows {
         self.chunks.iter().filter_map(times).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// Frees what the rows took that are not remembered any more; puts small chunks together, each row about as often as chunks double.
+    /// Frees what the rows took that are not remembered any more; puts small chunks together, each row about as often as chunks double, and once at a time.
     pub(in crate::operators) fn sweep(&mut self) -> Result<(), RunError> {
-        let mut chunks: Vec<Chunk> = vec![];
+        // Neighbours that become one chunk, with how many rows that has.
+        let mut groups: Vec<(Vec<Chunk>, usize)> = vec![];
         for mut chunk in std::mem::take(&mut self.chunks) {
             if chunk.live() == 0 {
                 continue;
@@ -334,20 +339,37 @@ impl KeptRows {
             if chunk.live() < chunk.rows().div_ceil(2) {
                 chunk = chunk.compacted(self.forgets)?;
             }
-            while let Some(last) = chunks.last()
-                && last.live() <= chunk.live()
-                && last.live() + chunk.live() <= CHUNK_ROWS
+            let mut live = chunk.live();
+            let mut first = groups.len();
+            while let Some((_, last)) = groups[..first].last()
+                && *last <= live
+                && *last + live <= CHUNK_ROWS
             {
-                // What is dead must not come to life.
-                let last = if last.live() < last.rows() { &last.compacted(self.forgets)? } else { last };
-                let this = if chunk.live() < chunk.rows() { &chunk.compacted(self.forgets)? } else { &chunk };
-                chunk = Chunk::joined(&self.schema, last, this, self.forgets)?;
-                chunks.pop();
+                (first, live) = (first - 1, live + *last);
             }
-            chunks.push(chunk);
+            let mut group: Vec<Chunk> = groups.drain(first..).flat_map(|(chunks, _)| chunks).collect();
+            group.push(chunk);
+            groups.push((group, live));
         }
-        self.chunks = chunks;
+        self.chunks = groups.into_iter().map(|(group, _)| self.in_one(group)).collect::<Result<_, _>>()?;
         Ok(())
+    }
+
+    /// Neighbours in one chunk.
+    fn in_one(&self, mut group: Vec<Chunk>) -> Result<Chunk, RunError> {
+        if group.len() > 1 {
+            // What is dead must not come to life.
+            for chunk in group.iter_mut().filter(|chunk| chunk.live() < chunk.rows()) {
+                *chunk = chunk.compacted(self.forgets)?;
+            }
+        }
+        match group.pop() {
+            Some(only) if group.is_empty() => Ok(only),
+            last => {
+                group.extend(last);
+                Chunk::joined(&self.schema, &group, self.forgets)
+            }
+        }
     }
 
     /// The next rows are those of a new epoch: what there is was stored.

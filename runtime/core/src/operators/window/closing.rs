@@ -9,6 +9,7 @@ use super::values::{Shape, Values};
 use super::windows::Bounds;
 use crate::error::RunError;
 use crate::operators::aggregate::accumulator::Pair;
+use crate::operators::threads::at_once;
 use crate::operators::{Fault, internal};
 use arrow::array::ArrayRef;
 use arrow::compute::interleave;
@@ -54,22 +55,6 @@ pub(super) struct Pace {
     pub(super) rows: usize,
     /// By so many threads.
     pub(super) threads: usize,
-}
-
-/// Does tasks at the same time, each by a thread of its own.
-pub(super) fn at_once<T: Send, R: Send>(tasks: Vec<T>, task: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let mut tasks = tasks.into_iter();
-    let Some(first) = tasks.next() else { return vec![] };
-    std::thread::scope(|scope| {
-        let task = &task;
-        let others: Vec<_> = tasks.map(|next| scope.spawn(move || task(next))).collect();
-        let mut done = vec![task(first)];
-        let result = |thread: std::thread::ScopedJoinHandle<'_, R>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        done.extend(others.into_iter().map(result));
-        done
-    })
 }
 
 impl Closing {

@@ -1,6 +1,6 @@
 //! What is remembered, of windows or of sessions, behind one face. Knows nothing of workers or memory.
 
-use super::closing::{Closing as Ending, Pace, at_once};
+use super::closing::{Closing as Ending, Pace};
 use super::open::{Open, Table};
 use super::parts::Parts;
 use super::running::Running;
@@ -9,6 +9,7 @@ use super::values::{Arrived, Shape};
 use super::windows::Windows;
 use crate::error::RunError;
 use crate::operators::stateful::{Before, Changes, Extent};
+use crate::operators::threads::at_once;
 use crate::operators::{Fault, internal};
 use arrow::record_batch::RecordBatch;
 use flowc_ir::graph::Window;
