@@ -12,6 +12,7 @@ mod faults;
 mod fmt;
 mod fuzz;
 mod joins;
+mod key_pruning;
 mod lock;
 mod lsp;
 mod params;
