@@ -155,6 +155,9 @@ fn coalesce<'e>(frame: &Frame<'_, 'e>, xs: &'e [Expr], data: &DataType) -> Evalu
 }
 
 fn membership(array: &ArrayRef, ty: &Type, list: &[Value]) -> ArrayRef {
+    if let Some(found) = super::members::of_whole(array, list) {
+        return found;
+    }
     let Some(texts) = array.as_string_opt::<i32>() else {
         let test = |row| match in_list(&value_at(array, row, ty), list) {
             Value::Boolean(b) => Some(b),

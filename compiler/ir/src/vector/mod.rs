@@ -12,6 +12,7 @@
 
 mod forms;
 mod frame;
+mod members;
 
 use crate::arrow_values::{build_array, value_at};
 use crate::eval::{EvalContext, RowFailure};
