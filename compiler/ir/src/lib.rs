@@ -12,9 +12,11 @@ pub mod cast;
 pub mod catalog;
 pub mod eval;
 pub mod expr;
+pub mod failing;
 pub mod functions;
 pub mod graph;
 pub mod interpret;
+pub mod key_pruning;
 pub mod plan;
 #[cfg(any(test, feature = "testgen"))]
 pub mod testgen;

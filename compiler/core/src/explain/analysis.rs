@@ -109,7 +109,8 @@ fn after(operator: &Operator, inputs: &[Option<Estimate>]) -> Option<Estimate> {
 fn estimates(plan: &Plan, explanation: &Explanation) -> Vec<Option<Estimate>> {
     let read = |name: &str, kind: &str| {
         let input = explanation.inputs.iter().find(|input| input.name == name && input.kind == kind)?;
-        let certainty = if input.pushed_down.is_some() { Certainty::AtMost } else { Certainty::Exact };
+        let less = input.pushed_down.is_some() || input.pruned.is_some();
+        let certainty = if less { Certainty::AtMost } else { Certainty::Exact };
         Some(Estimate { rows: input.read.rows?, certainty })
     };
     let mut estimates: Vec<Option<Estimate>> = vec![];

@@ -16,6 +16,7 @@ use flowc_ir::eval::KernelReport;
 use flowc_ir::graph::{
     Aggregate, Expect, ExpectRule, Kind, Lookup, LookupKind, Node, NodeId, Operator, Policy, SortColumn, WEIGHT,
 };
+use flowc_ir::key_pruning::{KeyPruning, prunings};
 use flowc_ir::plan::{COMMITTED, Connector, KernelSlot, Plan, SinkMode, SinkSpec, Updates, VersionSpec};
 use flowc_ir::{Program, Schema};
 use indexmap::IndexMap;
@@ -77,6 +78,9 @@ pub struct InputPart {
     pub columns: Vec<ColumnPart>,
     /// The condition by which files and row groups are skipped.
     pub pushed_down: Option<String>,
+    /// What is left out because a lookup has no match for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<String>,
     /// What becomes of updates and deletes, where they do not stop the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updates: Option<&'static str>,
@@ -158,11 +162,13 @@ pub fn explain(
     read: &IndexMap<String, Read>,
 ) -> Explanation {
     let mut inputs: Vec<InputPart> = vec![];
-    for source in &plan.sources {
+    let prunings = prunings(plan);
+    for (index, source) in plan.sources.iter().enumerate() {
         let start = source.start.map(|v| format!("from {} on", version(v)));
         let read = read.get(&source.name).copied().unwrap_or_default();
         let mut part =
             input("source", &source.name, &source.connector, start, &source.schema, source.predicate.as_ref(), read);
+        part.pruned = prunings.iter().find(|p| p.source.0 as usize == index).and_then(|p| pruned(plan, p));
         part.quarantine = source.quarantine.as_ref().map(columns);
         part.updates = match source.updates {
             Updates::Stop => None,
@@ -317,12 +323,22 @@ fn input(
         version,
         columns,
         pushed_down,
+        pruned: None,
         updates: None,
         quarantine: None,
         read,
         estimate: None,
         actual: None,
     }
+}
+
+/// What is left out of a source, whose rows go into a lookup.
+fn pruned(plan: &Plan, pruning: &KeyPruning) -> Option<String> {
+    let Operator::Lookup(lookup) = &plan.graph.node(pruning.lookup).operator else { return None };
+    let table = &plan.tables.get(lookup.table.0 as usize)?.name;
+    let by = pruning.columns(&plan.sources.get(pruning.source.0 as usize)?.schema).join(", ");
+    let seen = if pruning.times.is_some() { "; event times are read all the same" } else { "" };
+    Some(format!("what has no match in `{table}`, by {by}{seen}"))
 }
 
 /// What every node is called by those that read it.

@@ -104,6 +104,9 @@ impl fmt::Display for InputPart {
         if let Some(condition) = &self.pushed_down {
             line(f, "pushed down", condition)?;
         }
+        if let Some(pruned) = &self.pruned {
+            line(f, "left out", pruned)?;
+        }
         if let Some(updates) = self.updates {
             line(f, "changes", updates)?;
         }

@@ -271,11 +271,19 @@ proptest! {
         let (rows, table) = ([rows], [table]);
         prop_assert_eq!(flowc_ir::verify::verify(&plan), Ok(()));
         let better = optimize(plan.clone());
-        let (before, after) = (run(&plan, &rows, &table), run(&better, &rows, &table));
+        let (before, after) = (run(&plan, &rows, &table, false), run(&better, &rows, &table, true));
         prop_assert_eq!(
             bits(&before), bits(&after), "\n{}\n\n{}", print_plan(&plan, Origins::Omitted), print_plan(&better, Origins::Omitted)
         );
     }
+}
+
+/// The property would hold where no lookup tells a source anything, too.
+#[test]
+fn enough_generated_plans_are_pruned_by_keys() {
+    let pruned = |seed: &u64| !flowc_ir::key_pruning::prunings(&optimize(generated(*seed).0)).is_empty();
+    let count = (0..200).filter(pruned).count();
+    assert!(count > 5, "only {count} of 200 are pruned");
 }
 
 /// The property would hold of plans that all fail, too.
@@ -283,7 +291,7 @@ proptest! {
 fn enough_generated_plans_get_through() {
     let through = (0..200).filter(|seed| {
         let (plan, rows, table) = generated(*seed);
-        run(&plan, &[rows], &[table]).is_ok_and(|sinks| sinks.iter().any(|rows| !rows.is_empty()))
+        run(&plan, &[rows], &[table], false).is_ok_and(|sinks| sinks.iter().any(|rows| !rows.is_empty()))
     });
     let count = through.count();
     assert!(count > 40, "only {count} of 200 yield rows");

@@ -2,8 +2,9 @@
 
 use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::eval::{EvalContext, FailureCode};
-use flowc_ir::graph::{Aggregate, Lookup, LookupKind, Node, Operator, SortColumn};
+use flowc_ir::graph::{Aggregate, Lookup, LookupKind, Node, Operator, SortColumn, SourceId};
 use flowc_ir::interpret::eval;
+use flowc_ir::key_pruning::{KnownKeys, prunings};
 use flowc_ir::plan::Plan;
 use flowc_ir::{Program, ProgramStep, Schema, Value};
 use std::cmp::Ordering;
@@ -26,13 +27,13 @@ impl Data {
     }
 }
 
-/// The rows of every sink, or what failed first.
-pub(super) fn run(plan: &Plan, sources: &[Data], tables: &[Data]) -> Result<Vec<Vec<Row>>, FailureCode> {
+/// The rows of every sink, or what failed first. `pruned`: sources leave out what lookups tell them.
+pub(super) fn run(plan: &Plan, sources: &[Data], tables: &[Data], pruned: bool) -> Result<Vec<Vec<Row>>, FailureCode> {
     let mut outputs: Vec<Vec<Row>> = vec![];
     let mut sinks = vec![vec![]; plan.sinks.len()];
     for (_, node) in plan.graph.iter() {
         let inputs: Vec<&Vec<Row>> = node.inputs.iter().map(|i| &outputs[i.0 as usize]).collect();
-        let rows = operator(plan, node, &inputs, sources, tables)?;
+        let rows = operator(plan, node, &inputs, (sources, pruned), tables)?;
         if let Operator::Sink(sink) = node.operator {
             sinks[sink.0 as usize].clone_from(&rows);
         }
@@ -45,15 +46,16 @@ fn operator(
     plan: &Plan,
     node: &Node,
     inputs: &[&Vec<Row>],
-    sources: &[Data],
+    (sources, pruned): (&[Data], bool),
     tables: &[Data],
 ) -> Result<Vec<Row>, FailureCode> {
     Ok(match &node.operator {
-        Operator::Source(id) => read(
-            &sources[id.0 as usize],
-            &plan.sources[id.0 as usize].schema,
-            plan.sources[id.0 as usize].predicate.as_ref(),
-        )?,
+        Operator::Source(id) => {
+            let (data, spec) = (&sources[id.0 as usize], &plan.sources[id.0 as usize]);
+            let needed = if pruned { needed_by_keys(plan, *id, tables)? } else { None };
+            let rows = read(data, &spec.schema, spec.predicate.as_ref())?;
+            read(&Data { schema: spec.schema.clone(), rows }, &spec.schema, needed.as_ref())?
+        }
         // What is made up for these tests is well-formed.
         Operator::Malformed(_) => vec![],
         Operator::TableScan(id) => read(
@@ -105,6 +107,27 @@ fn operator(
         | Operator::Join(_)
         | Operator::Late => unreachable!("no program here is generated with {}", node.label),
     })
+}
+
+/// What a lookup behind a source tells of the rows that it needs.
+fn needed_by_keys(plan: &Plan, source: SourceId, tables: &[Data]) -> Result<Option<Program>, FailureCode> {
+    let pruning = prunings(plan).into_iter().find(|pruning| pruning.source == source);
+    let Some(pruning) = pruning else { return Ok(None) };
+    let Operator::Lookup(lookup) = &plan.graph.node(pruning.lookup).operator else { unreachable!("it is a lookup") };
+    let spec = &plan.tables[lookup.table.0 as usize];
+    let table = read(&tables[lookup.table.0 as usize], &spec.schema, spec.predicate.as_ref())?;
+    let table = program(&lookup.prepare, &table)?;
+    let known = pruning.keys.iter().map(|key| {
+        let keys = table.iter().map(|row| row[lookup.table_keys[key.key]].clone());
+        let mut keys: Vec<Value> = keys.filter(|key| !key.is_null()).collect();
+        keys.sort_by(Value::compare);
+        let bounds = (keys.first()?.clone(), keys.last()?.clone());
+        // Now and then the bounds alone.
+        let all = keys.len().is_multiple_of(2).then_some(keys);
+        Some(KnownKeys { bounds, all })
+    });
+    let known: Vec<Option<KnownKeys>> = known.collect();
+    Ok(pruning.predicate(&plan.sources[source.0 as usize].schema, &known))
 }
 
 /// A source that skips all that it may skip.
