@@ -7,7 +7,8 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use flowc_ir::Schema;
+use flowc_ir::key_pruning::EventTimes;
+use flowc_ir::{Program, Schema};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use indexmap::IndexMap;
@@ -105,6 +106,15 @@ pub trait RowFilter: Send + Sync + fmt::Debug {
     fn keep(&self, rows: &RecordBatch) -> Result<BooleanBuffer, RunError>;
 }
 
+/// Which rows of a source an epoch needs, as a lookup tells by the keys of its table.
+#[derive(Debug, Clone)]
+pub struct Needed {
+    /// True for the rows that somebody needs; over the source's columns, with a single boolean output. It cannot fail.
+    pub predicate: Program,
+    /// Event times that must be observed all the same: of all rows, or of some of them the greatest.
+    pub times: Option<EventTimes>,
+}
+
 /// A stream of rows.
 #[async_trait]
 pub trait Source: Send + Sync + fmt::Debug {
@@ -129,6 +139,13 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// otherwise they are errors.
     async fn read_parts(&self, split: &Split, batch_rows: usize) -> Result<PartStream, RunError> {
         Ok(self.read(split, batch_rows).await?.map(|batch| batch.map(Part::Rows)).boxed())
+    }
+
+    /// The same source for an epoch that needs no more rows than these: others may be left out as [`flowc_ir::plan::SourceSpec::predicate`] lets them be. Where event
+    /// times must be observed, those rows of any split that are left out have no greater time than one that comes, and none for which computing it fails. None: all
+    /// rows come.
+    fn needing(&self, _needed: &Needed) -> Option<std::sync::Arc<dyn Source>> {
+        None
     }
 
     /// Whether it is worth while to read some columns of a range first, and others later and of fewer rows: [`Source::read_columns`], [`Source::read_filtered`].

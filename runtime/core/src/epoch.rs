@@ -404,6 +404,8 @@ impl EpochRun {
                         continue;
                     }
                     let (spec, reader) = (&plan.sources[source.0 as usize], &self.world.sources[source.0 as usize]);
+                    let pruned = crate::key_pruning::needed(plan, flow, *source).and_then(|n| reader.needing(&n));
+                    let reader = pruned.as_ref().unwrap_or(reader);
                     let splits = match record.sources.get(&spec.name) {
                         Some(range) => reader.splits(range).await.map_err(|e| located(e, spec.origin))?,
                         None => vec![],

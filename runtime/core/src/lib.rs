@@ -18,6 +18,7 @@ pub mod error;
 mod flow;
 mod handover;
 mod jobs;
+mod key_pruning;
 pub mod keys;
 mod leaf;
 mod marks;

@@ -8,10 +8,12 @@ use crate::decode::rows::{Rows, Step, read_rows, readable};
 use crate::scan::Shape;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, NullArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::filter;
+use arrow::compute::{cast, filter};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use flowc_ir::eval::EvalContext;
 use flowc_ir::expr::{Expr, ExprKind, Program};
-use flowc_runtime::RunError;
+use flowc_ir::key_pruning::EventTimes;
+use flowc_runtime::{Needed, RunError};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
 use parquet::errors::ParquetError;
 use std::collections::VecDeque;
@@ -39,28 +41,47 @@ const PATIENCE: usize = 64;
 
 /// The predicate of a scan.
 pub(crate) struct Predicate {
-    condition: Expr,
+    /// True for rows that come.
+    conditions: Vec<Expr>,
     /// Of each of its columns, which of the scan's it is; none: it does not read it.
     inputs: Vec<Option<usize>>,
+    /// Event times that are observed.
+    times: Option<EventTimes>,
     skipped: Skipped,
 }
 
 impl Predicate {
-    /// None: it reads what is not there. `places`: of each of the program's columns, which of the scan's it is.
-    pub(crate) fn new(program: &Program, places: &[Option<usize>], skipped: &Skipped) -> Option<Predicate> {
-        let ([], [output]) = (&program.steps[..], &program.outputs[..]) else { return None };
-        let mut inputs = vec![None; program.input.len()];
-        let mut all = true;
-        output.value.walk(&mut |e| {
-            if let ExprKind::Column(column) = &e.kind {
-                let place = places.get(*column).copied().flatten();
-                all &= place.is_some() && *column < inputs.len();
-                if let Some(input) = inputs.get_mut(*column) {
-                    *input = place;
-                }
+    /// Of a source's predicate, and of what an epoch needs. None: there is neither, or they read what is not there. `places`: of each of their columns, which of the
+    /// scan's it is.
+    pub(crate) fn new(
+        predicate: Option<&Program>,
+        needed: Option<&Needed>,
+        places: &[Option<usize>],
+        skipped: &Skipped,
+    ) -> Option<Predicate> {
+        let mut conditions = vec![];
+        for program in predicate.into_iter().chain(needed.map(|needed| &needed.predicate)) {
+            let ([], [output]) = (&program.steps[..], &program.outputs[..]) else { return None };
+            conditions.push(output.value.clone());
+        }
+        let times = needed.and_then(|needed| needed.times);
+        let (mut inputs, mut all) = (vec![None; places.len()], !conditions.is_empty());
+        let mut read = |column: usize| {
+            let place = places.get(column).copied().flatten();
+            all &= place.is_some();
+            if let Some(input) = inputs.get_mut(column) {
+                *input = place;
             }
-        });
-        all.then(|| Predicate { condition: output.value.clone(), inputs, skipped: skipped.clone() })
+        };
+        for condition in &conditions {
+            condition.walk(&mut |e| {
+                if let ExprKind::Column(column) = &e.kind {
+                    read(*column);
+                }
+            });
+        }
+        times.iter().for_each(|times| read(times.column));
+        all.then(|| Predicate { conditions, inputs, times, skipped: skipped.clone() })
     }
 }
 
@@ -224,14 +245,47 @@ impl Late {
             None => Some(Arc::new(NullArray::new(rows)) as ArrayRef),
         };
         let inputs = self.predicate.inputs.iter().map(input).collect::<Option<Vec<_>>>()?;
-        let passes = flowc_ir::vector::evaluate(&self.predicate.condition, &inputs, rows, &EvalContext::default());
-        let passes = passes.ok()?;
-        let passes = passes.as_boolean_opt()?;
-        Some(match passes.nulls() {
-            Some(nulls) => passes.values() & nulls.inner(),
-            None => passes.values().clone(),
-        })
+        let mut all: Option<BooleanBuffer> = None;
+        for condition in &self.predicate.conditions {
+            let passes = flowc_ir::vector::evaluate(condition, &inputs, rows, &EvalContext::default()).ok()?;
+            let passes = passes.as_boolean_opt()?;
+            let passes = match passes.nulls() {
+                Some(nulls) => passes.values() & nulls.inner(),
+                None => passes.values().clone(),
+            };
+            all = Some(all.map_or(passes.clone(), |before| &before & &passes));
+        }
+        match self.predicate.times {
+            Some(times) => beside_latest(all?, inputs.get(times.column)?, times),
+            None => all,
+        }
     }
+}
+
+/// With a row that has the latest event time, if any row has one; none: for one of the rows computing it fails.
+fn beside_latest(passes: BooleanBuffer, times: &ArrayRef, known: EventTimes) -> Option<BooleanBuffer> {
+    let whole = match times.data_type() {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => &cast(times, &DataType::Int64).ok()?,
+        _ => times,
+    };
+    let times: &[i64] = match whole.data_type() {
+        DataType::Int64 => whole.as_primitive_opt::<Int64Type>()?.values(),
+        DataType::Timestamp(..) => whole.as_primitive_opt::<TimestampMicrosecondType>()?.values(),
+        _ => return None,
+    };
+    let valid = |row: &usize| whole.is_valid(*row);
+    let bounds = (0..times.len()).filter(valid).fold(None, |bounds: Option<(i64, usize)>, row| {
+        let (least, latest) = bounds.unwrap_or((times[row], row));
+        Some((least.min(times[row]), if times[row] > times[latest] { row } else { latest }))
+    });
+    let Some((least, latest)) = bounds else { return Some(passes) };
+    if least < known.least || times[latest] > known.greatest {
+        return None;
+    }
+    let mut bits = BooleanBufferBuilder::new(passes.len());
+    bits.append_buffer(&passes);
+    bits.set_bit(latest, true);
+    Some(bits.build())
 }
 
 /// Runs of the rows whose bit is set, and of those in small gaps between them.

@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType as A, Field as AField, FieldRef, Schema as ASche
 use deltalake::logstore::object_store;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::{DataType, Program, Schema, Type, Value};
-use flowc_runtime::{BatchStream, RunError, Split};
+use flowc_runtime::{BatchStream, Needed, RunError, Split};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use parquet::arrow::ProjectionMask;
@@ -56,7 +56,9 @@ pub struct Scan {
     columns: Arc<Vec<Column>>,
     schema: SchemaRef,
     predicate: Option<Arc<Program>>,
-    /// Of each of the predicate's columns, which of `columns` it is.
+    /// What an epoch needs of the rows that the predicate lets through.
+    needed: Option<Arc<Needed>>,
+    /// Of each of the predicate's columns, and of those of `needed`, which of `columns` it is.
     places: Arc<Vec<Option<usize>>>,
     by_id: bool,
     split_rows: u64,
@@ -116,6 +118,7 @@ impl Scan {
             columns: Arc::new(wanted.fields.iter().filter_map(column).collect()),
             schema: to_arrow_schema(wanted),
             predicate: predicate.cloned().map(Arc::new),
+            needed: None,
             places: Arc::new((0..wanted.len()).map(Some).collect()),
             by_id: metadata.property("delta.columnMapping.mode") == Some("id"),
             split_rows: SPLIT_ROWS,
@@ -130,6 +133,11 @@ impl Scan {
     /// With a predicate over further columns, of which nothing is known: `places` has the position among the columns that are read of each of its columns.
     pub fn with_predicate(self, predicate: Option<&Program>, places: Vec<Option<usize>>) -> Scan {
         Scan { predicate: predicate.cloned().map(Arc::new), places: Arc::new(places), ..self }
+    }
+
+    /// Without rows that an epoch does not need; `needed` counts columns as the predicate does.
+    pub(crate) fn needing(self, needed: &Needed) -> Scan {
+        Scan { needed: Some(Arc::new(needed.clone())), ..self }
     }
 
     /// With one more column, behind the others: one that files have and the table does not, of this name.
@@ -150,7 +158,14 @@ impl Scan {
     pub fn narrowed(&self, positions: &[usize]) -> Scan {
         let columns: Vec<Column> = positions.iter().filter_map(|p| self.columns.get(*p)).cloned().collect();
         let schema = to_arrow_schema(&Schema::new(columns.iter().map(|c| c.field.clone()).collect()));
-        Scan { columns: Arc::new(columns), schema, predicate: None, places: Arc::default(), ..self.clone() }
+        Scan {
+            columns: Arc::new(columns),
+            schema,
+            predicate: None,
+            needed: None,
+            places: Arc::default(),
+            ..self.clone()
+        }
     }
 
     /// A file's bytes and its footer, where it has the columns that are read and no others.
@@ -185,8 +200,10 @@ impl Scan {
     }
 
     fn may_match(&self, facts: &dyn Facts) -> bool {
-        let Some(predicate) = &self.predicate else { return true };
-        may_match(predicate, &Renumbered { facts, places: &self.places })
+        // Where event times must be observed, no file and no row group is passed over.
+        let needed = self.needed.as_ref().filter(|needed| needed.times.is_none()).map(|needed| &needed.predicate);
+        let facts = Renumbered { facts, places: &self.places };
+        self.predicate.as_deref().into_iter().chain(needed).all(|predicate| may_match(predicate, &facts))
     }
 
     /// The least and the greatest value of a column of whole numbers or timestamps in a file, where its statistics say so.
@@ -272,7 +289,8 @@ impl Scan {
         only: Option<&RoaringTreemap>,
         (batch_rows, skipped): (usize, &Skipped),
     ) -> Result<BatchStream, RunError> {
-        let predicate = self.predicate.as_ref().and_then(|p| Predicate::new(p, &self.places, skipped));
+        let (all, needed) = (self.predicate.as_deref(), self.needed.as_deref());
+        let predicate = Predicate::new(all, needed, &self.places, skipped);
         Ok(self.selected_rows(add, row_groups, only, (batch_rows, predicate)).await?.batches)
     }
 

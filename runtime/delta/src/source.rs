@@ -16,7 +16,7 @@ use deltalake::logstore::object_store::ObjectStoreExt;
 use flowc_ir::plan::{SourceSpec, Updates, VersionSpec};
 use flowc_ir::{Program, Schema};
 use flowc_runtime::{
-    BatchStream, EpochLimits, Part, PartStream, Position, RowFilter, RunError, Source, SourceRange, Split,
+    BatchStream, EpochLimits, Needed, Part, PartStream, Position, RowFilter, RunError, Source, SourceRange, Split,
 };
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ struct At {
 type Units = Arc<Vec<Unit>>;
 
 /// A Delta table as a source.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DeltaSource {
     spec: SourceSpec,
     /// The columns of the table that are read.
@@ -55,9 +55,9 @@ pub struct DeltaSource {
     table: String,
     opened: Snapshot,
     /// What is read of versions that were looked at lately, so that `splits` need not read the log again.
-    seen: Mutex<BTreeMap<(u64, bool), Units>>,
+    seen: Arc<Mutex<BTreeMap<(u64, bool), Units>>>,
     /// A position, and one behind it with no rows between them: commits that add none are read once.
-    passed: Mutex<Option<(At, At)>>,
+    passed: Arc<Mutex<Option<(At, At)>>>,
     /// Columns of fewer rows are read all at once.
     read_apart: u64,
 }
@@ -83,7 +83,7 @@ impl DeltaSource {
             seen.insert((opened.version, true), Arc::new(units));
         }
         opened.files.clear();
-        let (spec, seen, passed) = (spec.clone(), Mutex::new(seen), Mutex::new(None));
+        let (spec, seen, passed) = (spec.clone(), Arc::new(Mutex::new(seen)), Arc::default());
         Ok(DeltaSource { spec, columns, storage, reader, table, opened, seen, passed, read_apart: READ_APART })
     }
 
@@ -515,6 +515,12 @@ impl Source for DeltaSource {
             futures::stream::iter(part.into_iter().chain(skipped))
         });
         Ok(parts.boxed())
+    }
+
+    /// What follows changes reads files whole to tell what cancels out.
+    fn needing(&self, needed: &Needed) -> Option<Arc<dyn Source>> {
+        let follows = self.spec.updates == Updates::Follow;
+        (!follows).then(|| Arc::new(self.clone().with_reader(|reader| reader.needing(needed))) as Arc<dyn Source>)
     }
 
     /// Rows that say how they came have columns that no file has. A predicate leaves out row groups by columns that a narrower reading may lack.

@@ -26,6 +26,7 @@ pub(crate) use unique::{fits, rekeyed};
 
 use crate::batch::Batch;
 use crate::error::RunError;
+use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::eval::RowFailure;
 use flowc_ir::plan::KernelSlot;
@@ -79,6 +80,11 @@ pub type Outputs<'a> = Box<dyn Iterator<Item = Result<RecordBatch, Fault>> + Sen
 pub trait Stateless: Send + Sync + fmt::Debug {
     /// What comes out for these rows.
     fn process<'a>(&'a self, input: RecordBatch) -> Outputs<'a>;
+
+    /// Of a lookup in one version of a table: this key of all of its rows.
+    fn table_key(&self, _key: usize) -> Option<&ArrayRef> {
+        None
+    }
 }
 
 /// An operator that needs all of its input before anything comes out.

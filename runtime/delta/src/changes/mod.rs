@@ -23,7 +23,7 @@ use arrow::array::{Int64Array, RecordBatch};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use flowc_ir::Program;
-use flowc_runtime::{BatchStream, RunError, Split};
+use flowc_runtime::{BatchStream, Needed, RunError, Split};
 use futures::StreamExt;
 use layout::Weights;
 use net::Files;
@@ -219,6 +219,11 @@ impl Reader {
             partitioned: !by.is_empty(),
             rows_at_once: net::ROWS_AT_ONCE,
         })
+    }
+
+    /// Without rows that an epoch does not need. Its predicate is over the columns of the layout, too.
+    pub(crate) fn needing(self, needed: &Needed) -> Reader {
+        Reader { scan: self.scan.needing(needed), ..self }
     }
 
     /// With another bound for the rows whose hashes are in memory at a time.

@@ -199,6 +199,11 @@ impl Stateless for Lookup {
         let seen = Seen { snapshots: vec![Arc::clone(&self.snapshot)], of: None };
         self.matching.outputs(input, seen)
     }
+
+    fn table_key(&self, key: usize) -> Option<&ArrayRef> {
+        let column = self.matching.table_keys.get(key)?;
+        Some(self.snapshot.table.column(*column))
+    }
 }
 
 #[cfg(test)]
