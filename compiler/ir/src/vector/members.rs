@@ -78,6 +78,8 @@ mod tests {
     use crate::types::{DataType, Type};
     use proptest::prelude::*;
 
+    type Make = fn(i64) -> Value;
+
     fn numbers() -> impl Strategy<Value = i64> {
         prop_oneof![-20i64..20, Just(i64::MIN), Just(i64::MAX), any::<i64>()]
     }
@@ -88,7 +90,7 @@ mod tests {
             rows in prop::collection::vec(prop::option::weighted(0.9, numbers()), 0..60),
             list in prop_oneof![prop::collection::vec(numbers(), 0..12), prop::collection::vec(-20i64..20, 0..12)],
         ) {
-            let kinds: [(DataType, fn(i64) -> Value); 4] = [
+            let kinds: [(DataType, Make); 4] = [
                 (DataType::Integer, |x| Value::Integer(x as i32)),
                 (DataType::Long, Value::Long),
                 (DataType::Date, |x| Value::Date(x as i32)),

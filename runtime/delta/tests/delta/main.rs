@@ -9,6 +9,7 @@ mod common;
 mod faults;
 mod features;
 mod history;
+mod key_pruning;
 mod late;
 mod merge;
 mod overwrite_partition;

@@ -123,7 +123,7 @@ fn needed_by_keys(plan: &Plan, source: SourceId, tables: &[Data]) -> Result<Opti
         keys.sort_by(Value::compare);
         let bounds = (keys.first()?.clone(), keys.last()?.clone());
         // Now and then the bounds alone.
-        let all = (keys.len() % 2 == 0).then_some(keys);
+        let all = keys.len().is_multiple_of(2).then_some(keys);
         Some(KnownKeys { bounds, all })
     });
     let known: Vec<Option<KnownKeys>> = known.collect();
