@@ -51,11 +51,9 @@ fn properties(version: bool, codec: u8, dictionary: bool, page: usize, group: us
         [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(Default::default()), Compression::LZ4_RAW];
     let version = if version { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
     let builder = WriterProperties::builder().set_writer_version(version).set_compression(codecs[codec as usize % 4]);
-    let builder = builder.set_dictionary_enabled(dictionary).set_dictionary_page_size_limit(if page.is_multiple_of(2) {
-        1 << 20
-    } else {
-        600
-    });
+    let builder = builder
+        .set_dictionary_enabled(dictionary)
+        .set_dictionary_page_size_limit(if page.is_multiple_of(2) { 1 << 20 } else { 600 });
     // Writers of the second version would take encodings that are not read here.
     let builder =
         builder.set_encoding(Encoding::PLAIN).set_data_page_row_count_limit(page).set_write_batch_size(page.min(64));
