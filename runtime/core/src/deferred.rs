@@ -13,12 +13,14 @@ use crate::meter::Meter;
 use crate::operators::internal;
 use crate::state::EpochRecord;
 use arrow::array::{Array, ArrayRef, RecordBatchOptions, make_array, new_null_array};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::EvalContext;
 use flowc_ir::expr::ExprKind;
 use flowc_ir::graph::{Graph, JoinKind, NodeId, Operator};
+use flowc_ir::{Output, Program};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,13 +71,62 @@ fn can_fill(schema: &SchemaRef, position: usize) -> bool {
 }
 
 /// A join whose left rows are those of a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct LeftScan {
     /// The node of the source.
     leaf: usize,
-    /// The node whose rows the join takes: the source, or its watermark.
+    /// The node whose rows the join takes: the source, its watermark, or a choice of its columns.
     from: usize,
     join: usize,
+    /// Where columns are chosen on the way: their positions in the source, and what they are for the join.
+    chosen: Option<(Vec<usize>, SchemaRef)>,
+}
+
+impl LeftScan {
+    /// Rows of the source as the join takes them.
+    fn choose(&self, batch: RecordBatch) -> Result<RecordBatch, RunError> {
+        let Some((columns, schema)) = &self.chosen else { return Ok(batch) };
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let columns = columns.iter().map(|column| Arc::clone(batch.column(*column))).collect();
+        RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(internal)
+    }
+
+    /// A filter on the join's rows as one on those of the source.
+    fn translate(&self, filter: Arc<dyn RowFilter>) -> Arc<dyn RowFilter> {
+        let Some((chosen, _)) = &self.chosen else { return filter };
+        let wanted: Vec<usize> = filter.columns().iter().map(|column| chosen[*column]).collect();
+        let columns: Vec<usize> = wanted.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let places = wanted.iter().filter_map(|column| columns.binary_search(column).ok()).collect();
+        Arc::new(Translated { filter, columns, places })
+    }
+}
+
+/// A filter that sees columns under other positions.
+#[derive(Debug)]
+struct Translated {
+    filter: Arc<dyn RowFilter>,
+    columns: Vec<usize>,
+    /// Where among them the columns stand that the filter looks at.
+    places: Vec<usize>,
+}
+
+impl RowFilter for Translated {
+    fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    fn keep(&self, rows: &RecordBatch) -> Result<BooleanBuffer, RunError> {
+        self.filter.keep(&rows.project(&self.places).map_err(internal)?)
+    }
+}
+
+/// The columns that a program chooses, where it does nothing else. What computes may fail, and then shows the row.
+fn choice(program: &Program) -> Option<Vec<usize>> {
+    let column = |output: &Output| match output.value.kind {
+        ExprKind::Column(column) => Some(column),
+        _ => None,
+    };
+    program.outputs.iter().map(column).collect::<Option<Vec<_>>>().filter(|_| program.steps.is_empty())
 }
 
 /// What of an epoch's sources is read later.
@@ -129,8 +180,8 @@ impl Deferral {
     }
 
     /// The source of the left side of a join, where it is read later.
-    fn left_of(&self, join: usize) -> Option<usize> {
-        self.joins.iter().find(|scan| scan.join == join).map(|scan| scan.leaf)
+    fn left_of(&self, join: usize) -> Option<&LeftScan> {
+        self.joins.iter().find(|scan| scan.join == join)
     }
 }
 
@@ -143,10 +194,20 @@ fn left_scan(graph: &Graph, stations: &[Station], id: NodeId) -> Option<LeftScan
         return None;
     }
     let (from, right) = (*node.inputs.first()?, *node.inputs.get(1)?);
-    let mut leaf = from;
-    while matches!(graph.node(leaf).operator, Operator::Watermark(_)) {
+    let (mut leaf, mut chosen) = (from, None);
+    loop {
+        match &graph.node(leaf).operator {
+            Operator::Watermark(_) => {}
+            Operator::Transform(program) => {
+                let these = choice(program)?;
+                let positions = |of: Vec<usize>| of.into_iter().map(|column| these[column]).collect();
+                chosen = Some(chosen.map_or_else(|| these.clone(), positions));
+            }
+            _ => break,
+        }
         leaf = *graph.node(leaf).inputs.first()?;
     }
+    let chosen = chosen.map(|columns| (columns, to_arrow_schema(&graph.node(from).schema)));
     let source = &graph.node(leaf).operator;
     let Operator::Source(of) = source else { return None };
     let alone = graph.nodes.iter().zip(stations).all(|(other, station)| match &other.operator {
@@ -156,7 +217,7 @@ fn left_scan(graph: &Graph, stations: &[Station], id: NodeId) -> Option<LeftScan
     });
     let once = graph.nodes.iter().filter(|other| other.operator == *source).count() == 1;
     let at_work = matches!(stations[leaf.0 as usize], Station::Leaf) && matches!(stations[join], Station::Stateful(_));
-    let scan = LeftScan { leaf: leaf.0 as usize, from: from.0 as usize, join };
+    let scan = LeftScan { leaf: leaf.0 as usize, from: from.0 as usize, join, chosen };
     (alone && once && at_work && right != from).then_some(scan)
 }
 
@@ -183,11 +244,11 @@ fn read_of(graph: &Graph, stations: &[Station], joins: &BTreeSet<usize>, node: u
                 columns.extend(&spec.aggregate.keys);
                 columns.extend(spec.aggregate.aggregates.iter().flat_map(|call| call.args.iter().chain(&call.filter)));
             }
-            // A choice of columns. What computes may fail, and then shows the row.
-            Operator::Transform(program) if program.steps.is_empty() => {
-                for output in &program.outputs {
-                    let ExprKind::Column(column) = output.value.kind else { return None };
-                    columns.insert(column);
+            Operator::Transform(program) => {
+                let chosen = choice(program)?;
+                match read_of(graph, stations, joins, at) {
+                    Some(read) => columns.extend(read.into_iter().map(|column| chosen[column])),
+                    None => columns.extend(chosen),
                 }
             }
             _ => return None,
@@ -214,14 +275,15 @@ impl EpochRun {
         meter: &Arc<Meter>,
         context: EvalContext,
     ) -> Result<(), Halt> {
-        let Some(node) = flow.deferral.left_of(join) else { return Ok(()) };
+        let Some(scan) = flow.deferral.left_of(join) else { return Ok(()) };
+        let node = scan.leaf;
         let Operator::Source(source) = flow.graph.nodes[node].operator else { return Ok(()) };
         let spec = &self.executable.plan.sources[source.0 as usize];
         let Some(range) = record.sources.get(&spec.name) else { return Ok(()) };
         let reader = &self.world.sources[source.0 as usize];
         let splits = reader.splits(range).await.map_err(|e| located(e, spec.origin))?;
         let reader = Reader::Source(source.0 as usize, Arc::clone(reader));
-        let reading = Reading::Again { node, join, filter: filter()? };
+        let reading = Reading::Again { node, join, filter: filter()?.map(|filter| scan.translate(filter)) };
         let leaf = Leaf::new((vec![], vec![]), reader, splits, spec.origin).reading(reading);
         self.leaf(leaf, flow, meter, context).await
     }
@@ -241,6 +303,10 @@ impl EpochRun {
                 self.pass_all(flow, cursor, &leaf.rows, &narrow.widen(&batch)?, what, context).await
             }
             Reading::Again { join, .. } => {
+                let batch = match flow.deferral.left_of(*join) {
+                    Some(scan) => scan.choose(batch)?,
+                    None => batch,
+                };
                 flow.deliver(cursor, *join, batch).map_err(|fault| self.halt(fault, what, context))
             }
         }

@@ -102,6 +102,15 @@ fn bids(range: std::ops::Range<i64>) -> RecordBatch {
 
 /// The bids of the highest price of each window, and whatever else of them is asked for.
 fn highest(kind: JoinKind, further: impl FnOnce(&mut Planned, NodeId, NodeId)) -> Planned {
+    highest_of(kind, None, further)
+}
+
+/// The same; `chosen`: these columns of the bids only.
+fn highest_of(
+    kind: JoinKind,
+    chosen: Option<[usize; 3]>,
+    further: impl FnOnce(&mut Planned, NodeId, NodeId),
+) -> Planned {
     let mut plan = Planned::new();
     let source = plan.source("in");
     plan.plan.sources[0].schema = bids_schema();
@@ -125,15 +134,27 @@ fn highest(kind: JoinKind, further: impl FnOnce(&mut Planned, NodeId, NodeId)) -
     let fields = fields.into_iter().map(|(name, ty)| Field::new(name, ty.clone())).collect();
     let windows = plan.node(Operator::WindowAggregate(spec), &[timed], Schema::new(fields));
     let ended = plan.last_instant(windows, 1);
+    let (mut left, mut schema) = (timed, bids_schema());
+    if let Some(chosen) = chosen {
+        let output = |(place, column): (usize, usize)| {
+            let field = &bids_schema().fields[column];
+            let value = Expr::new(ExprKind::Column(column), field.ty.clone(), Origin::default());
+            Output { field: Field::new(format!("{place} {}", field.name), field.ty.clone()), value }
+        };
+        let outputs: Vec<Output> = chosen.into_iter().enumerate().map(output).collect();
+        schema = Schema::new(outputs.iter().map(|output| output.field.clone()).collect());
+        let program = Program { input: bids_schema(), steps: vec![], outputs };
+        left = plan.node(Operator::Transform(program), &[timed], schema.clone());
+    }
+    let place = |column: usize| chosen.map_or(Some(column), |chosen| chosen.iter().position(|other| *other == column));
     let spec = StreamJoin {
         name: "j".into(),
         kind,
-        left_keys: vec![1],
+        left_keys: vec![place(1).unwrap()],
         right_keys: vec![2],
-        within: Some(Within { left: 2, right: 3, duration: 10 }),
+        within: Some(Within { left: place(2).unwrap(), right: 3, duration: 10 }),
         residual: None,
     };
-    let mut schema = bids_schema();
     let right = plan.plan.graph.node(ended).schema.clone();
     match kind {
         JoinKind::Semi => {}
@@ -143,7 +164,7 @@ fn highest(kind: JoinKind, further: impl FnOnce(&mut Planned, NodeId, NodeId)) -
         }
         _ => schema.fields.extend(right.fields),
     }
-    let joined = plan.node(Operator::Join(spec), &[timed, ended], schema);
+    let joined = plan.node(Operator::Join(spec), &[left, ended], schema);
     plan.sink("out", joined, false);
     further(&mut plan, joined, windows);
     flowc_ir::verify::verify(&plan.plan).unwrap();
@@ -192,6 +213,21 @@ async fn left_rows_that_are_read_later_are_the_same() {
             assert!(together[0].len() >= 30, "{kind:?}: {together:?}");
             assert_eq!(apart, together, "{kind:?} {how:?}");
             assert!(all.iter().all(|asked| asked == "all"));
+            assert!(asked.iter().any(|asked| asked == "columns [1, 2]"), "{asked:?}");
+            assert!(!asked.contains(&"all".to_string()), "{asked:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_choice_of_columns_before_the_join_changes_nothing() {
+    for (kind, chosen) in [(JoinKind::Inner, [2, 0, 1]), (JoinKind::Right, [1, 3, 2]), (JoinKind::Semi, [2, 1, 1])] {
+        let plan = highest_of(kind, Some(chosen), |_, _, _| {});
+        for how in [(1, 1, Some(9)), (2, 7, Some(50)), (2, 1000, None)] {
+            let (together, _) = written(&plan, false, how).await;
+            let (apart, asked) = written(&plan, true, how).await;
+            assert!(together[0].len() >= 30, "{kind:?}: {together:?}");
+            assert_eq!(apart, together, "{kind:?} {how:?}");
             assert!(asked.iter().any(|asked| asked == "columns [1, 2]"), "{asked:?}");
             assert!(!asked.contains(&"all".to_string()), "{asked:?}");
         }
