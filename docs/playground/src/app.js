@@ -90,7 +90,7 @@ const run = later(150, async () => {
     answer = await runner.ask([request, JSON.stringify(wishes)], { timeout: 2500 });
   } catch (error) {
     if (asked !== version) return;
-    const message = error instanceof Stopped ? `The program was ${error.message}: it may never end, or makes too many rows for a page.` : `The program was stopped: ${error.message}`;
+    const message = error instanceof Stopped ? `The program was ${error.message}: it may never end, or makes too many rows for a page.` : `The program was stopped: it needs more memory than a page has, or met a mistake in flowc itself (${error.message}).`;
     answer = { sinks: [], error: { message } };
   }
   if (asked !== version) return;
