@@ -199,7 +199,11 @@ test("a program without an end is stopped, and the next one runs", async () => {
   await replace(page, "where level > 0", endless);
   await page.locator("#rows-error .error", { hasText: "stopped" }).waitFor();
   await picture(page, "stopped");
-  await replace(page, endless, "where level > 1");
+  const many = (name) => `\n    |> extend a_${name} = sequence(1, 1500)\n    |> explode a_${name} as ${name}`;
+  const slow = `where level > 0${many("x")}${many("y")}${many("z")}\n    |> where x + y + z < 0`;
+  await replace(page, endless, slow);
+  await page.locator("#rows-error .error", { hasText: "stopped after 2.5 seconds" }).waitFor();
+  await replace(page, slow, "where level > 1");
   await sink(page, "report").locator("tbody tr").first().waitFor();
   await page.waitForFunction(() => !document.querySelector("#rows-error .error"));
   assert.deepEqual(page.wrong, []);
