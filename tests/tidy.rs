@@ -15,7 +15,7 @@ const TEST_LINES: usize = 100;
 /// Rust sources of the workspace.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = vec![];
-    for top in ["src", "compiler", "runtime", "tests", "fuzz", "grammar"] {
+    for top in ["src", "compiler", "runtime", "tests", "fuzz", "grammar", "playground"] {
         collect(&root().join(top), &mut found);
     }
     found.sort();

@@ -5,6 +5,26 @@ use futures::future::BoxFuture;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Measures how long something takes.
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+pub(crate) use std::time::Instant;
+
+/// A page tells no time to what it embeds, unless by bindings that everything in it would have to be made for: nothing takes time there.
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Instant;
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+impl Instant {
+    pub(crate) fn now() -> Instant {
+        Instant
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        Duration::ZERO
+    }
+}
+
 /// Tells the time.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Microseconds since 1970-01-01T00:00:00Z.
@@ -14,7 +34,7 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn pause(&self, micros: i64) -> BoxFuture<'static, ()>;
 }
 
-/// The machine's clock.
+/// The machine's clock; for a page, which has none, another one is to be given.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

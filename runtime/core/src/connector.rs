@@ -228,7 +228,7 @@ pub struct Scratch {
 impl Default for Scratch {
     /// 256 MiB, and the system's folder for temporary files.
     fn default() -> Self {
-        Scratch { memory: 256 << 20, directory: std::env::temp_dir() }
+        Scratch { memory: 256 << 20, directory: crate::spill::temporary_directory() }
     }
 }
 

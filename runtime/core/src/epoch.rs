@@ -1,5 +1,6 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
+use crate::clock::Instant;
 use crate::connector::{Part, Written};
 use crate::deferred::Deferral;
 use crate::error::{Blame, RunError};
@@ -45,7 +46,6 @@ use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use tokio::task::JoinSet;
 
 /// Why a run does not go on.

@@ -2,6 +2,7 @@
 //! operators and sinks. Knows nothing of sources, splits' scheduling, or state.
 
 use crate::batch::{Batch, Order};
+use crate::clock::Instant;
 use crate::connector::{Committed, SinkEpoch, SinkWriter, Written, has_schema};
 use crate::deferred::Deferral;
 use crate::error::RunError;
@@ -19,7 +20,6 @@ use flowc_ir::graph::{Graph, Operator};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
 use tokio::sync::Mutex;
 
 /// What stands at a node.

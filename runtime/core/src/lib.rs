@@ -45,7 +45,9 @@ mod zset;
 pub use cancel::Cancel;
 pub use clock::{Clock, SystemClock};
 pub use connector::*;
+#[cfg(feature = "files")]
 pub use connectors::FileConnectors;
+#[cfg(feature = "files")]
 pub use connectors::catalog::FileCatalog;
 pub use error::{Blame, RunError};
 pub use operators::stateful::Remembered;

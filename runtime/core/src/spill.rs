@@ -7,11 +7,37 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// A temporary file; where there are no files, memory after all.
+#[cfg(feature = "files")]
+pub(crate) type Spool = std::fs::File;
+#[cfg(not(feature = "files"))]
+pub(crate) type Spool = std::io::Cursor<Vec<u8>>;
+
+/// Batches on their way into a temporary file.
+pub(crate) type Writer = StreamWriter<BufWriter<Spool>>;
+
+/// Batches of a temporary file.
+pub(crate) type Reader = StreamReader<BufReader<Spool>>;
+
+#[cfg(feature = "files")]
+fn spool(directory: &Path) -> Result<Spool, RunError> {
+    tempfile::tempfile_in(directory).map_err(spill_error)
+}
+
+#[cfg(not(feature = "files"))]
+fn spool(_: &Path) -> Result<Spool, RunError> {
+    Ok(Spool::default())
+}
+
+/// Where temporary files go unless somebody says otherwise.
+pub(crate) fn temporary_directory() -> PathBuf {
+    if cfg!(feature = "files") { std::env::temp_dir() } else { PathBuf::new() }
+}
 
 /// A bound on the bytes that several buffers keep in memory together.
 #[derive(Debug, Clone)]
@@ -120,7 +146,7 @@ pub(crate) struct SpillBuffer {
     held: usize,
     /// Whether half of the budget is left to others.
     leaves_half: bool,
-    file: Option<StreamWriter<BufWriter<File>>>,
+    file: Option<Writer>,
 }
 
 impl std::fmt::Debug for SpillBuffer {
@@ -175,13 +201,12 @@ impl Drop for SpillBuffer {
 }
 
 /// A temporary file for batches.
-pub(crate) fn create(directory: &Path, schema: SchemaRef) -> Result<StreamWriter<BufWriter<File>>, RunError> {
-    let file = tempfile::tempfile_in(directory).map_err(spill_error)?;
-    StreamWriter::try_new(BufWriter::new(file), &schema).map_err(spill_error)
+pub(crate) fn create(directory: &Path, schema: SchemaRef) -> Result<Writer, RunError> {
+    StreamWriter::try_new(BufWriter::new(spool(directory)?), &schema).map_err(spill_error)
 }
 
 /// Ends writing and begins to read.
-pub(crate) fn reopen(writer: StreamWriter<BufWriter<File>>) -> Result<StreamReader<BufReader<File>>, RunError> {
+pub(crate) fn reopen(writer: Writer) -> Result<Reader, RunError> {
     let buffered = writer.into_inner().map_err(spill_error)?;
     let mut file = buffered.into_inner().map_err(|e| spill_error(e.error()))?;
     file.rewind().map_err(spill_error)?;
@@ -194,7 +219,7 @@ pub(crate) struct Drain {
     budget: Budget,
     held: usize,
     memory: std::vec::IntoIter<RecordBatch>,
-    file: Option<StreamReader<BufReader<File>>>,
+    file: Option<Reader>,
 }
 
 impl Iterator for Drain {

@@ -7,8 +7,10 @@
 //! - `epochs/N.json`: what epoch N reads, written before it runs; its report is added after it. The last [`KEPT`] stay, for `flowc status`.
 
 pub(crate) mod disk;
+mod memory;
 pub mod operators;
 
+pub use memory::MemoryState;
 pub use operators::{OperatorState, SegmentRef, Segments};
 
 use crate::connector::{Partition, Position, SourceRange};
@@ -19,7 +21,6 @@ use crate::work::NodeWork;
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -132,15 +133,7 @@ pub struct EpochRecord {
 pub struct StateDir {
     root: PathBuf,
     durable: bool,
-    lock: File,
-}
-
-impl Drop for StateDir {
-    fn drop(&mut self) {
-        // A process that was started meanwhile, and has not yet become another program, holds the file as well: closing it is not enough. What cannot be
-        // unlocked is so when the process ends.
-        let _ = self.lock.unlock();
-    }
+    _lock: disk::Lock,
 }
 
 fn storage(what: &str, path: &Path, error: &std::io::Error) -> RunError {
@@ -151,20 +144,16 @@ impl StateDir {
     /// Creates the directory where it is missing, and locks it.
     pub fn open(root: &Path) -> Result<StateDir, RunError> {
         let epochs = root.join("epochs");
-        fs::create_dir_all(&epochs).map_err(|e| storage("create", &epochs, &e))?;
-        let path = root.join("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(|e| storage("open", &path, &e))?;
-        match lock.try_lock() {
-            Ok(()) => {
+        disk::create(&epochs).map_err(|e| storage("create", &epochs, &e))?;
+        match disk::lock(root).map_err(|(what, e)| storage(what, &root.join("lock"), &e))? {
+            Some(lock) => {
                 remove_torn(root)?;
-                Ok(StateDir { root: root.to_path_buf(), durable: true, lock })
+                Ok(StateDir { root: root.to_path_buf(), durable: true, _lock: lock })
             }
-            Err(TryLockError::WouldBlock) => {
+            None => {
                 let text = format!("another run uses the state directory `{}`", root.display());
                 Err(RunError::data("R0404", text).help("wait until it ends, or give this one a directory with --state"))
             }
-            Err(TryLockError::Error(e)) => Err(storage("lock", &path, &e)),
         }
     }
 
@@ -234,7 +223,7 @@ impl StateDir {
 
     /// Where operators and ordered sinks may put what memory does not hold.
     pub fn scratch(&self) -> PathBuf {
-        self.root.clone()
+        if memory::is_here(&self.root) { crate::spill::temporary_directory() } else { self.root.clone() }
     }
 
     fn epoch_path(&self, epoch: u64) -> PathBuf {
@@ -253,7 +242,7 @@ pub struct Seen {
 
 /// Looks at a state directory; none if nothing has run yet.
 pub fn look(root: &Path, pipeline: &str) -> Result<Option<Seen>, RunError> {
-    if !root.join("epochs").is_dir() {
+    if !disk::exists(&root.join("epochs")).unwrap_or(false) {
         return Ok(None);
     }
     // The records first: what a run finishes in between is then in the checkpoint at least.
@@ -334,6 +323,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunError> {
 }
 
 /// Writes a file whole or not at all, and so that it outlives the machine's next failure.
+#[cfg(feature = "files")]
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     disk::write(path, bytes, true)
 }
@@ -348,6 +338,7 @@ fn write<T: Serialize>(path: &Path, value: &T, durable: bool) -> Result<(), RunE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn record(epoch: u64) -> EpochRecord {
         EpochRecord {

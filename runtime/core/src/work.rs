@@ -1,9 +1,9 @@
 //! What each node of a graph did in an epoch: rows that went in and came out, and the time it took. Knows nothing of what nodes do with rows.
 
+use crate::clock::Instant;
 use flowc_ir::graph::Graph;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 /// Counted while an epoch runs, by all workers.
 #[derive(Debug, Default)]

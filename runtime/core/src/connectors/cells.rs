@@ -1,20 +1,56 @@
 //! Values out of texts and JSON, as files of text have them. The inverse of [`crate::text`].
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use base64::Engine;
+use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::arrow_values::build_array;
 use flowc_ir::cast::cast_value;
 use flowc_ir::cast::parse::{parse_decimal, parse_double};
-use flowc_ir::{DataType, Type, Value};
+use flowc_ir::{DataType, Schema, Type, Value};
 use serde_json::Value as Json;
 
+/// A row that has not the columns of its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    /// Which one, from 0.
+    pub row: usize,
+    /// The column.
+    pub column: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Rows out of JSON objects, as files of JSON have them. A text stands for any value that is written so in a file of CSV.
+pub fn batch_of_json(schema: &Schema, rows: &[Json]) -> Result<RecordBatch, BadRow> {
+    let cell = |row: usize, field: &flowc_ir::Field| {
+        let json = rows[row].get(&field.name);
+        let read = value_of_json(json, &field.ty);
+        let written = |why: String| match json {
+            Some(Json::String(text)) => value_of_text(text, &field.ty.data).map_err(|_| why),
+            _ => Err(why),
+        };
+        read.or_else(written).map_err(|message| BadRow { row, column: field.name.clone(), message })
+    };
+    let column = |field: &flowc_ir::Field| {
+        let values: Vec<Value> = (0..rows.len()).map(|row| cell(row, field)).collect::<Result<_, _>>()?;
+        Ok(build_array(&field.ty.data, &values))
+    };
+    let columns: Vec<ArrayRef> = schema.fields.iter().map(column).collect::<Result<_, BadRow>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let whole = RecordBatch::try_new_with_options(to_arrow_schema(schema), columns, &options);
+    whole.map_err(|e| BadRow { row: 0, column: String::new(), message: e.to_string() })
+}
+
 /// How to go on when a file of a table is malformed.
+#[cfg(feature = "files")]
 pub(super) const REPAIR: &str = "nothing of the epoch was committed: correct the file; a column that is declared as a string takes every value, and `as T?` converts those that fit";
 
 /// How to go on when a file of a source is malformed.
+#[cfg(feature = "files")]
 pub(super) const PUT_ASIDE: &str = "nothing of the epoch was committed: correct the file, or put such rows aside with `malformed quarantine` in the source";
 
 /// A column of values.
+#[cfg(feature = "files")]
 pub(crate) fn cell_array(ty: &Type, values: &[Value]) -> ArrayRef {
     build_array(&ty.data, values)
 }
@@ -97,4 +133,23 @@ fn shown_json(json: &Json) -> String {
     let text = json.to_string();
     let cut: String = text.chars().take(80).collect();
     if cut.len() < text.len() { format!("{cut}…") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flowc_ir::Field;
+    use serde_json::json;
+
+    #[test]
+    fn rows_of_json_have_the_columns_of_the_schema() {
+        let long = Type::nullable(DataType::Long);
+        let schema = Schema::new(vec![Field::new("n", long), Field::new("at", Type::new(DataType::Timestamp))]);
+        let rows = [json!({ "n": 1, "at": "2026-01-01T00:00:00Z" }), json!({ "n": "2", "at": "2026-01-01T00:00:01Z" })];
+        let batch = batch_of_json(&schema, &rows).unwrap();
+        assert_eq!((batch.num_rows(), batch.num_columns()), (2, 2));
+        let bad = batch_of_json(&schema, &[rows[0].clone(), json!({ "n": 1 })]).unwrap_err();
+        assert_eq!((bad.row, bad.column.as_str()), (1, "at"));
+        assert!(batch_of_json(&schema, &[json!({ "n": "x", "at": "2026-01-01T00:00:00Z" })]).is_err());
+    }
 }

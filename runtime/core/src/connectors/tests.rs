@@ -2,13 +2,15 @@
 
 use super::catalog::FileCatalog;
 use super::*;
-use crate::connector::{EpochId, EpochLimits, Position};
+use crate::connector::{Connectors, EpochId, EpochLimits, Position};
+use crate::error::RunError;
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::arrow_values::build_array;
 use flowc_ir::catalog::{Catalog, CatalogError};
-use flowc_ir::{DataType, Field, Origin, Type, Value};
+use flowc_ir::plan::{Connector, SinkMode, SinkSpec, SourceSpec};
+use flowc_ir::{DataType, Field, Origin, Schema, Type, Value};
 use futures::TryStreamExt;
 use indexmap::IndexMap;
 use std::path::Path;

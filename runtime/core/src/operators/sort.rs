@@ -8,17 +8,14 @@ use crate::spill::{Budget, Held, batch_bytes, create, reopen, spill_error};
 use arrow::array::{ArrayRef, AsArray, BinaryArray};
 use arrow::compute::{SortOptions, interleave_record_batch};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
-use arrow::ipc::reader::StreamReader;
 use arrow::record_batch::RecordBatch;
 use flowc_ir::Schema;
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::graph::SortColumn;
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io::BufReader;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(super) type RunReader = StreamReader<BufReader<File>>;
+pub(super) use crate::spill::Reader as RunReader;
 
 /// The operator.
 #[derive(Debug)]

@@ -17,7 +17,6 @@ use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -153,7 +152,7 @@ impl Writing<'_> {
             return Ok(());
         }
         let directory = self.state.root.join("operators");
-        fs::create_dir_all(&directory).map_err(|e| storage("create", &directory, &e))?;
+        disk::create(&directory).map_err(|e| storage("create", &directory, &e))?;
         let path = directory.join(&self.file);
         disk::write(&path, &bytes, self.state.durable).map_err(|e| storage("write", &path, &e))?;
         self.file = self.state.unused_file(self.epoch)?;
@@ -216,7 +215,7 @@ impl StateDir {
         for attempt in 0..u64::MAX {
             let file = format!("{epoch}-{attempt}.segments");
             let path = directory.join(&file);
-            match path.try_exists() {
+            match disk::exists(&path) {
                 Ok(true) => {}
                 Ok(false) => return Ok(file),
                 Err(e) => return Err(storage("look for", &path, &e)),
@@ -296,6 +295,7 @@ fn read(root: &Path, segment: &SegmentRef) -> Result<RecordBatch, RunError> {
 mod tests {
     use super::*;
     use arrow::array::{ArrayRef, Int64Array};
+    use std::fs;
     use std::sync::Arc;
 
     fn batch(values: &[i64]) -> RecordBatch {

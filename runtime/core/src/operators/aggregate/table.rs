@@ -8,15 +8,12 @@ use crate::batch::RowOrder;
 use crate::error::RunError;
 use crate::operators::internal;
 use crate::operators::sort::RunReader;
-use crate::spill::{Budget, create, reopen, spill_error};
+use crate::spill::{Budget, Writer, create, reopen, spill_error};
 use crate::text::row_text;
 use arrow::array::{ArrayRef, AsArray, UInt32Array, UInt64Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType as A, Field, Schema as ArrowSchema, UInt64Type};
-use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
-use std::fs::File;
-use std::io::BufWriter;
 use std::sync::Arc;
 
 /// Bits of a key's hash that choose its part.
@@ -225,7 +222,7 @@ impl Iterator for Batches {
 }
 
 /// Rows in temporary files, divided by the hashes of their keys.
-type Overflow = Vec<Option<StreamWriter<BufWriter<File>>>>;
+type Overflow = Vec<Option<Writer>>;
 
 /// A state that takes rows until memory is short.
 pub(super) struct Table {

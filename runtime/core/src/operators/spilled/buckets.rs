@@ -4,19 +4,17 @@
 //! A level is a value of the store, under the numbers of its bucket and its level: for each part of the memory its number, how many rows follow, and the rows,
 //! each with its length, in the row format of Arrow. So a bucket costs no more than its bytes, and rows of many buckets become columns together.
 
+use super::store::{Key, Store};
 use crate::error::RunError;
 use crate::keys::Keys;
 use crate::operators::internal;
 use crate::operators::stateful::Remembered;
 use crate::spill::{Budget, Held, spill_error};
-use crate::state::disk::TEMPORARY;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tempfile::TempDir;
 
 /// The most rows of a batch that is put together, so that bytes can be counted in 32 bits.
 const BATCH_ROWS: usize = 1 << 18;
@@ -57,10 +55,7 @@ type Rows<'a> = Vec<(&'a [u8], u16)>;
 
 /// See the module.
 pub(super) struct Buckets {
-    // Dropped in this order: the store, then its directory.
-    keyspace: Keyspace,
-    _database: Database,
-    _directory: TempDir,
+    store: Store,
     parts: Vec<Part>,
     known: Vec<Bucket>,
     next_level: u64,
@@ -81,24 +76,9 @@ impl Buckets {
         let part = (budget.total / 32).min(64 << 20);
         let mut held = Held::new(budget.clone());
         held.grow_to(part);
-        let directory =
-            tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(&*budget.directory).map_err(spill_error)?;
-        let database = Database::builder(directory.path())
-            .cache_size(part.max(64 << 10) as u64)
-            .worker_threads(1)
-            .open()
-            .map_err(spill_error)?;
-        let keyspace = database.keyspace("state", KeyspaceCreateOptions::default).map_err(spill_error)?;
+        let store = Store::new(budget, part.max(64 << 10) as u64)?;
         let known = vec![Bucket::default(); count];
-        Ok(Buckets {
-            keyspace,
-            _database: database,
-            _directory: directory,
-            parts: vec![],
-            known,
-            next_level: 0,
-            _held: held,
-        })
+        Ok(Buckets { store, parts: vec![], known, next_level: 0, _held: held })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -147,7 +127,7 @@ impl Buckets {
     /// Removes all levels of the buckets, then adds one to those that have rows among these.
     pub(super) fn replace(&mut self, cleared: &[u16], batches: &Loaded) -> Result<(), RunError> {
         let values = self.values(batches)?;
-        let mut entries: BTreeMap<[u8; 10], Option<Vec<u8>>> = BTreeMap::new();
+        let mut entries: BTreeMap<Key, Option<Vec<u8>>> = BTreeMap::new();
         for bucket in cleared {
             let known = &mut self.known[usize::from(*bucket)];
             known.bytes = 0;
@@ -164,16 +144,7 @@ impl Buckets {
         if entries.is_empty() {
             return Ok(());
         }
-        // Sorted as they are they become a file at once: nothing is kept in memory, and no journal is written for what does not outlive the run.
-        let mut ingestion = self.keyspace.start_ingestion().map_err(spill_error)?;
-        for (key, value) in entries {
-            match value {
-                Some(value) => ingestion.write(key, value),
-                None => ingestion.write_tombstone(key),
-            }
-            .map_err(spill_error)?;
-        }
-        ingestion.finish().map_err(spill_error)
+        self.store.change(entries)
     }
 
     /// What is added to each bucket, as it is on disk.
@@ -206,7 +177,7 @@ impl Buckets {
         let mut values = vec![];
         for bucket in buckets {
             for (depth, level) in self.known[usize::from(*bucket)].levels.iter().enumerate() {
-                let value = self.keyspace.get(key(*bucket, *level)).map_err(spill_error)?;
+                let value = self.store.get(&key(*bucket, *level))?;
                 values.push((depth, *bucket, value.ok_or_else(|| spill_error("what was written is not there"))?));
             }
         }
@@ -237,7 +208,7 @@ impl Buckets {
     }
 }
 
-fn key(bucket: u16, level: u64) -> [u8; 10] {
+fn key(bucket: u16, level: u64) -> Key {
     let mut key = [0; 10];
     key[..2].copy_from_slice(&bucket.to_be_bytes());
     key[2..].copy_from_slice(&level.to_be_bytes());

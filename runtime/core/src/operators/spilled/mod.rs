@@ -8,6 +8,7 @@ mod group;
 mod layout;
 mod output;
 mod staged;
+mod store;
 
 pub(super) use layout::{StoredKeys, carrying};
 
