@@ -6,7 +6,7 @@ use crate::diagnostics::{self, Problem};
 use crate::tables::Tables;
 use flowc_core::load::{self, LoadError, Loader};
 use flowc_core::pipeline::{self, Input};
-use flowc_syntax::Diagnostic;
+use flowc_syntax::{Diagnostic, Parses};
 use flowc_syntax::ast::{Ast, Item};
 use flowc_syntax::span::FileId;
 use indexmap::IndexMap;
@@ -27,7 +27,8 @@ pub struct Workspace {
     /// What is known of the tables.
     pub tables: Tables,
     programs: BTreeMap<String, Checked>,
-    parsed: RefCell<BTreeMap<(String, FileId), Parsed>>,
+    /// What was parsed last of each file of each program.
+    parsed: RefCell<BTreeMap<(String, FileId), Parses>>,
     /// Programs that are not open but may use files that are.
     known: BTreeSet<String>,
 }
@@ -40,12 +41,6 @@ struct Checked {
     /// When its texts had no syntax error.
     good: Option<Arc<Analysis>>,
     tables: Option<u64>,
-}
-
-struct Parsed {
-    text: Arc<str>,
-    tree: Ast,
-    diagnostics: Vec<Diagnostic>,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -91,7 +86,7 @@ impl Workspace {
     pub fn close(&mut self, path: &str) {
         self.open.remove(path);
         self.programs.remove(path);
-        self.parsed.borrow_mut().retain(|(file, _), _| file != path);
+        self.parsed.borrow_mut().retain(|(program, _), _| program != path);
     }
 
     /// Files changed that are not open, or more than one can tell: everything is read again when it is asked for.
@@ -165,20 +160,13 @@ impl Workspace {
     }
 
     fn parse(&self, program: &str, file: FileId, text: &str) -> (Ast, Vec<Diagnostic>) {
-        let key = (program.to_string(), file);
-        let mut parsed = self.parsed.borrow_mut();
-        if let Some(known) = parsed.get(&key).filter(|p| *p.text == *text) {
-            return (known.tree.clone(), known.diagnostics.clone());
-        }
-        let (tree, diagnostics) = flowc_syntax::parse(file, text);
-        parsed.insert(key, Parsed { text: text.into(), tree: tree.clone(), diagnostics: diagnostics.clone() });
-        (tree, diagnostics)
+        self.parsed.borrow_mut().entry((program.to_string(), file)).or_default().parse(file, text)
     }
 
     /// The programs that a file is judged as part of: itself, unless it only declares what other programs use, and there is one that uses it.
     pub fn programs_of(&mut self, path: &str) -> Vec<String> {
         let own = self.program(path);
-        if own.trees.first().is_none_or(|tree| tree.items.iter().any(is_of_program)) {
+        if own.trees.first().is_none_or(|tree| tree.declarations().any(is_of_program)) {
             return vec![path.to_string()];
         }
         let others: BTreeSet<String> = self.open.keys().chain(&self.known).filter(|p| *p != path).cloned().collect();
@@ -213,7 +201,7 @@ impl Workspace {
         let mut found: Vec<Problem> = vec![];
         for program in self.programs_of(path) {
             let analysis = self.program(&program);
-            let alone = program == path && !analysis.trees.iter().any(|t| t.items.iter().any(is_of_program));
+            let alone = program == path && !analysis.trees.iter().any(|t| t.declarations().any(is_of_program));
             for (file, problem) in diagnostics::problems(&analysis) {
                 let unused = alone && diagnostics::is_unused(problem.code);
                 if file == path && !unused && !found.contains(&problem) {
