@@ -6,9 +6,9 @@ use crate::diagnostics::{self, Problem};
 use crate::tables::Tables;
 use flowc_core::load::{self, LoadError, Loader};
 use flowc_core::pipeline::{self, Input};
-use flowc_syntax::{Diagnostic, Parses};
 use flowc_syntax::ast::{Ast, Item};
 use flowc_syntax::span::FileId;
+use flowc_syntax::{Diagnostic, Parses};
 use indexmap::IndexMap;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,7 @@ pub struct Workspace {
     disk: Box<dyn Loader + Send>,
     /// What is known of the tables.
     pub tables: Tables,
+    params: IndexMap<String, String>,
     programs: BTreeMap<String, Checked>,
     /// What was parsed last of each file of each program.
     parsed: RefCell<BTreeMap<(String, FileId), Parses>>,
@@ -71,6 +72,7 @@ impl Workspace {
             open: BTreeMap::new(),
             disk,
             tables: Tables::default(),
+            params: IndexMap::new(),
             programs: BTreeMap::new(),
             parsed: RefCell::default(),
             known: BTreeSet::new(),
@@ -92,6 +94,12 @@ impl Workspace {
     /// Files changed that are not open, or more than one can tell: everything is read again when it is asked for.
     pub fn disk_changed(&mut self) {
         self.parsed.borrow_mut().clear();
+        self.programs.values_mut().for_each(|p| p.tables = None);
+    }
+
+    /// Values of params, as on the command line; programs that have no such param do without.
+    pub fn set_params(&mut self, params: IndexMap<String, String>) {
+        self.params = params;
         self.programs.values_mut().for_each(|p| p.tables = None);
     }
 
@@ -124,7 +132,13 @@ impl Workspace {
         let trees = loaded.trees.clone();
         let sound = !loaded.diagnostics.iter().any(Diagnostic::is_error);
         let (name, base) = (stem(path), load::parent(path));
-        let input = Input { name: &name, path, base, params: &IndexMap::new() };
+        let declared = |name: &String| {
+            let mut all = trees.iter().flat_map(Ast::declarations);
+            all.any(|item| matches!(item, Item::Param(p) if p.name.text == *name))
+        };
+        let params = self.params.iter().filter(|(name, _)| declared(name));
+        let params = params.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let input = Input { name: &name, path, base, params: &params };
         let (outcome, facts) = pipeline::analyze(&input, loaded, &self.tables);
         let now = Arc::new(Analysis { outcome, facts, trees, proved: OnceLock::new() });
         let entry = self.programs.entry(path.to_string()).or_default();
