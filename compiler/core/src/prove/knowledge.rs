@@ -89,12 +89,7 @@ impl Knowledge {
     /// Learns a condition over values; each part of a conjunction for itself.
     pub fn learn(&mut self, condition: &Expr, evaluated: bool, reason: &dyn Fn(&Expr) -> Vec<Reason>) {
         for part in conjuncts(condition) {
-            self.facts.push(Fact {
-                condition: part.clone(),
-                reads: reads_of(part),
-                reasons: reason(part),
-                evaluated,
-            });
+            self.facts.push(Fact { condition: part.clone(), reads: reads_of(part), reasons: reason(part), evaluated });
         }
     }
 
