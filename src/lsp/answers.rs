@@ -6,8 +6,8 @@ use crate::lsp::server::Server;
 use flowc_ide::{Edit, LineIndex, Problem, QuickFix, Severity};
 use lsp_types::{
     CodeAction, CodeActionKind, CodeActionOrCommand, CodeActionParams, CodeActionResponse, CodeDescription, Diagnostic,
-    DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, DocumentFormattingParams, Location,
-    NumberOrString, TextEdit, Uri, WorkspaceEdit,
+    DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, DocumentFormattingParams,
+    DocumentRangeFormattingParams, Location, NumberOrString, TextEdit, Uri, WorkspaceEdit,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
@@ -42,8 +42,7 @@ impl Lines {
 
 impl Server {
     /// A mistake as the editor shows it.
-    pub(super) fn diagnostic(&self, document: &Document, problem: &Problem) -> Diagnostic {
-        let mut lines = Lines::default();
+    pub(super) fn diagnostic(&self, document: &Document, problem: &Problem, lines: &mut Lines) -> Diagnostic {
         let related = problem.related.iter().filter_map(|r| {
             let location = lines.location(self, &r.path, &r.range)?;
             Some(DiagnosticRelatedInformation { location, message: r.message.clone() })
@@ -74,20 +73,24 @@ impl Server {
         let problems = self.workspace.problems(&path);
         let here = problems.iter().filter(|p| p.range.start <= end && start <= p.range.end);
         let mut actions = vec![];
+        let mut lines = Lines::default();
         for problem in here {
-            let diagnostic = self.diagnostic(&document, problem);
+            let diagnostic = self.diagnostic(&document, problem, &mut lines);
             for (n, fix) in problem.fixes.iter().enumerate() {
-                actions.extend(self.action(fix, &diagnostic, n == 0).map(CodeActionOrCommand::CodeAction));
+                actions.extend(self.action(fix, Some(&diagnostic), n == 0));
             }
         }
-        Ok(Some(actions))
+        let offered = self.workspace.assists(&path, start);
+        actions.extend(offered.iter().filter_map(|fix| self.action(fix, None, false)));
+        Ok(Some(actions.into_iter().map(CodeActionOrCommand::CodeAction).collect()))
     }
 
-    fn action(&self, fix: &QuickFix, diagnostic: &Diagnostic, preferred: bool) -> Option<CodeAction> {
+    fn action(&self, fix: &QuickFix, diagnostic: Option<&Diagnostic>, preferred: bool) -> Option<CodeAction> {
+        let kind = if diagnostic.is_some() { CodeActionKind::QUICKFIX } else { CodeActionKind::REFACTOR_REWRITE };
         Some(CodeAction {
             title: fix.title.clone(),
-            kind: Some(CodeActionKind::QUICKFIX),
-            diagnostics: Some(vec![diagnostic.clone()]),
+            kind: Some(kind),
+            diagnostics: diagnostic.map(|d| vec![d.clone()]),
             edit: Some(Lines::default().workspace_edit(self, &fix.edits)?),
             is_preferred: preferred.then_some(true),
             ..CodeAction::default()
@@ -100,6 +103,19 @@ impl Server {
         let Some(edit) = flowc_ide::format(&document.text) else { return Ok(None) };
         let range = convert::range(&document.text, &document.lines, &edit.0);
         Ok(Some(vec![TextEdit { range, new_text: edit.1 }]))
+    }
+
+    /// The declarations that a stretch of the text touches, in canonical form.
+    pub(super) fn range_formatting(
+        &mut self,
+        params: DocumentRangeFormattingParams,
+    ) -> Result<Option<Vec<TextEdit>>, String> {
+        let Some((_, document)) = self.document(&params.text_document.uri) else { return Ok(None) };
+        let at = |p| convert::offset(&document.text, &document.lines, p);
+        let edits = flowc_ide::format_within(&document.text, &(at(params.range.start)..at(params.range.end)));
+        let edit =
+            |(range, new_text)| TextEdit { range: convert::range(&document.text, &document.lines, &range), new_text };
+        Ok(Some(edits.into_iter().map(edit).collect()))
     }
 
     /// The path and the text of a file that is open.

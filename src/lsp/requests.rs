@@ -22,8 +22,10 @@ pub fn capabilities() -> ServerCapabilities {
         save: Some(TextDocumentSyncSaveOptions::SaveOptions(SaveOptions { include_text: Some(false) })),
         ..TextDocumentSyncOptions::default()
     };
-    let actions =
-        CodeActionOptions { code_action_kinds: Some(vec![CodeActionKind::QUICKFIX]), ..CodeActionOptions::default() };
+    let actions = CodeActionOptions {
+        code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, CodeActionKind::REFACTOR_REWRITE]),
+        ..CodeActionOptions::default()
+    };
     let folders =
         WorkspaceFoldersServerCapabilities { supported: Some(true), change_notifications: Some(OneOf::Left(true)) };
     let words = |all: &[&str]| Some(all.iter().map(|w| w.to_string()).collect());
@@ -32,6 +34,7 @@ pub fn capabilities() -> ServerCapabilities {
         text_document_sync: Some(TextDocumentSyncCapability::Options(synchronization)),
         code_action_provider: Some(actions.into()),
         document_formatting_provider: Some(OneOf::Left(true)),
+        document_range_formatting_provider: Some(OneOf::Left(true)),
         hover_provider: Some(HoverProviderCapability::Simple(true)),
         completion_provider: Some(CompletionOptions {
             trigger_characters: words(&[".", ">", "\"", "/", "(", " "]),
@@ -79,6 +82,7 @@ impl Server {
         let answered = match request.method.as_str() {
             r::CodeActionRequest::METHOD => self.asked::<r::CodeActionRequest>(request, Server::code_actions),
             r::Formatting::METHOD => self.asked::<r::Formatting>(request, Server::formatting),
+            r::RangeFormatting::METHOD => self.asked::<r::RangeFormatting>(request, Server::range_formatting),
             r::HoverRequest::METHOD => self.asked::<r::HoverRequest>(request, Server::hover),
             r::Completion::METHOD => self.asked::<r::Completion>(request, Server::completion),
             r::SignatureHelpRequest::METHOD => self.asked::<r::SignatureHelpRequest>(request, Server::signature_help),

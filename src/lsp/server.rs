@@ -1,6 +1,7 @@
 //! The server's loop: messages of the editor and answers of tables, one after another; diagnostics when nothing else is to do. Must not know what single
 //! requests mean.
 
+use crate::lsp::answers::Lines;
 use crate::lsp::convert;
 use crate::lsp::documents::Document;
 use crate::lsp::files::{self, Disk};
@@ -63,6 +64,11 @@ impl Server {
             proving: false,
             done: crossbeam_channel::unbounded(),
         };
+        let options = params.initialization_options.as_ref();
+        let given = options.and_then(|o| o.get("params")).and_then(serde_json::Value::as_object);
+        let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+        let given = given.into_iter().flatten().map(|(name, value)| (name.clone(), text(value)));
+        server.workspace.set_params(given.collect());
         server.look_for_programs();
         server
     }
@@ -284,12 +290,12 @@ impl Server {
 
     /// Sends the diagnostics that changed.
     fn publish(&mut self) {
-        let mut now = BTreeMap::new();
+        let (mut now, mut lines) = (BTreeMap::new(), Lines::default());
         for path in self.workspace.open_files() {
             // Whoever types goes on typing: what is asked next is of a newer text.
             let problems = self.workspace.problems(&path);
             let Some(document) = self.documents.get(&path) else { continue };
-            let diagnostics = problems.iter().map(|p| self.diagnostic(document, p)).collect::<Vec<_>>();
+            let diagnostics = problems.iter().map(|p| self.diagnostic(document, p, &mut lines)).collect::<Vec<_>>();
             now.insert(path, diagnostics);
         }
         let gone: Vec<String> = self.published.keys().filter(|path| !now.contains_key(*path)).cloned().collect();

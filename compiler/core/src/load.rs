@@ -83,7 +83,7 @@ impl Reader<'_> {
         let (tree, diagnostics) = (self.parse)(file, &text);
         self.loaded.diagnostics.extend(diagnostics);
         let uses: Vec<Use> =
-            tree.items.iter().filter_map(|i| if let Item::Use(u) = i { Some(u.clone()) } else { None }).collect();
+            tree.declarations().filter_map(|i| if let Item::Use(u) = i { Some(u.clone()) } else { None }).collect();
         debug_assert_eq!(file, FileId(self.loaded.trees.len() as u32));
         self.loaded.trees.push(tree);
         self.paths.push(normalize(path));

@@ -14,7 +14,7 @@ use crate::prove;
 use flowc_ir::Origin;
 use flowc_ir::catalog::{Answer, Catalog, Recorder};
 use flowc_ir::plan::{Connector, VersionSpec};
-use flowc_syntax::ast::Item;
+use flowc_syntax::ast::{Ast, Item};
 use flowc_syntax::diagnostic::{Diagnostic, Severity};
 use flowc_syntax::span::{FileId, SourceMap, Span};
 use indexmap::IndexMap;
@@ -118,8 +118,8 @@ fn judge(input: &Input<'_>, loaded: Loaded, catalog: &dyn Catalog, facts: bool) 
     diagnostics.append(&mut result.diagnostics);
     diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
     diagnostics.dedup();
-    let items = loaded.trees.first().map(|tree| tree.items.as_slice()).unwrap_or_default();
-    let tests = items.iter().filter_map(|item| if let Item::Test(test) = item { Some(test.span) } else { None });
+    let items = loaded.trees.iter().take(1).flat_map(Ast::declarations);
+    let tests = items.filter_map(|item| if let Item::Test(test) = item { Some(test.span) } else { None });
     let tests: Vec<Span> = tests.collect();
     // Tests are no part of what runs. A syntax error is one anywhere: where a broken test ends is not known.
     let is_sound = |found: &[Diagnostic]| {

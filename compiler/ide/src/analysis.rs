@@ -69,12 +69,12 @@ impl Analysis {
 
     /// The declarations of all files, each with its name.
     pub(crate) fn declarations(&self) -> impl Iterator<Item = (&Name, &Item)> {
-        self.trees.iter().flat_map(|t| &t.items).filter_map(|item| Some((name_of(item)?, item)))
+        self.trees.iter().flat_map(Ast::declarations).filter_map(|item| Some((name_of(item)?, item)))
     }
 
     /// The flow of this name.
     pub(crate) fn flow(&self, name: &str) -> Option<&Flow> {
-        self.trees.first()?.items.iter().find_map(|item| match item {
+        self.trees.first()?.declarations().find_map(|item| match item {
             Item::Flow(flow) if flow.name.text == name => Some(flow),
             _ => None,
         })

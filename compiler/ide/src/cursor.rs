@@ -175,7 +175,7 @@ pub(crate) fn scope(cursor: &Cursor<'_>, now: &Analysis, good: Option<&Analysis>
         "test" => {
             let given = cursor.before.iter().rposition(|t| matches!(cursor.word_of(t), "given" | "then"))?;
             let name = cursor.before.get(given + 1).map_or("", |t| cursor.word_of(t));
-            let sink = now.trees.first()?.items.iter().find_map(|item| match item {
+            let sink = now.trees.first()?.declarations().find_map(|item| match item {
                 Item::Sink(sink) if sink.name.text == name => Some(sink.input.name.text.as_str()),
                 _ => None,
             });

@@ -28,7 +28,7 @@ impl Workspace {
         let (now, file) = self.at(path);
         let Some(file) = file else { return vec![] };
         let mut found = vec![];
-        for item in &now.tree(file).items {
+        for item in now.tree(file).declarations() {
             let whole = range(item.span());
             let Item::Flow(flow) = item else { continue };
             if whole.end < within.start || within.end < whole.start {

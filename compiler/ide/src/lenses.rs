@@ -43,6 +43,6 @@ impl Workspace {
             };
             Some(Lens { range: range(span), title, action })
         };
-        now.tree(file).items.iter().filter_map(lens).collect()
+        now.tree(file).declarations().filter_map(lens).collect()
     }
 }

@@ -4,6 +4,7 @@
 //! protocol. Nothing panics on a text that is broken, and a table that is not read yet makes no mistakes. This crate must not know of protocols or editors.
 
 mod analysis;
+mod assists;
 mod complete;
 mod cursor;
 mod diagnostics;
@@ -27,7 +28,7 @@ pub use complete::{Completion, CompletionKind};
 pub use diagnostics::{Edit, Problem, QuickFix, Related};
 pub use flowc_core::load::{LoadError, Loader};
 pub use flowc_syntax::Severity;
-pub use format::format;
+pub use format::{format, format_within};
 pub use hints::Hint;
 pub use hover::Hover;
 pub use lenses::{Lens, LensAction};

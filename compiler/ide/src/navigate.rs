@@ -7,7 +7,7 @@ use crate::occurrences::{Occurrence, Target, occurrences};
 use crate::workspace::Workspace;
 use flowc_core::load::{join, parent};
 use flowc_ir::types::quote_name;
-use flowc_syntax::ast::{Assignment, Item, StepKind};
+use flowc_syntax::ast::{Assignment, Ast, Item, StepKind};
 use flowc_syntax::span::{FileId, Span};
 use std::collections::BTreeSet;
 
@@ -159,7 +159,7 @@ fn implicit(analysis: &Analysis, name: Span) -> Option<Span> {
             })
             .map(|a| a.value.span)
     };
-    let items = analysis.trees.iter().flat_map(|t| &t.items);
+    let items = analysis.trees.iter().flat_map(Ast::declarations);
     let flows = items.filter_map(|item| if let Item::Flow(flow) = item { Some(flow) } else { None });
     flows.flat_map(|flow| &flow.steps).find_map(|step| match &step.kind {
         StepKind::Extend(all)

@@ -53,7 +53,7 @@ impl Workspace {
     pub fn symbols(&mut self, path: &str) -> Vec<Symbol> {
         let (now, file) = self.at(path);
         let Some(file) = file else { return vec![] };
-        now.tree(file).items.iter().map(|item| symbol(&now, item)).collect()
+        now.tree(file).declarations().map(|item| symbol(&now, item)).collect()
     }
 
     /// The declarations of all known programs whose names have the letters of `query`, in their order.
@@ -61,7 +61,7 @@ impl Workspace {
         let mut found: Vec<(Symbol, Place)> = vec![];
         for program in self.all_programs() {
             let now = self.program(&program);
-            for item in now.trees.iter().flat_map(|tree| &tree.items) {
+            for item in now.trees.iter().flat_map(Ast::declarations) {
                 let Some(name) = name_of(item).filter(|name| has_letters(&name.text, query)) else { continue };
                 let place = Place::new(&now, name.span);
                 if !found.iter().any(|(_, p)| *p == place) {
@@ -78,7 +78,7 @@ impl Workspace {
         let Some(file) = file else { return vec![] };
         let text = now.text(file);
         let mut found: Vec<(TextRange, bool)> =
-            now.tree(file).items.iter().map(|item| (range(item.span()), false)).collect();
+            now.tree(file).declarations().map(|item| (range(item.span()), false)).collect();
         let mut open = vec![];
         let mut comment: Option<TextRange> = None;
         for (stretch, kind) in highlight(text) {

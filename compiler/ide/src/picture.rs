@@ -5,7 +5,7 @@ use crate::analysis::Analysis;
 use crate::navigate::{self, Place};
 use crate::occurrences::Target;
 use crate::workspace::Workspace;
-use flowc_syntax::ast::{FlowRef, Item, StepKind};
+use flowc_syntax::ast::{Ast, FlowRef, Item, StepKind};
 use std::collections::BTreeSet;
 
 /// The declarations that rows go through.
@@ -70,7 +70,7 @@ impl Workspace {
     pub fn graph(&mut self, path: &str) -> Graph {
         let (now, _) = self.at(path);
         let mut graph = Graph::default();
-        let items: Vec<&Item> = now.trees.first().map(|tree| tree.items.iter().collect()).unwrap_or_default();
+        let items: Vec<&Item> = now.trees.iter().take(1).flat_map(Ast::declarations).collect();
         for item in &items {
             let (name, kind) = match item {
                 Item::Source(x) => (&x.name, "source"),

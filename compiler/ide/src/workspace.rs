@@ -6,9 +6,9 @@ use crate::diagnostics::{self, Problem};
 use crate::tables::Tables;
 use flowc_core::load::{self, LoadError, Loader};
 use flowc_core::pipeline::{self, Input};
-use flowc_syntax::Diagnostic;
 use flowc_syntax::ast::{Ast, Item};
 use flowc_syntax::span::FileId;
+use flowc_syntax::{Diagnostic, Parses};
 use indexmap::IndexMap;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +26,10 @@ pub struct Workspace {
     disk: Box<dyn Loader + Send>,
     /// What is known of the tables.
     pub tables: Tables,
+    params: IndexMap<String, String>,
     programs: BTreeMap<String, Checked>,
-    parsed: RefCell<BTreeMap<(String, FileId), Parsed>>,
+    /// What was parsed last of each file of each program.
+    parsed: RefCell<BTreeMap<(String, FileId), Parses>>,
     /// Programs that are not open but may use files that are.
     known: BTreeSet<String>,
 }
@@ -40,12 +42,6 @@ struct Checked {
     /// When its texts had no syntax error.
     good: Option<Arc<Analysis>>,
     tables: Option<u64>,
-}
-
-struct Parsed {
-    text: Arc<str>,
-    tree: Ast,
-    diagnostics: Vec<Diagnostic>,
 }
 
 impl std::fmt::Debug for Workspace {
@@ -76,6 +72,7 @@ impl Workspace {
             open: BTreeMap::new(),
             disk,
             tables: Tables::default(),
+            params: IndexMap::new(),
             programs: BTreeMap::new(),
             parsed: RefCell::default(),
             known: BTreeSet::new(),
@@ -91,12 +88,18 @@ impl Workspace {
     pub fn close(&mut self, path: &str) {
         self.open.remove(path);
         self.programs.remove(path);
-        self.parsed.borrow_mut().retain(|(file, _), _| file != path);
+        self.parsed.borrow_mut().retain(|(program, _), _| program != path);
     }
 
     /// Files changed that are not open, or more than one can tell: everything is read again when it is asked for.
     pub fn disk_changed(&mut self) {
         self.parsed.borrow_mut().clear();
+        self.programs.values_mut().for_each(|p| p.tables = None);
+    }
+
+    /// Values of params, as on the command line; programs that have no such param do without.
+    pub fn set_params(&mut self, params: IndexMap<String, String>) {
+        self.params = params;
         self.programs.values_mut().for_each(|p| p.tables = None);
     }
 
@@ -129,7 +132,13 @@ impl Workspace {
         let trees = loaded.trees.clone();
         let sound = !loaded.diagnostics.iter().any(Diagnostic::is_error);
         let (name, base) = (stem(path), load::parent(path));
-        let input = Input { name: &name, path, base, params: &IndexMap::new() };
+        let declared = |name: &String| {
+            let mut all = trees.iter().flat_map(Ast::declarations);
+            all.any(|item| matches!(item, Item::Param(p) if p.name.text == *name))
+        };
+        let params = self.params.iter().filter(|(name, _)| declared(name));
+        let params = params.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let input = Input { name: &name, path, base, params: &params };
         let (outcome, facts) = pipeline::analyze(&input, loaded, &self.tables);
         let now = Arc::new(Analysis { outcome, facts, trees, proved: OnceLock::new() });
         let entry = self.programs.entry(path.to_string()).or_default();
@@ -165,20 +174,13 @@ impl Workspace {
     }
 
     fn parse(&self, program: &str, file: FileId, text: &str) -> (Ast, Vec<Diagnostic>) {
-        let key = (program.to_string(), file);
-        let mut parsed = self.parsed.borrow_mut();
-        if let Some(known) = parsed.get(&key).filter(|p| *p.text == *text) {
-            return (known.tree.clone(), known.diagnostics.clone());
-        }
-        let (tree, diagnostics) = flowc_syntax::parse(file, text);
-        parsed.insert(key, Parsed { text: text.into(), tree: tree.clone(), diagnostics: diagnostics.clone() });
-        (tree, diagnostics)
+        self.parsed.borrow_mut().entry((program.to_string(), file)).or_default().parse(file, text)
     }
 
     /// The programs that a file is judged as part of: itself, unless it only declares what other programs use, and there is one that uses it.
     pub fn programs_of(&mut self, path: &str) -> Vec<String> {
         let own = self.program(path);
-        if own.trees.first().is_none_or(|tree| tree.items.iter().any(is_of_program)) {
+        if own.trees.first().is_none_or(|tree| tree.declarations().any(is_of_program)) {
             return vec![path.to_string()];
         }
         let others: BTreeSet<String> = self.open.keys().chain(&self.known).filter(|p| *p != path).cloned().collect();
@@ -213,7 +215,7 @@ impl Workspace {
         let mut found: Vec<Problem> = vec![];
         for program in self.programs_of(path) {
             let analysis = self.program(&program);
-            let alone = program == path && !analysis.trees.iter().any(|t| t.items.iter().any(is_of_program));
+            let alone = program == path && !analysis.trees.iter().any(|t| t.declarations().any(is_of_program));
             for (file, problem) in diagnostics::problems(&analysis) {
                 let unused = alone && diagnostics::is_unused(problem.code);
                 if file == path && !unused && !found.contains(&problem) {

@@ -1,10 +1,13 @@
 //! The syntax tree: what was written, nothing of what it means. Every node has its span. Names are not resolved, types not known.
 
 mod expr;
+mod shift;
 
 pub use expr::*;
+pub(crate) use shift::Shift;
 
 use crate::span::Span;
+use std::sync::Arc;
 
 /// A name as written, without backticks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,13 +21,21 @@ pub struct Name {
 /// A whole file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Ast {
-    /// The declarations, in the order of the text. Broken ones are left out; they have their diagnostics.
-    pub items: Vec<Item>,
+    /// The declarations, in the order of the text. Broken ones are left out; they have their diagnostics. Trees of a text before and after an edit share
+    /// those that neither changed nor moved.
+    pub items: Vec<Arc<Item>>,
     /// `##` lines before anything else, separated from the first item by a blank line: the program's description.
     pub description: Option<String>,
     /// The names of declarations that are missing here or lack a step, clause or value because of a mistake. What is said of them
     /// or of what depends on them may only follow from that mistake.
     pub broken: Vec<Name>,
+}
+
+impl Ast {
+    /// The declarations.
+    pub fn declarations(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().map(Arc::as_ref)
+    }
 }
 
 /// A declaration.

@@ -24,7 +24,7 @@ pub use ast::Ast;
 pub use diagnostic::{Diagnostic, Fix, Help, Label, Severity, did_you_mean};
 pub use format::format;
 pub use highlight::{TokenKind, highlight};
-pub use parse::parse;
+pub use parse::{Parses, parse};
 pub use print::{print, same};
 pub use render::{RenderOptions, render, to_json};
 pub use span::{FileId, SourceFile, SourceMap, Span};

@@ -7,7 +7,7 @@ use crate::ast::*;
 pub fn print(ast: &Ast) -> String {
     let mut nodes = Vec::new();
     nodes.extend(ast.description.iter().map(|d| Node::new("description").text(d)));
-    nodes.extend(ast.items.iter().map(item));
+    nodes.extend(ast.declarations().map(item));
     if !ast.broken.is_empty() {
         nodes.push(Node::new("broken").names(&ast.broken));
     }

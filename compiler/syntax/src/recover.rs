@@ -16,6 +16,7 @@ use crate::words;
 use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Mistakes reported in one declaration; a file that is no program at all should not fill the screen.
 const MAX_MISTAKES: usize = 20;
@@ -147,7 +148,7 @@ impl<'a> Recovery<'a> {
                     if self.diagnostics.len() > reported {
                         ast.broken.extend(item_name(&item).cloned());
                     }
-                    ast.items.push(item);
+                    ast.items.push(Arc::new(item));
                     return;
                 }
                 Err(failure) => {

@@ -55,7 +55,7 @@ impl<'a> Declarations<'a> {
     pub fn collect(trees: &'a [Ast], found: &mut Vec<Diagnostic>) -> Self {
         let mut all = Declarations::default();
         for (file, tree) in trees.iter().enumerate() {
-            for item in &tree.items {
+            for item in tree.declarations() {
                 all.add(item, file == 0, found);
             }
             all.broken.extend(tree.broken.iter().map(|n| n.text.clone()));

@@ -133,8 +133,8 @@ pub(crate) fn check(
     facts: bool,
 ) -> Findings {
     let mut findings = check_as(program, trees, broken, catalog, None, facts);
-    let tests = trees.first().map(|tree| tree.items.as_slice()).unwrap_or_default();
-    let tests = tests.iter().filter_map(|item| if let Item::Test(test) = item { Some(test) } else { None });
+    let tests = trees.iter().take(1).flat_map(Ast::declarations);
+    let tests = tests.filter_map(|item| if let Item::Test(test) = item { Some(test) } else { None });
     for test in tests.filter(|test| test::gives_params(test)) {
         test::add_variant(&mut findings, check_as(program, trees, broken, catalog, Some(test), false), test);
     }

@@ -419,19 +419,7 @@ impl Checker<'_> {
     pub(super) fn not_opened_at(&self, connector: &Connector, span: Span, error: CatalogError) {
         let place = flowc_ir::catalog::location(connector).unwrap_or_default().to_string();
         let diagnostic = match error {
-            CatalogError::NotFound => {
-                let what = if matches!(connector, Connector::Delta { .. }) { "Delta table" } else { "file" };
-                let near = self.catalog.neighbours(connector);
-                let last = |p: &str| p.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_string();
-                let names: Vec<String> = near.iter().map(|n| last(n)).collect();
-                let help = match did_you_mean(&last(&place), names.iter().map(String::as_str)) {
-                    Some(found) if found != last(&place) => format!("did you mean `{found}`?"),
-                    _ => "relative paths are relative to the program's file".to_string(),
-                };
-                Diagnostic::error(codes::TABLE_NOT_FOUND, span, format!("there is no {what} at `{place}`"))
-                    .label("nothing there")
-                    .help(help)
-            }
+            CatalogError::NotFound => self.not_found(connector, span, None),
             CatalogError::NotATable(what) | CatalogError::Malformed(what) => Diagnostic::error(
                 codes::NOT_A_TABLE,
                 span,
@@ -471,7 +459,29 @@ impl Checker<'_> {
         self.report(diagnostic);
     }
 
+    /// There is nothing at the place; perhaps something beside it is meant, whose name then stands in the place's literal.
+    fn not_found(&self, connector: &Connector, span: Span, written: Option<&ast::Expr>) -> Diagnostic {
+        let place = flowc_ir::catalog::location(connector).unwrap_or_default();
+        let what = if matches!(connector, Connector::Delta { .. }) { "Delta table" } else { "file" };
+        let names = self.catalog.neighbours(connector);
+        let near = did_you_mean(last_name(place), names.iter().map(|n| last_name(n)));
+        let near = near.filter(|found| *found != last_name(place));
+        let help = match near {
+            Some(found) => format!("did you mean `{found}`?"),
+            None => "relative paths are relative to the program's file".to_string(),
+        };
+        let fix = near.zip(written.and_then(last_name_span));
+        Diagnostic::error(codes::TABLE_NOT_FOUND, span, format!("there is no {what} at `{place}`"))
+            .label("nothing there")
+            .help(help)
+            .fixes(fix.map(|(name, at)| Fix::replace(format!("Write `{name}`"), at, name)))
+    }
+
     fn not_opened(&self, connector: &Connector, written: &ast::Connector, clauses: &Clauses<'_>, error: CatalogError) {
+        if let (CatalogError::NotFound, Some(place)) = (&error, written.args.first()) {
+            self.report(self.not_found(connector, place.value.span, Some(&place.value)));
+            return;
+        }
         let span = match (&error, clauses.version) {
             (CatalogError::NoSuchVersion { .. }, Some((_, span))) => span,
             _ => written.args.first().map_or(written.span, |a| a.value.span),
@@ -730,4 +740,24 @@ fn clause_words(clause: &SourceClauseKind) -> &'static str {
         SourceClauseKind::Start(_) => "start",
         SourceClauseKind::Version(_) => "version",
     }
+}
+
+/// The name behind a place's last `/`.
+fn last_name(place: &str) -> &str {
+    place.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
+}
+
+/// Where the last name of a place stands in the literal that says it; none: it is said otherwise.
+fn last_name_span(written: &ast::Expr) -> Option<Span> {
+    let ast::ExprKind::String(parts) = &written.kind else { return None };
+    let Some(ast::StringPart::Text(text)) = parts.last() else { return None };
+    let (slashes, name) = (text.len() - text.trim_end_matches('/').len(), last_name(text));
+    // What begins before this piece, or is written with escapes, is not just this text; letters and signs of names are.
+    let plain = name.len() < text.len() - slashes || parts.len() == 1;
+    if name.is_empty() || !plain || !name.is_ascii() || text.contains(['\\', '"', '{', '}', '\n', '\t', '\r']) {
+        return None;
+    }
+    let end = written.span.end.checked_sub(1 + slashes as u32)?;
+    let start = end.checked_sub(name.len() as u32).filter(|start| *start > written.span.start)?;
+    Some(Span { start, end, ..written.span })
 }

@@ -330,8 +330,11 @@ impl<'a> Follower<'a> {
         }
         let mut columns = vec![];
         for output in &program.outputs {
-            let reason = self.definition(&output.value, &expression::name(&output.field.name), &names, speaker);
-            columns.push(known.defined(known.over(&output.value), Some(reason)));
+            let value = known.over(&output.value);
+            // What only goes on needs no telling.
+            let goes_on = matches!(value.kind, ExprKind::Column(_));
+            let reason = || self.definition(&output.value, &expression::name(&output.field.name), &names, speaker);
+            columns.push(known.defined(value, (!goes_on).then(reason)));
         }
         known.columns = columns;
     }

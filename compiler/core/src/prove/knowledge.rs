@@ -33,6 +33,10 @@ pub(crate) struct Variable {
 pub(crate) struct Definition {
     /// Over values, by their numbers.
     pub value: Expr,
+    /// The values that it reads, in order.
+    reads: Vec<usize>,
+    /// Whether computing it can fail.
+    can_fail: bool,
     /// Who says so; none: it is not worth telling (a column that goes on under another name).
     pub reason: Option<Reason>,
     /// Whether it was computed for every row: what can fail is computed even where nobody reads it.
@@ -44,6 +48,8 @@ pub(crate) struct Definition {
 pub(crate) struct Fact {
     /// Over values, by their numbers.
     pub condition: Expr,
+    /// The values that it reads, in order.
+    reads: Vec<usize>,
     /// Who says so; several where it follows from other facts.
     pub reasons: Vec<Reason>,
     /// Whether flowc evaluated it for every row. What a table promises was evaluated by whoever wrote it.
@@ -74,14 +80,16 @@ impl Knowledge {
             return same;
         }
         let data = value.ty.data.clone();
-        self.variables.push(Variable { data, definition: Some(Definition { value, reason, evaluated: true }) });
+        let (reads, can_fail) = (reads_of(&value), can_fail(&value));
+        let definition = Definition { value, reads, can_fail, reason, evaluated: true };
+        self.variables.push(Variable { data, definition: Some(definition) });
         self.variables.len() - 1
     }
 
     /// Learns a condition over values; each part of a conjunction for itself.
     pub fn learn(&mut self, condition: &Expr, evaluated: bool, reason: &dyn Fn(&Expr) -> Vec<Reason>) {
         for part in conjuncts(condition) {
-            self.facts.push(Fact { condition: part.clone(), reasons: reason(part), evaluated });
+            self.facts.push(Fact { condition: part.clone(), reads: reads_of(part), reasons: reason(part), evaluated });
         }
     }
 
@@ -91,7 +99,12 @@ impl Knowledge {
         for (field, variable) in fields.iter().zip(self.columns.clone()) {
             if !field.ty.nullable {
                 let condition = present(variable, &field.ty.data);
-                self.facts.push(Fact { condition, reasons: vec![reason(field)], evaluated: true });
+                self.facts.push(Fact {
+                    condition,
+                    reads: vec![variable],
+                    reasons: vec![reason(field)],
+                    evaluated: true,
+                });
             }
         }
     }
@@ -109,6 +122,8 @@ impl Knowledge {
             let definition = variable.definition.as_ref();
             let definition = definition.map(|d| Definition {
                 value: moved(&d.value),
+                reads: d.reads.iter().map(|v| v.saturating_add(shift)).collect(),
+                can_fail: d.can_fail,
                 reason: d.reason.clone(),
                 evaluated: d.evaluated && only_if.is_none(),
             });
@@ -120,7 +135,8 @@ impl Knowledge {
                 Some(guard) => (either(&[not(guard), condition]), false),
                 None => (condition, fact.evaluated),
             };
-            self.facts.push(Fact { condition, reasons: fact.reasons.clone(), evaluated });
+            let reads = reads_of(&condition);
+            self.facts.push(Fact { condition, reads, reasons: fact.reasons.clone(), evaluated });
         }
         shift
     }
@@ -134,32 +150,27 @@ impl Knowledge {
             let mut queue: Vec<usize> = values.iter().copied().collect();
             while let Some(value) = queue.pop() {
                 let definition = self.variables.get(value).and_then(|v| v.definition.as_ref());
-                for used in definition.map(|d| columns_of(&d.value)).unwrap_or_default() {
-                    if values.insert(used) {
-                        queue.push(used);
+                for used in definition.map(|d| d.reads.as_slice()).unwrap_or_default() {
+                    if values.insert(*used) {
+                        queue.push(*used);
                     }
                 }
             }
             // What did not fail tells of what it was computed from.
             for (number, variable) in self.variables.iter().enumerate() {
-                let definition = variable.definition.as_ref().filter(|d| d.evaluated && can_fail(&d.value));
+                let definition = variable.definition.as_ref().filter(|d| d.evaluated && d.can_fail);
                 let Some(definition) = definition.filter(|_| !values.contains(&number)) else { continue };
-                if columns_of(&definition.value).iter().any(|v| values.contains(v)) {
+                if definition.reads.iter().any(|v| values.contains(v)) {
                     values.insert(number);
                 }
             }
+            let based = self.based_on(&values);
             for (index, fact) in self.facts.iter().enumerate() {
-                if facts.contains(&index) {
-                    continue;
-                }
-                let mut used = columns_of(&fact.condition);
-                let of_everything = used.is_empty();
-                if of_everything
-                    || used.iter().any(|v| values.contains(v))
-                    || self.bases(&used).iter().any(|v| values.contains(v))
-                {
+                let of_everything = fact.reads.is_empty();
+                let concerns = |v: &usize| values.contains(v) || based.get(*v) == Some(&true);
+                if !facts.contains(&index) && (of_everything || fact.reads.iter().any(concerns)) {
                     facts.insert(index);
-                    values.append(&mut used);
+                    values.extend(&fact.reads);
                 }
             }
             if before == (values.len(), facts.len()) {
@@ -169,23 +180,24 @@ impl Knowledge {
         Relevant { values, facts }
     }
 
-    /// What these values are computed from, in the end.
-    fn bases(&self, values: &BTreeSet<usize>) -> BTreeSet<usize> {
-        let mut found = BTreeSet::new();
-        let mut seen = values.clone();
-        let mut queue: Vec<usize> = values.iter().copied().collect();
-        while let Some(value) = queue.pop() {
-            match self.variables.get(value).and_then(|v| v.definition.as_ref()) {
-                Some(definition) => {
-                    queue.extend(columns_of(&definition.value).into_iter().filter(|v| seen.insert(*v)));
-                }
-                None => {
-                    found.insert(value);
-                }
-            }
+    /// For each value, whether one of these is among what it is computed from in the end, or is itself that.
+    fn based_on(&self, values: &BTreeSet<usize>) -> Vec<bool> {
+        let mut based: Vec<bool> = Vec::with_capacity(self.variables.len());
+        for (number, variable) in self.variables.iter().enumerate() {
+            // A value is computed from values before it.
+            let is = match &variable.definition {
+                Some(definition) => definition.reads.iter().any(|v| based.get(*v) == Some(&true)),
+                None => values.contains(&number),
+            };
+            based.push(is);
         }
-        found
+        based
     }
+}
+
+/// The values that an expression reads, in order.
+fn reads_of(e: &Expr) -> Vec<usize> {
+    columns_of(e).into_iter().collect()
 }
 
 /// What has to do with a question.

@@ -16,6 +16,15 @@ pub fn schema() -> Schema {
     ])
 }
 
+/// The same with more columns, up to so many.
+pub fn wide(columns: usize) -> Schema {
+    let mut fields = schema().fields;
+    for n in fields.len()..columns {
+        fields.push(Field::new(format!("more_{n}"), Type { data: DataType::Double, nullable: true }));
+    }
+    Schema::new(fields)
+}
+
 /// A program of about so many lines: sources, tables, cleaning, joins, aggregates, tests.
 pub fn text(lines: usize) -> String {
     let mut out = String::from("## A large program.\n\nparam limit: double = 100.0\n\n");

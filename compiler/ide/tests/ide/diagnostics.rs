@@ -32,6 +32,7 @@ fn fixes_do_away_with_their_mistakes() {
         (flow("|> extend x = 'a'"), "E0110", "\"a\""),
         (format!("{SENSOR}flow a = redings\n\nsink out = a -> console()\n"), "E0203", "flow a = readings"),
         (format!("{SENSOR}flow a = readings\n\nsink out = a -> consol()\n"), "E0601", "console()"),
+        (SENSOR.replace("sensor", "sensr") + "sink out = readings -> console()\n", "E0401", "delta(\"data/sensor\")"),
         ("source r = csv(\"data/readings.csv\")\n\nsink out = r -> console()\n".to_string(), "E0409", "schema {"),
     ];
     let mut wrong = vec![];
@@ -102,5 +103,36 @@ fn a_used_file_is_judged_in_its_programs() {
     assert!(workspace.problems(library).iter().any(|p| p.code == "E0205"));
     workspace.set_text(library, "fn twice(x: double?) -> double? = x * 2.0\nfn other() -> long = 1\n");
     assert_eq!(workspace.problems(library), vec![]);
+    assert_eq!(workspace.problems(MAIN), vec![]);
+}
+
+#[test]
+fn a_rule_gets_a_policy_and_a_function_its_file() {
+    let text = format!(
+        "## About it.\n\n{SENSOR}flow a = readings\n    |> expect {{ known: (id > twice(2)) }}\n\nsink out = a -> console()\n"
+    );
+    let library = "fn twice(x: integer) = x * 2\n";
+    let mut workspace =
+        open_with(&text, &[("/w/lib/units.flow", library), ("/w/other.flow", "fn thrice(x: integer) = x * 3\n")]);
+    workspace.set_known_programs(["/w/lib/units.flow".to_string(), "/w/other.flow".to_string()]);
+    let found = workspace.assists(MAIN, text.find("twice").unwrap());
+    let after: Vec<String> = found.iter().map(|fix| apply(&text, &fix.edits)).collect();
+    assert!(after[0].contains("known: (id > twice(2)) else quarantine }"), "{}", after[0]);
+    assert_eq!(found.len(), 4);
+    assert!(after[3].starts_with("## About it.\n\nuse \"lib/units.flow\"\n\nsource readings"), "{}", after[3]);
+    workspace.set_text(MAIN, after[3].as_str());
+    assert!(!workspace.problems(MAIN).iter().any(|p| p.code == "E0204"));
+    assert_eq!(workspace.assists(MAIN, 0), vec![]);
+}
+
+#[test]
+fn params_have_the_values_of_the_editor() {
+    let text = "param place: string = \"nowhere\"\n\nsource readings = delta(\"data/{place}\")\n\nsink out = readings -> console()\n";
+    let mut workspace = open(text);
+    assert_eq!(workspace.problems(MAIN)[0].code, "E0401");
+    workspace.set_params(
+        [("place".to_string(), "sensor".to_string()), ("other".to_string(), "1".to_string())].into_iter().collect(),
+    );
+    read_tables(&mut workspace);
     assert_eq!(workspace.problems(MAIN), vec![]);
 }

@@ -94,7 +94,9 @@ pub fn read_tables(workspace: &mut Workspace) {
         }
         for question in open {
             let found = location(&question.connector).map_or(Err(CatalogError::NotFound), table);
-            workspace.tables.answer(&question, found, vec![]);
+            let near = ["device", "sensor"].map(|name| format!("/w/data/{name}"));
+            let near = if found.is_err() { near.to_vec() } else { vec![] };
+            workspace.tables.answer(&question, found, near);
         }
     }
 }
