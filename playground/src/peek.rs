@@ -31,13 +31,14 @@ pub(crate) fn peek(analysis: &Analysis, samples: &Samples, offset: usize) -> Opt
     let tree = analysis.trees.first()?;
     let text = |span: Span| analysis.outcome.sources.text(span);
     let here = |item: &&Item| (item.span().start as usize..=item.span().end as usize).contains(&offset);
-    let (body, title) = match tree.items.iter().rev().find(here)? {
+    let (body, title) = match tree.items.iter().map(AsRef::as_ref).rev().find(here)? {
         Item::Flow(flow) => cut(analysis, flow, offset),
         Item::Source(source) => (text(source.name.span).to_string(), source.name.text.clone()),
         Item::Table(table) => (text(table.name.span).to_string(), table.name.text.clone()),
         _ => return None,
     };
-    let mut kept: Vec<&Item> = tree.items.iter().filter(|i| !matches!(i, Item::Sink(_) | Item::Test(_))).collect();
+    let mut kept: Vec<&Item> =
+        tree.items.iter().map(AsRef::as_ref).filter(|i| !matches!(i, Item::Sink(_) | Item::Test(_))).collect();
     for _ in 0..ATTEMPTS {
         let mut program = String::new();
         let mut places = vec![];
