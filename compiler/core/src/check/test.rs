@@ -425,8 +425,9 @@ impl Checker<'_> {
 
     /// Warns of a test of what reads the clock, without a clock.
     fn clock_is_told(&self, test: &Test, tested: &CheckedTest, told: bool) {
-        // Of a program with mistakes parts may be missing.
-        if told || self.broken || self.has_errors() || !self.bad_params.borrow().is_empty() {
+        // Of a program with mistakes, or with tables that were not read yet, parts may be missing.
+        let incomplete = self.broken || self.pending.get() || self.has_errors();
+        if told || incomplete || !self.bad_params.borrow().is_empty() {
             return;
         }
         let checked = self.checked.borrow();
