@@ -6,25 +6,17 @@ use std::ffi::{c_int, c_long};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Milliseconds until memory that is free is given up, all of it at once: what was freed just before is given up with it, though the next batches need it again.
+/// Milliseconds until memory that is free goes back to the system, all of it at once: what was freed just before goes with it, though the next batches need it again, and each page
+/// that is taken again is cleared first. At 0, half more time in all. With more a run keeps what it needed once: at a second, up to a fifth more memory, for no time that could be
+/// measured on a quiet machine.
 const PURGE_DELAY: c_long = 50;
 
 /// `mi_option_purge_delay` of mimalloc.h, which is not among the crate's constants.
 const PURGE_DELAY_OPTION: c_int = 15;
 
-/// Memory that is given up stays until the system needs it for something else (`MADV_FREE`), instead of being taken away and cleared when it is touched again: of the pages
-/// that were cleared a seventh is left at most, for up to a third more resident memory. `MIMALLOC_PURGE_DECOMMITS=1` takes it away.
-const PURGE_DECOMMITS: c_long = 0;
-
-/// `mi_option_purge_decommits` of mimalloc.h.
-const PURGE_DECOMMITS_OPTION: c_int = 5;
-
 fn main() -> std::process::ExitCode {
     // SAFETY: the function checks the number of the option, and stores a number that the allocator reads when it is about to give memory back. No other thread runs yet.
-    // `MIMALLOC_PURGE_DELAY` and `MIMALLOC_PURGE_DECOMMITS` in the environment go before it.
-    unsafe {
-        libmimalloc_sys::mi_option_set_default(PURGE_DELAY_OPTION, PURGE_DELAY);
-        libmimalloc_sys::mi_option_set_default(PURGE_DECOMMITS_OPTION, PURGE_DECOMMITS);
-    }
+    // `MIMALLOC_PURGE_DELAY` in the environment goes before it.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY_OPTION, PURGE_DELAY) };
     flowc::main()
 }
