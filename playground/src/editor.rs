@@ -12,6 +12,8 @@ fn place(offsets: &Offsets, range: &TextRange) -> Json {
 /// Everything that is shown of a program while it is written.
 pub(crate) fn overview(session: &mut Session) -> Json {
     let (text, offsets) = session.text();
+    // An analysis leaves proofs to whoever wants them.
+    session.workspace.program(PATH).prove();
     let problems: Vec<Json> = session.workspace.problems(PATH).iter().map(|p| problem(p, &offsets)).collect();
     let tokens = session.workspace.semantic_tokens(PATH);
     let tokens = tokens.iter().map(|token| {

@@ -3,6 +3,7 @@
 use crate::session::{PATH, Session};
 use flowc_core::explain::{explain, guarantees};
 use flowc_core::picture;
+use flowc_core::pipeline;
 use flowc_ir::interpret::Interpreter;
 use flowc_ir::plan::Executable;
 use indexmap::IndexMap;
@@ -12,13 +13,16 @@ use serde_json::{Value as Json, json};
 pub(crate) fn show(session: &mut Session) -> Json {
     session.settle();
     let analysis = session.workspace.program(PATH);
-    let Some(checked) = &analysis.outcome.checked else { return json!({}) };
+    // An analysis leaves proofs to whoever wants them.
+    let mut outcome = analysis.outcome.clone();
+    pipeline::prove(&mut outcome);
+    let Some(checked) = &outcome.checked else { return json!({}) };
     let plan = checked.lower().optimize();
     let graph = picture::svg(&plan);
     match Executable::compile(plan, &Interpreter) {
         Ok(executable) => {
             let reports = executable.kernels.iter().map(|(slot, kernel)| (*slot, kernel.report())).collect();
-            let known = guarantees(checked, &analysis.outcome.sources);
+            let known = guarantees(checked, &outcome.sources);
             let text = explain(&executable.plan, known, &reports, &IndexMap::new()).to_string();
             json!({ "graph": graph, "plan": text })
         }
