@@ -83,15 +83,7 @@ impl Analysis {
 
 /// The name of a declaration that has one.
 pub(crate) fn name_of(item: &Item) -> Option<&Name> {
-    match item {
-        Item::Use(_) | Item::Test(_) => None,
-        Item::Param(x) => Some(&x.name),
-        Item::Source(x) => Some(&x.name),
-        Item::Table(x) => Some(&x.name),
-        Item::Function(x) => Some(&x.name),
-        Item::Flow(x) => Some(&x.name),
-        Item::Sink(x) => Some(&x.name),
-    }
+    item.name()
 }
 
 /// The documentation of a declaration.

@@ -60,6 +60,19 @@ pub enum Item {
 }
 
 impl Item {
+    /// The name that it declares; none: it declares none.
+    pub fn name(&self) -> Option<&Name> {
+        match self {
+            Item::Use(_) | Item::Test(_) => None,
+            Item::Param(x) => Some(&x.name),
+            Item::Source(x) => Some(&x.name),
+            Item::Table(x) => Some(&x.name),
+            Item::Function(x) => Some(&x.name),
+            Item::Flow(x) => Some(&x.name),
+            Item::Sink(x) => Some(&x.name),
+        }
+    }
+
     /// The whole declaration.
     pub fn span(&self) -> Span {
         match self {

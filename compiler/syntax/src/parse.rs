@@ -180,15 +180,7 @@ fn stretch(file: FileId, text: &str, (start, end): (usize, usize), tokens: &[Tok
 
 /// The name of a declaration that has one.
 pub(crate) fn item_name(item: &Item) -> Option<&Name> {
-    match item {
-        Item::Use(_) | Item::Test(_) => None,
-        Item::Param(x) => Some(&x.name),
-        Item::Source(x) => Some(&x.name),
-        Item::Table(x) => Some(&x.name),
-        Item::Function(x) => Some(&x.name),
-        Item::Flow(x) => Some(&x.name),
-        Item::Sink(x) => Some(&x.name),
-    }
+    item.name()
 }
 
 /// The first token, in the text that begins at byte `base` of the file, that is nested deeper than the parser may go. What closes nothing is not counted, so that a program with a
