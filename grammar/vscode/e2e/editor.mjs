@@ -66,10 +66,16 @@ export class Editor {
     return readFileSync(join(this.folder, file), "utf8");
   }
 
+  /** Opens the box that this key opens, and writes into it. */
+  async quickInput(key, text) {
+    const input = this.page.locator(".quick-input-widget input").first();
+    await this.until(input, () => this.page.keyboard.press(key));
+    await input.fill(text);
+  }
+
   /** Opens a file by its name. */
   async open(file) {
-    await this.page.keyboard.press("Control+P");
-    await this.page.locator(".quick-input-widget input").first().fill(file);
+    await this.quickInput("Control+P", file);
     await this.page.locator(".quick-input-list .monaco-list-row", { hasText: file }).first().waitFor();
     await this.page.keyboard.press("Enter");
     await this.page.locator(".tab.active", { hasText: file }).waitFor();
@@ -78,8 +84,7 @@ export class Editor {
 
   /** A command by its title. */
   async command(title) {
-    await this.page.keyboard.press("F1");
-    await this.page.locator(".quick-input-widget input").first().fill(`>${title}`);
+    await this.quickInput("F1", `>${title}`);
     await this.page.locator(".quick-input-list .monaco-list-row", { hasText: title }).first().waitFor();
     await this.page.keyboard.press("Enter");
     await this.page.locator(".quick-input-widget").waitFor({ state: "hidden" });
@@ -87,8 +92,7 @@ export class Editor {
 
   /** The cursor to a line and column, both from 1. */
   async goTo(line, column = 1) {
-    await this.page.keyboard.press("Control+G");
-    await this.page.locator(".quick-input-widget input").first().fill(`:${line}:${column}`);
+    await this.quickInput("Control+G", `:${line}:${column}`);
     await this.page.keyboard.press("Enter");
     await this.page.locator(".quick-input-widget").waitFor({ state: "hidden" });
     await this.page.waitForFunction(([l, c]) => document.querySelector(".statusbar")?.textContent.includes(`Ln ${l}, Col ${c}`), [line, column]);
@@ -133,19 +137,52 @@ export class Editor {
     return found.jsonValue();
   }
 
-  /** Points at a token until what is shown of it has this text: the first time may come before whoever answers is there. */
-  async hover(text, shown) {
-    const box = this.page.locator(".monaco-hover", { hasText: shown }).first();
+  /**
+   * Does something until what should come of it is there. The editor draws lenses, marks and lists anew while it works, and what is done
+   * to one that is just being replaced is lost: a user does it again, and so does this. What is done must be harmless when done twice.
+   */
+  async until(seen, gesture) {
     for (let turn = 0; turn < 12; turn++) {
-      await this.token(text).hover();
       try {
-        return await box.waitFor({ timeout: 5000 });
+        await gesture();
+        return await seen.waitFor({ timeout: PATIENCE / 12 });
       } catch (error) {
         if (error.name !== "TimeoutError") throw error;
-        await this.page.mouse.move(0, 0);
       }
     }
-    await box.waitFor();
+    await seen.waitFor();
+  }
+
+  /** Points at a token until what is shown of it has this text: the first time may come before whoever answers is there. */
+  async hover(text, shown) {
+    await this.until(this.page.locator(".monaco-hover", { hasText: shown }).first(), async () => {
+      await this.page.mouse.move(0, 0);
+      await this.token(text).hover();
+    });
+  }
+
+  /** Clicks a lens until what should come of it is there. */
+  async lens(text, seen) {
+    await this.until(seen, () => this.page.locator(".codelens-decoration a", { hasText: text }).first().click());
+  }
+
+  /** Asks for fixes at a line and column until one has this text, and takes it. */
+  async quickFix(line, column, text, picture) {
+    await this.until(this.page.locator(".action-widget", { hasText: text }), async () => {
+      await this.page.keyboard.press("Escape");
+      await this.goTo(line, column);
+      await this.page.keyboard.press("Control+.");
+    });
+    await this.picture(picture);
+    await this.page.keyboard.press("Enter");
+  }
+
+  /** Asks for completions at the cursor until one has this text. */
+  async complete(text) {
+    await this.until(this.page.locator(".suggest-widget .monaco-list-row", { hasText: text }).first(), async () => {
+      await this.page.keyboard.press("Escape");
+      await this.page.keyboard.press("Control+Space");
+    });
   }
 
   /** A picture for whoever looks at the run. */

@@ -58,11 +58,7 @@ test("a quick fix mends a column name", withServer, async () => {
   await editor.replace(FILE, "value between", "valeu between");
   await editor.page.locator(".squiggly-error").first().waitFor();
   const line = editor.read(FILE).split("\n").findIndex((l) => l.includes("value between"));
-  await editor.goTo(line + 1, 15);
-  await editor.page.keyboard.press("Control+.");
-  await editor.page.locator(".action-widget", { hasText: "value" }).waitFor();
-  await editor.picture("quick-fix");
-  await editor.page.keyboard.press("Enter");
+  await editor.quickFix(line + 1, 15, "value", "quick-fix");
   await editor.page.locator(".squiggly-error").first().waitFor({ state: "detached" });
 });
 
@@ -74,14 +70,12 @@ test("columns of the live table are completed", withServer, async () => {
   const line = editor.read(FILE).split("\n").findIndex((l) => l.includes("|> where value"));
   await editor.goTo(line + 1, 5 + "|> where ".length);
   await editor.page.keyboard.type("ti");
-  await editor.page.keyboard.press("Control+Space");
-  await editor.page.locator(".suggest-widget .monaco-list-row", { hasText: "timestamp" }).first().waitFor();
+  await editor.complete("timestamp");
 });
 
 test("a lens runs its test", withServer, async () => {
   await editor.goTo(original.split("\n").length);
-  await editor.page.locator(".codelens-decoration a", { hasText: /run test/i }).first().click();
-  await editor.page.locator(".codicon-testing-passed-icon").first().waitFor();
+  await editor.lens(/run test/i, editor.page.locator(".codicon-testing-passed-icon").first());
 });
 
 test("a document is formatted", async () => {
@@ -119,9 +113,9 @@ test("the graph follows the cursor, and a click on a node goes to its step", asy
   await editor.goTo(lines.findIndex((l) => l.includes("|> join device")) + 1, 9);
   await graph.locator(".node.current", { hasText: "join" }).waitFor();
   await editor.picture("graph");
-  await graph.locator(".node.sink", { hasText: "readings" }).first().click();
   const sink = lines.findIndex((l) => l.startsWith("sink readings")) + 1;
-  await editor.page.locator(".statusbar", { hasText: `Ln ${sink}, Col 1` }).waitFor();
+  const there = editor.page.locator(".statusbar", { hasText: `Ln ${sink}, Col 1` });
+  await editor.until(there, () => graph.locator(".node.sink", { hasText: "readings" }).first().click());
   await editor.command("View: Close All Editors");
 });
 
@@ -143,6 +137,5 @@ test("comments that document go on, steps too, and snippets are offered", async 
   await editor.page.keyboard.press("Control+Backspace");
   await editor.page.keyboard.press("Home");
   await editor.page.keyboard.type("\nsinkm");
-  await editor.page.keyboard.press("Control+Space");
-  await editor.page.locator(".suggest-widget .monaco-list-row", { hasText: "sinkmerge" }).first().waitFor();
+  await editor.complete("sinkmerge");
 });

@@ -24,22 +24,20 @@ afterEach(async (context) => {
 
 test("a lens runs its test", async () => {
   await editor.goTo(original.split("\n").length);
-  await editor.page.locator(".codelens-decoration a", { hasText: "Run test" }).first().click();
-  await editor.page.locator(".codicon-testing-passed-icon").first().waitFor();
+  await editor.lens("Run test", editor.page.locator(".codicon-testing-passed-icon").first());
 });
 
 test("a lens previews rows", async () => {
   await editor.goTo(1);
-  await editor.page.locator(".codelens-decoration a", { hasText: /^Preview rows$/ }).first().click();
   const rows = editor.page.frameLocator("iframe.webview.ready").frameLocator("iframe").locator("td");
-  await rows.filter({ hasText: "clean of the stub" }).waitFor();
+  await editor.lens(/^Preview rows$/, rows.filter({ hasText: "clean of the stub" }));
   assert.deepEqual(await rows.allTextContents(), ["1", "clean of the stub", "50", "null"]);
 });
 
 test("rows that the server has as text are shown as text", async () => {
   await editor.goTo(1);
-  await editor.page.locator(".codelens-decoration a", { hasText: "Preview rows of the table" }).first().click();
-  await editor.page.locator(".view-line", { hasText: "flowc.preview: rows of device in words" }).first().waitFor();
+  const words = editor.page.locator(".view-line", { hasText: "flowc.preview: rows of device in words" }).first();
+  await editor.lens("Preview rows of the table", words);
 });
 
 test("while the program is being changed, the graph is the server's", async () => {
@@ -62,18 +60,13 @@ test("hovering asks the server", async () => {
 
 test("completion asks the server", async () => {
   await editor.goTo(original.split("\n").findIndex((l) => l.includes("|> where")) + 1, 14);
-  await editor.page.keyboard.press("Control+Space");
-  await editor.page.locator(".suggest-widget .monaco-list-row", { hasText: "timestamp_of_the_stub" }).first().waitFor();
+  await editor.complete("timestamp_of_the_stub");
 });
 
 test("a quick fix mends what the server underlines, while the file is not saved", async () => {
   await editor.replace(FILE, "value between", "valeu between");
   await editor.page.locator(".squiggly-error").first().waitFor();
-  await editor.goTo(original.split("\n").findIndex((l) => l.includes("|> where")) + 1, 15);
-  await editor.page.keyboard.press("Control+.");
-  await editor.page.locator(".action-widget", { hasText: "Change to" }).waitFor();
-  await editor.picture("server-quick-fix");
-  await editor.page.keyboard.press("Enter");
+  await editor.quickFix(original.split("\n").findIndex((l) => l.includes("|> where")) + 1, 15, "Change to", "server-quick-fix");
   await editor.page.locator(".squiggly-error").first().waitFor({ state: "detached" });
   await editor.save();
   assert.equal(editor.read(FILE), original);

@@ -23,8 +23,8 @@ const answers = {
     return lines(uri).flatMap((text, line) => {
       const test = /^test "(.*)"/.exec(text);
       const flow = /^flow (\w+)/.exec(text);
-    const table = /^table (\w+)/.exec(text);
-    if (table) return [lens(line, "Preview rows of the table", "flowc.preview", table[1])];
+      const table = /^table (\w+)/.exec(text);
+      if (table) return [lens(line, "Preview rows of the table", "flowc.preview", table[1])];
       if (test) return [lens(line, "Run test", "flowc.runTest", test[1])];
       return flow ? [lens(line, "Preview rows", "flowc.previewRows", flow[1])] : [];
     });
