@@ -71,3 +71,43 @@ fn queries_compile() {
         tree_sitter::Query::new(&language, &query).unwrap_or_else(|e| panic!("{name}: {e}"));
     }
 }
+
+/// Helix takes the grammar's queries, and its own over them. It refuses all queries of a language over one directive that it does not know: found in the editor.
+#[test]
+fn helix_gets_no_directive_that_it_does_not_know() {
+    let mut queries: std::collections::BTreeMap<String, String> = Default::default();
+    for (path, text) in super::files(&["grammar/tree-sitter-flow/queries", "grammar/editors/helix/queries"], "scm") {
+        let name = path.rsplit('/').next().unwrap_or_default().to_string();
+        // The grammar's own do not replace those of the editor.
+        if path.contains("/helix/") || !queries.contains_key(&name) {
+            queries.insert(name, text);
+        }
+    }
+    let directive = regex::Regex::new(r"#set! ([\w.-]+)|#(\w+)!").expect("is a pattern");
+    for (name, text) in &queries {
+        let code: String = text.lines().filter(|l| !l.starts_with(';')).collect();
+        for found in directive.captures_iter(&code) {
+            let said = found.get(1).map_or_else(|| found[0].to_string(), |m| m.as_str().to_string());
+            let known = said == "injection.language" || said.starts_with("indent.");
+            assert!(known, "{name}: {said}");
+        }
+    }
+    assert!(queries.len() > 5);
+}
+
+/// Emacs has no queries in files: its mode lists the words.
+#[test]
+fn emacs_colours_every_keyword() {
+    let mode = std::fs::read_to_string(super::root().join("grammar/editors/emacs/flow-ts-mode.el")).expect("is there");
+    let from = mode.find("'([\"use\"").expect("lists words");
+    let list = &mode[from..from + mode[from..].find(']').expect("ends")];
+    let listed: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
+    let language: tree_sitter::Language = tree_sitter_flow::LANGUAGE.into();
+    let unknown: Vec<_> = listed.iter().filter(|w| language.id_for_node_kind(w, false) == 0).collect();
+    assert!(unknown.is_empty(), "Emacs refuses all rules over {unknown:?}");
+    let coloured = tree_sitter_flow::HIGHLIGHTS.lines().filter(|l| l.contains("@keyword"));
+    let wanted: BTreeSet<&str> = coloured.flat_map(|l| l.split('"').skip(1).step_by(2)).collect();
+    let missing: Vec<_> =
+        wanted.into_iter().filter(|w| !listed.contains(w) && w.starts_with(char::is_alphabetic)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
