@@ -4,6 +4,8 @@
 mod colours;
 #[path = "grammars/corpus.rs"]
 mod corpus;
+#[path = "grammars/generated.rs"]
+mod generated;
 #[path = "grammars/keywords.rs"]
 mod keywords;
 #[path = "grammars/programs.rs"]
