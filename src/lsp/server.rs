@@ -6,9 +6,9 @@ use crate::lsp::convert;
 use crate::lsp::documents::Document;
 use crate::lsp::files::{self, Disk};
 use crate::lsp::tables::{Found, Readers};
-use crossbeam_channel::{Receiver, Sender, select, tick};
+use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
 use flowc_core::load::parent;
-use flowc_ide::{LineIndex, Question, Workspace};
+use flowc_ide::{Analysis, LineIndex, Question, Workspace};
 use flowc_ir::catalog::Catalog;
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, RequestId, Response};
 use lsp_types::notification::Notification as _;
@@ -16,10 +16,14 @@ use lsp_types::{InitializeParams, notification};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// How often tables are looked at again while nobody saves anything.
 const REREAD: Duration = Duration::from_secs(60);
+
+/// How long nothing is typed before what is there is proved: it takes longer than judging, and would take the processor from it.
+const PAUSE: Duration = Duration::from_millis(150);
 
 /// What the server knows.
 pub struct Server {
@@ -40,6 +44,10 @@ pub struct Server {
     proved: (Sender<()>, Receiver<()>),
     /// Whether a program is being proved: one at a time, so that typing does not pile proofs up.
     proving: bool,
+    /// Tells when nothing was typed for a while, so that what is there can be proved.
+    pause: Receiver<Instant>,
+    /// Takes programs that newer texts have replaced, and frees them.
+    replaced: Sender<Vec<Arc<Analysis>>>,
     /// Answers of work in the background.
     done: (Sender<Response>, Receiver<Response>),
 }
@@ -62,6 +70,8 @@ impl Server {
             published: BTreeMap::new(),
             proved: crossbeam_channel::unbounded(),
             proving: false,
+            pause: never(),
+            replaced: freeing(),
             done: crossbeam_channel::unbounded(),
         };
         let options = params.initialization_options.as_ref();
@@ -79,6 +89,11 @@ impl Server {
         let (answers, done, proved) = (self.readers.answers.clone(), self.done.1.clone(), self.proved.1.clone());
         let mut shutdown = false;
         loop {
+            let replaced = self.workspace.take_replaced();
+            if !replaced.is_empty() {
+                // Where the thread is gone it is freed here.
+                let _ = self.replaced.send(replaced);
+            }
             while let Ok(message) = connection.receiver.try_recv() {
                 self.waiting.push_back(message);
             }
@@ -100,6 +115,7 @@ impl Server {
                 self.guarded("diagnostics", Server::publish);
                 continue;
             }
+            let pause = self.pause.clone();
             select! {
                 recv(connection.receiver) -> message => match message {
                     Ok(message) => self.waiting.push_back(message),
@@ -108,6 +124,10 @@ impl Server {
                 recv(answers) -> found => { found.into_iter().for_each(|f| self.table(f)); }
                 recv(done) -> response => { response.into_iter().for_each(|r| self.send(r.into())); }
                 recv(proved) -> _ => (self.proving, self.stale) = (false, true),
+                recv(pause) -> _ => {
+                    self.pause = never();
+                    self.prove();
+                }
                 recv(clock) -> _ => self.reread(|_| true),
             }
         }
@@ -311,7 +331,7 @@ impl Server {
             }
         }
         self.ask_tables();
-        self.prove();
+        self.pause = after(PAUSE);
     }
 
     /// Has a program proved on a thread of its own. Whoever types meanwhile is not kept waiting; what was proved of a text that is gone is not shown.
@@ -353,6 +373,13 @@ impl Server {
         let lines = LineIndex::new(&text);
         Some((text.into(), lines))
     }
+}
+
+/// A thread that frees programs, so that nobody who types waits for it.
+fn freeing() -> Sender<Vec<Arc<Analysis>>> {
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    std::thread::spawn(move || receiver.into_iter().for_each(drop));
+    sender
 }
 
 /// The parameters of a notification; none: they are not what they should be.

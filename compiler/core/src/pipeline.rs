@@ -147,19 +147,32 @@ pub fn prove(outcome: &mut CheckOutcome) {
     let Some(mut checked) = outcome.checked.take() else { return };
     let undecided = checked.clone();
     let before = (!checked.tests.is_empty()).then(|| Box::new(checked.clone()));
-    let mut decided = prove::decide(&mut checked, &|at| written(&outcome.sources, at));
-    let diagnostics = &mut outcome.diagnostics;
+    decide(&mut checked, &outcome.sources, &mut outcome.diagnostics);
+    checked.unproved = before;
+    let tests = &outcome.tests;
+    if outcome.diagnostics.iter().all(|d| d.severity == Severity::Warning || is_within(d.span, tests)) {
+        (outcome.checked, outcome.undecided) = (Some(checked), Some(undecided));
+    }
+}
+
+/// All that is said of a program once it is proved, as [`prove()`] would; for whoever needs no program afterwards.
+pub fn proved(outcome: &CheckOutcome) -> Vec<Diagnostic> {
+    let mut diagnostics = outcome.diagnostics.clone();
+    if let Some(mut checked) = outcome.checked.clone() {
+        decide(&mut checked, &outcome.sources, &mut diagnostics);
+    }
+    diagnostics
+}
+
+/// Decides a program, and says what came of it among what was said.
+fn decide(checked: &mut Checked, sources: &SourceMap, diagnostics: &mut Vec<Diagnostic>) {
+    let mut decided = prove::decide(checked, &|at| written(sources, at));
     // A condition that something else was said of already needs no second remark.
     let said =
         |d: &Diagnostic| d.code == crate::codes::DEAD_FILTER && diagnostics.iter().any(|s| overlap(s.span, d.span));
     decided.retain(|d| !said(d));
-    checked.unproved = before;
     diagnostics.append(&mut decided);
     diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
-    let tests = &outcome.tests;
-    if diagnostics.iter().all(|d| d.severity == Severity::Warning || is_within(d.span, tests)) {
-        (outcome.checked, outcome.undecided) = (Some(checked), Some(undecided));
-    }
 }
 
 /// Whether a place lies in one of these.

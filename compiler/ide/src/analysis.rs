@@ -24,11 +24,7 @@ pub struct Analysis {
 impl Analysis {
     /// Proves what has to hold. This takes many times as long as the rest, so that it is left to whoever has the time: any thread.
     pub fn prove(&self) {
-        self.proved.get_or_init(|| {
-            let mut outcome = self.outcome.clone();
-            pipeline::prove(&mut outcome);
-            outcome.diagnostics
-        });
+        self.proved.get_or_init(|| pipeline::proved(&self.outcome));
     }
 
     /// Counts as proved, with nothing more said: proving failed by a mistake that is not the program's.

@@ -32,6 +32,8 @@ pub struct Workspace {
     parsed: RefCell<BTreeMap<(String, FileId), Parses>>,
     /// Programs that are not open but may use files that are.
     known: BTreeSet<String>,
+    /// Programs as they were checked before.
+    replaced: Vec<Arc<Analysis>>,
 }
 
 /// A program as it was checked last.
@@ -76,6 +78,7 @@ impl Workspace {
             programs: BTreeMap::new(),
             parsed: RefCell::default(),
             known: BTreeSet::new(),
+            replaced: vec![],
         }
     }
 
@@ -106,6 +109,11 @@ impl Workspace {
     /// Programs that are not open. Files that they use are judged as parts of them.
     pub fn set_known_programs(&mut self, paths: impl IntoIterator<Item = String>) {
         self.known = paths.into_iter().collect();
+    }
+
+    /// What newer texts have replaced. Freeing a large program takes as long as checking a part of it: that can be done by whoever has the time.
+    pub fn take_replaced(&mut self) -> Vec<Arc<Analysis>> {
+        std::mem::take(&mut self.replaced)
     }
 
     /// The text of an open file.
@@ -142,10 +150,10 @@ impl Workspace {
         let (outcome, facts) = pipeline::analyze(&input, loaded, &self.tables);
         let now = Arc::new(Analysis { outcome, facts, trees, proved: OnceLock::new() });
         let entry = self.programs.entry(path.to_string()).or_default();
-        entry.now = now.clone();
+        self.replaced.push(std::mem::replace(&mut entry.now, now.clone()));
         entry.tables = Some(self.tables.revision());
         if sound || entry.good.is_none() {
-            entry.good = Some(now.clone());
+            self.replaced.extend(entry.good.replace(now.clone()));
         }
         now
     }
