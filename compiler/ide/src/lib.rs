@@ -7,6 +7,7 @@ mod analysis;
 mod assists;
 mod complete;
 mod cursor;
+mod cut;
 mod diagnostics;
 mod format;
 mod hints;
@@ -25,6 +26,7 @@ mod workspace;
 
 pub use analysis::Analysis;
 pub use complete::{Completion, CompletionKind};
+pub use cut::{Cut, CutError, RowsOf};
 pub use diagnostics::{Edit, Problem, QuickFix, Related};
 pub use flowc_core::load::{LoadError, Loader};
 pub use flowc_syntax::Severity;
