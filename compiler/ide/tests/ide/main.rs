@@ -9,4 +9,5 @@ mod incremental;
 mod navigate;
 mod outline;
 mod picture;
+mod rename;
 mod support;
