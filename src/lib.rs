@@ -9,6 +9,7 @@ pub mod lock;
 mod lsp;
 pub mod pages;
 pub mod payload;
+pub mod preview;
 pub mod progress;
 pub mod report;
 pub mod steps;

@@ -36,7 +36,7 @@ fn the_crates_know_each_other_as_the_architecture_says() {
         ("flowc-ide", vec!["flowc-core", "flowc-ir", "flowc-syntax"]),
         ("flowc-delta", vec!["flowc-ir", "flowc-runtime"]),
         ("flowc-ir", vec![]),
-        ("flowc-playground", vec!["flowc-core", "flowc-ide", "flowc-ir", "flowc-runtime", "flowc-syntax"]),
+        ("flowc-playground", vec!["flowc-core", "flowc-ide", "flowc-ir", "flowc-runtime"]),
         ("flowc-runtime", vec!["flowc-ir"]),
         ("flowc-syntax", vec![]),
         ("tree-sitter-flow", vec![]),

@@ -10,7 +10,6 @@ mod editor;
 #[cfg(target_family = "wasm")]
 mod exports;
 mod offsets;
-mod peek;
 mod rows;
 mod samples;
 mod session;

@@ -1,12 +1,13 @@
 //! Runs a program over the sample tables, with the interpreter, and gives the rows of its sinks and those at the cursor. Bounded: so many epochs, so many rows of a
 //! generator; what takes too long all the same is ended by the page. Must not know how programs are checked.
 
-use crate::peek::{Peek, peek};
 use crate::samples::{Samples, sorted};
 use crate::session::{PATH, Session};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use flowc_core::checked::{Checked, Observed};
+use flowc_core::checked::Observed;
+use flowc_core::lower::Lowered;
+use flowc_ide::Cut;
 use flowc_ir::arrow_types::from_arrow_field;
 use flowc_ir::arrow_values::value_at;
 use flowc_ir::graph::malformed_schema;
@@ -57,7 +58,7 @@ pub(crate) fn answer(session: &mut Session, wishes: &Wishes) -> Json {
     let mut answer = json!({ "sinks": [] });
     if let Some(checked) = &analysis.outcome.checked {
         let all: Vec<Observed> = (0..checked.sinks.len()).map(Observed::Sink).collect();
-        let ended = run(checked, &all, &session.samples, wishes);
+        let ended = run(checked.lower_for_test(&all), &session.samples, wishes);
         answer["sinks"] = json!(ended.sinks);
         if let Some(error) = &ended.error {
             answer["error"] = failure(error);
@@ -72,8 +73,9 @@ pub(crate) fn answer(session: &mut Session, wishes: &Wishes) -> Json {
         }
     }
     let at = wishes.at.map(|at| offsets.bytes(&text, at));
-    if let Some(Peek { checked, observed, title }) = at.and_then(|at| peek(&analysis, &session.samples, at)) {
-        let mut ended = run(&checked, &[observed], &session.samples, wishes);
+    let of = at.and_then(|at| session.workspace.rows_at(PATH, at));
+    if let Some(Cut { checked, input, title, .. }) = of.and_then(|of| session.workspace.cut(PATH, &of).ok()) {
+        let mut ended = run(checked.lower_rows(input), &session.samples, wishes);
         let mut here = ended.sinks.pop().unwrap_or_else(|| json!({}));
         here["title"] = json!(title);
         if let Some(error) = &ended.error {
@@ -96,9 +98,8 @@ struct Ended {
     error: Option<RunError>,
 }
 
-fn run(checked: &Checked, observed: &[Observed], samples: &Samples, wishes: &Wishes) -> Ended {
-    let plan = checked.lower_for_test(observed).optimize();
-    match run_plan(plan, samples, wishes) {
+fn run(program: Lowered, samples: &Samples, wishes: &Wishes) -> Ended {
+    match run_plan(program.optimize(), samples, wishes) {
         Ok(ended) => ended,
         Err(error) => Ended { error: Some(error), ..Ended::default() },
     }

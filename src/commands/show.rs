@@ -254,7 +254,8 @@ fn table_json(name: &str, summary: &Summary, history: &[Entry]) -> Value {
     })
 }
 
-fn pretty(batches: &[RecordBatch]) -> String {
+/// Rows as a table of text.
+pub(crate) fn pretty(batches: &[RecordBatch]) -> String {
     match arrow::util::pretty::pretty_format_batches(batches) {
         Ok(table) => table.to_string(),
         Err(why) => format!("the rows cannot be shown: {why}"),

@@ -1,12 +1,13 @@
 //! Answers of the library in the protocol's words: diagnostics and the changes that mend them, and whole texts. Must not know how they come about.
 
+use crate::lsp::commands::preview_command;
 use crate::lsp::convert;
 use crate::lsp::documents::Document;
 use crate::lsp::server::Server;
 use flowc_ide::{Edit, LineIndex, Problem, QuickFix, Severity};
 use lsp_types::{
-    CodeAction, CodeActionKind, CodeActionOrCommand, CodeActionParams, CodeActionResponse, CodeDescription, Diagnostic,
-    DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, DocumentFormattingParams,
+    CodeAction, CodeActionKind, CodeActionOrCommand, CodeActionParams, CodeActionResponse, CodeDescription, Command,
+    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, DocumentFormattingParams,
     DocumentRangeFormattingParams, Location, NumberOrString, TextEdit, Uri, WorkspaceEdit,
 };
 use std::collections::{BTreeMap, HashMap};
@@ -82,6 +83,7 @@ impl Server {
         }
         let offered = self.workspace.assists(&path, start);
         actions.extend(offered.iter().filter_map(|fix| self.action(fix, None, false)));
+        actions.extend(self.look_at_rows(&path, params.text_document.uri.as_str(), start));
         Ok(Some(actions.into_iter().map(CodeActionOrCommand::CodeAction).collect()))
     }
 
@@ -95,6 +97,18 @@ impl Server {
             is_preferred: preferred.then_some(true),
             ..CodeAction::default()
         })
+    }
+
+    /// A look at the rows behind the step at a byte.
+    fn look_at_rows(&mut self, path: &str, uri: &str, offset: usize) -> Option<CodeAction> {
+        let of = self.workspace.rows_at(path, offset).filter(|of| of.steps.is_some())?;
+        let title = match of.steps {
+            Some(0) => format!("Preview rows that `{}` reads", of.name),
+            _ => "Preview rows after this step".to_string(),
+        };
+        let (command, arguments) = preview_command(uri, &of);
+        let command = Command { title: title.clone(), command: command.into(), arguments: Some(arguments) };
+        Some(CodeAction { title, kind: Some(CodeActionKind::EMPTY), command: Some(command), ..CodeAction::default() })
     }
 
     /// The whole text in canonical form; a broken program stays as it is.

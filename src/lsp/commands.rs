@@ -1,4 +1,4 @@
-//! What an editor can have done: run a test, show the plan, the rows of a source or table, the page of a code. Each is flowc's own command in a process of
+//! What an editor can have done: run a test, show the plan, look at rows, the page of a code. All but the rows are flowc's own commands, each in a process of
 //! its own, so that it cannot hold up or end the server. Must not know what the commands do.
 
 use crate::lsp::convert;
@@ -20,7 +20,7 @@ impl Server {
             let (command, arguments) = match lens.action {
                 flowc_ide::LensAction::RunTest(name) => ("flowc.runTest", vec![json!(uri), json!(name)]),
                 flowc_ide::LensAction::ShowPlan => ("flowc.showPlan", vec![json!(uri)]),
-                flowc_ide::LensAction::Preview(name) => ("flowc.preview", vec![json!(uri), json!(name)]),
+                flowc_ide::LensAction::Preview(of) => preview_command(uri, &of),
             };
             l::CodeLens {
                 range: convert::range(&document.text, &document.lines, &lens.range),
@@ -52,28 +52,30 @@ impl Server {
         let words: Option<Vec<String>> = match params.command.as_str() {
             "flowc.runTest" => file().map(|file| vec!["test".into(), file, "--filter".into(), text(1)]),
             "flowc.showPlan" => file().map(|file| vec!["explain".into(), file]),
-            "flowc.preview" => file().and_then(|file| self.preview(&file, &text(1))),
+            "flowc.preview" => {
+                let Some(file) = file() else { return invalid("the first argument is a file's URI".into()) };
+                let steps = params.arguments.get(2).and_then(Value::as_u64).map(|n| n as usize);
+                return self.preview_text(id, &file, &flowc_ide::RowsOf { name: text(1), steps });
+            }
             "flowc.explainCode" => Some(vec!["explain".into(), text(0)]),
             other => return invalid(format!("there is no command `{other}`")),
         };
         let Some(words) = words else {
             return invalid(format!("`{}` cannot be done with these arguments", params.command));
         };
-        self.in_background(move || match run(&words) {
+        self.in_background(id.clone(), move || match run(&words) {
             Ok(value) => Response::new_ok(id, value),
             Err(why) => Response::new_err(id, ErrorCode::RequestFailed as i32, why),
         });
         None
     }
+}
 
-    /// The command that shows rows of a source or table; those of a flow are not made without running it.
-    fn preview(&mut self, path: &str, name: &str) -> Option<Vec<String>> {
-        let program = self.workspace.program(path);
-        let declared = program.outcome.declared.iter().find(|d| d.role != "sink" && d.name == name)?;
-        let place = flowc_ir::catalog::location(&declared.connector)?;
-        matches!(declared.connector, flowc_ir::plan::Connector::Delta { .. })
-            .then(|| vec!["show".into(), place.to_string(), "--rows".into(), "20".into()])
-    }
+/// The command that shows rows, and its arguments.
+pub(super) fn preview_command(uri: &str, of: &flowc_ide::RowsOf) -> (&'static str, Vec<Value>) {
+    let mut arguments = vec![json!(uri), json!(of.name)];
+    arguments.extend(of.steps.map(|steps| json!(steps)));
+    ("flowc.preview", arguments)
 }
 
 /// Runs flowc with these words.

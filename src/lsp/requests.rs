@@ -2,6 +2,7 @@
 
 use crate::lsp::custom::{GraphRequest, LineageRequest};
 use crate::lsp::editing;
+use crate::lsp::preview;
 use crate::lsp::server::Server;
 use lsp_server::{ErrorCode, Request, Response};
 use lsp_types::request::{self as r, Request as _};
@@ -102,6 +103,7 @@ impl Server {
             r::CodeLensRequest::METHOD => self.asked::<r::CodeLensRequest>(request, Server::lenses),
             GraphRequest::METHOD => self.asked::<GraphRequest>(request, Server::graph),
             LineageRequest::METHOD => self.asked::<LineageRequest>(request, Server::lineage),
+            preview::METHOD => return self.preview(request),
             r::ExecuteCommand::METHOD => return self.execute(request),
             other => Err((ErrorCode::MethodNotFound, format!("flowc does not answer `{other}`"))),
         };

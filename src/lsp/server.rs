@@ -5,11 +5,13 @@ use crate::lsp::answers::Lines;
 use crate::lsp::convert;
 use crate::lsp::documents::Document;
 use crate::lsp::files::{self, Disk};
+use crate::lsp::preview;
 use crate::lsp::tables::{Found, Readers};
 use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
 use flowc_core::load::parent;
 use flowc_ide::{Analysis, LineIndex, Question, Workspace};
 use flowc_ir::catalog::Catalog;
+use flowc_runtime::Cancel;
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, RequestId, Response};
 use lsp_types::notification::Notification as _;
 use lsp_types::{InitializeParams, notification};
@@ -33,6 +35,10 @@ pub struct Server {
     pub(super) roots: Vec<String>,
     /// Where the pages of codes are on the web, if the editor says so.
     pub(super) pages: Option<String>,
+    /// Rows of each source that a preview reads.
+    pub(super) sample: usize,
+    /// What is computed in the background and can be stopped, by the request.
+    pub(super) running: BTreeMap<RequestId, Cancel>,
     readers: Readers,
     /// Messages that came and were not looked at yet.
     waiting: VecDeque<Message>,
@@ -64,6 +70,8 @@ impl Server {
             documents: BTreeMap::new(),
             roots,
             pages: option("pages"),
+            sample: preview::SAMPLE,
+            running: BTreeMap::new(),
             readers: Readers::start(),
             waiting: VecDeque::new(),
             stale: false,
@@ -79,6 +87,8 @@ impl Server {
         let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
         let given = given.into_iter().flatten().map(|(name, value)| (name.clone(), text(value)));
         server.workspace.set_params(given.collect());
+        let sample = options.and_then(|o| o.get("preview")).and_then(|o| o.get("sample"));
+        server.sample = sample.and_then(serde_json::Value::as_u64).map_or(preview::SAMPLE, |rows| rows.max(1) as usize);
         server.look_for_programs();
         server
     }
@@ -122,7 +132,7 @@ impl Server {
                     Err(_) => return shutdown,
                 },
                 recv(answers) -> found => { found.into_iter().for_each(|f| self.table(f)); }
-                recv(done) -> response => { response.into_iter().for_each(|r| self.send(r.into())); }
+                recv(done) -> response => { response.into_iter().for_each(|r| self.finished(r)); }
                 recv(proved) -> _ => (self.proving, self.stale) = (false, true),
                 recv(pause) -> _ => {
                     self.pause = never();
@@ -194,17 +204,36 @@ impl Server {
         })
     }
 
-    /// Does work on a thread of its own, whose result is the answer to a request.
-    pub(super) fn in_background(&self, work: impl FnOnce() -> Response + Send + 'static) {
+    /// Does work on a thread of its own, whose result is the answer to this request.
+    pub(super) fn in_background(&self, id: RequestId, work: impl FnOnce() -> Response + Send + 'static) {
         let done = self.done.0.clone();
         std::thread::spawn(move || {
+            let response = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+                let text = "flowc failed; this is a mistake in flowc, not in the program".to_string();
+                Response::new_err(id, ErrorCode::InternalError as i32, text)
+            });
             // A server that ended needs no answer.
-            let _ = done.send(work());
+            let _ = done.send(response);
         });
+    }
+
+    /// Work in the background came to its end.
+    fn finished(&mut self, response: Response) {
+        self.running.remove(&response.id);
+        self.send(response.into());
+    }
+
+    /// Stops what is computed for a request that the editor takes back.
+    fn cancel(&self, params: &serde_json::Value) {
+        let id = params.get("id").cloned().and_then(|id| serde_json::from_value::<RequestId>(id).ok());
+        if let Some(cancel) = id.and_then(|id| self.running.get(&id)) {
+            cancel.cancel();
+        }
     }
 
     fn notification(&mut self, n: Notification) {
         match n.method.as_str() {
+            notification::Cancel::METHOD => self.cancel(&n.params),
             notification::DidOpenTextDocument::METHOD => {
                 let Some(params) = params::<notification::DidOpenTextDocument>(n) else { return };
                 let Some(path) = convert::path(&params.text_document.uri) else { return };

@@ -18,6 +18,10 @@ struct Editor {
 
 impl Editor {
     fn start(folder: &Path) -> Editor {
+        Editor::start_with(folder, json!({}))
+    }
+
+    fn start_with(folder: &Path, options: Value) -> Editor {
         let mut server = flowc()
             .arg("lsp")
             .current_dir(folder)
@@ -29,7 +33,10 @@ impl Editor {
         let (input, output) = (server.stdin.take().unwrap(), BufReader::new(server.stdout.take().unwrap()));
         let mut editor = Editor { server, input, output, asked: 0, heard: vec![] };
         let folders = json!([{ "uri": uri(folder), "name": "test" }]);
-        let told = editor.ask("initialize", json!({ "capabilities": {}, "workspaceFolders": folders }));
+        let told = editor.ask(
+            "initialize",
+            json!({ "capabilities": {}, "workspaceFolders": folders, "initializationOptions": options }),
+        );
         assert_eq!(told["capabilities"]["textDocumentSync"]["change"], 2, "{told}");
         editor.tell("initialized", json!({}));
         editor
@@ -213,4 +220,100 @@ fn an_editor_that_leaves_ends_the_server() {
     editor.open(&file, PROGRAM);
     drop(editor.input);
     assert_eq!(editor.server.wait().unwrap().code(), Some(1));
+}
+
+const WINDOWS: &str = "source readings = delta(\"readings\") {\n    event_time timestamp\n    watermark 1m\n}\n\ntable device = delta(\"device\")\n\nflow sites = readings\n    |> where value > 0.0\n    |> left join device on device.id == id\n    |> extend x = 12 div (10 - n)\n    |> aggregate total = sum(value) by site = device.site, window tumble(1h)\n\nflow wrong = readings\n    |> where vlaue > 1.0\n\nsink out = sites -> delta(\"out\")\n";
+
+fn windows() -> (Project, String) {
+    let project = Project::new();
+    let rows: Vec<String> = (0..9)
+        .map(|n| format!(r#"{{"id": {}, "n": {n}, "value": {n}.5, "timestamp": "2026-11-22T10:0{n}:00Z"}}"#, n % 2))
+        .collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    project.table("readings", "id: long, n: long, value: double?, timestamp: timestamp", &rows);
+    project.table("device", "id: long, site: string", &[r#"{"id": 0, "site": "Bern"}"#, r#"{"id": 1, "site": "Ulm"}"#]);
+    let file = uri(&project.write("main.flow", WINDOWS));
+    (project, file)
+}
+
+#[test]
+fn rows_of_a_step_are_those_of_a_run_on_a_sample() {
+    let (project, file) = windows();
+    let before = project.files();
+    let mut editor = Editor::start(project.path());
+    editor.open(&file, WINDOWS);
+    editor.diagnostics(&file, |d| d.iter().any(|d| d["code"] == "E0202"));
+    let document = json!({ "uri": file });
+    let ask = |editor: &mut Editor, what: Value| {
+        let mut params = json!({ "textDocument": document });
+        params.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+        editor.ask("flowc/preview", params)
+    };
+    // A window that is open when the sample ends is closed.
+    let whole = ask(&mut editor, json!({ "name": "sites" }));
+    assert_eq!(whole["error"], Value::Null, "{whole}");
+    let mut totals: Vec<String> =
+        whole["rows"].as_array().unwrap().iter().map(|r| format!("{} {}", r[0], r[3])).collect();
+    totals.sort();
+    assert_eq!(totals, ["\"Bern\" 22.5", "\"Ulm\" 18.0"], "{whole}");
+    assert_eq!(whole["message"], "2 rows of `sites`");
+    // The joined table's columns are there.
+    let joined = ask(&mut editor, json!({ "name": "sites", "steps": 2, "limit": 1 }));
+    let names: Vec<&str> = joined["columns"].as_array().unwrap().iter().filter_map(|c| c["name"].as_str()).collect();
+    assert_eq!(names, ["id", "n", "value", "timestamp", "device.id", "device.site"]);
+    assert_eq!(
+        (&joined["rows"], &joined["truncated"]),
+        (&json!([[0, 0, 0.5, "2026-11-22 10:00:00", 0, "Bern"]]), &json!(true))
+    );
+    assert_eq!(joined["message"], "the first 1 of 9 rows of `sites |> left join`");
+    // By the cursor, of a text that is not saved.
+    editor.change(&file, 2, [8, 21, 8, 24], "7.0");
+    let here = ask(&mut editor, json!({ "name": "sites", "position": { "line": 8, "character": 8 } }));
+    assert_eq!((&here["title"], here["rows"].as_array().unwrap().len()), (&json!("sites |> where"), 2), "{here}");
+    let table = ask(&mut editor, json!({ "name": "device" }));
+    assert_eq!(table["rows"], json!([[0, "Bern"], [1, "Ulm"]]));
+    // A row that fails, a mistake, and what has no rows.
+    editor.change(&file, 3, [10, 26, 10, 28], "8");
+    let failed = ask(&mut editor, json!({ "name": "sites", "steps": 3 }));
+    assert_eq!((&failed["error"]["code"], &failed["rows"]), (&json!("R0102"), &json!([])), "{failed}");
+    assert_eq!(failed["error"]["location"]["range"]["start"], json!({ "line": 10, "character": 18 }));
+    for (name, why) in [("wrong", "line 15: "), ("out", "there is no flow, source or table `out` here")] {
+        let answer = editor.answer("flowc/preview", json!({ "textDocument": document, "name": name }));
+        assert!(answer["error"]["message"].as_str().unwrap().contains(why), "{answer}");
+    }
+    let text = json!({ "command": "flowc.preview", "arguments": [file, "sites", 1] });
+    let shown = editor.ask("workspace/executeCommand", text);
+    assert!(shown["output"].as_str().unwrap().ends_with("2 rows of `sites |> where`\n"), "{shown}");
+    let actions = editor.ask(
+        "textDocument/codeAction",
+        json!({ "textDocument": document, "range": { "start": { "line": 9, "character": 8 }, "end": { "line": 9, "character": 8 } }, "context": { "diagnostics": [] } }),
+    );
+    let look = actions.as_array().unwrap().iter().find(|a| a["command"]["command"] == "flowc.preview").unwrap();
+    assert_eq!(look["command"]["arguments"], json!([file, "sites", 2]));
+    assert_eq!(editor.end(), Some(0));
+    assert_eq!(project.files(), before, "nothing is written");
+}
+
+#[test]
+fn a_preview_can_be_taken_back() {
+    let project = Project::new();
+    // So many rows that each meets each of the others takes more than anybody waits for.
+    let mut editor = Editor::start_with(project.path(), json!({ "preview": { "sample": 1_000_000 } }));
+    let many = "source a = generate()\n\nsource b = generate()\n\nflow f = a\n    |> join b on b.id >= id\n    |> where id < 0\n";
+    let file = uri(&project.write("many.flow", many));
+    editor.open(&file, many);
+    editor.diagnostics(&file, |_| true);
+    let params = json!({ "textDocument": { "uri": file }, "name": "f" });
+    editor.send(json!({ "jsonrpc": "2.0", "id": "rows", "method": "flowc/preview", "params": params }));
+    // The answer to this one says that the other is being computed.
+    editor.ask("flowc/graph", json!({ "textDocument": { "uri": file } }));
+    editor.tell("$/cancelRequest", json!({ "id": "rows" }));
+    let answer = loop {
+        let message = editor.receive();
+        if message["id"] == "rows" {
+            break message;
+        }
+    };
+    assert_eq!(answer["error"]["code"], -32800, "{answer}");
+    assert_eq!(editor.end(), Some(0));
 }

@@ -11,6 +11,7 @@ use crate::checked::Checked;
 use crate::facts::Facts;
 use crate::load::{self, Loaded, Loader};
 use crate::prove;
+pub use crate::prove::{Known, RowsAt};
 use flowc_ir::Origin;
 use flowc_ir::catalog::{Answer, Catalog, Recorder};
 use flowc_ir::plan::{Connector, VersionSpec};
@@ -173,6 +174,12 @@ fn decide(checked: &mut Checked, sources: &SourceMap, diagnostics: &mut Vec<Diag
     decided.retain(|d| !said(d));
     diagnostics.append(&mut decided);
     diagnostics.sort_by(|a, b| (a.span, a.code, &a.message).cmp(&(b.span, b.code, &b.message)));
+}
+
+/// What is known of a column of some rows of a program that [`analyze`] found without mistakes.
+pub fn known(outcome: &CheckOutcome, rows: RowsAt<'_>, column: &str) -> Option<Known> {
+    let checked = outcome.undecided.as_ref().or(outcome.checked.as_ref())?;
+    prove::known(checked, &|at| written(&outcome.sources, at), rows, column)
 }
 
 /// Whether a place lies in one of these.

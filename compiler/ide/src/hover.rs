@@ -7,10 +7,11 @@ use crate::navigate;
 use crate::occurrences::{Occurrence, Target};
 use crate::words::{self, Word};
 use crate::workspace::Workspace;
-use flowc_core::facts::Shape;
+use flowc_core::facts::{Shape, ShapeColumn};
+use flowc_core::pipeline::{self, RowsAt};
 use flowc_ir::graph::Kind;
 use flowc_syntax::ast::{ExprKind, Function, Item, StringPart};
-use flowc_syntax::span::FileId;
+use flowc_syntax::span::{FileId, Span};
 use flowc_syntax::{TokenKind, highlight};
 use std::fmt::Write;
 
@@ -179,7 +180,49 @@ fn column(now: &Analysis, id: usize, found: &Occurrence) -> String {
     if !from.is_empty() {
         let _ = writeln!(out, "\ncomputed from {}", from.join(", "));
     }
-    out
+    out + &what_is_known(now, id, found).unwrap_or_default()
+}
+
+/// What is known of a column where its name stands: what its values are, and who says so.
+fn what_is_known(now: &Analysis, id: usize, found: &Occurrence) -> Option<String> {
+    let main = now.trees.first()?;
+    let within =
+        |span: Span| span.file == found.span.file && span.start <= found.span.start && found.span.end <= span.end;
+    let item = main.declarations().find(|item| within(item.span()))?;
+    let name = item.name()?.text.as_str();
+    let in_rows = |shape: &Shape| Some(shape.columns.iter().find(|c| c.id == Some(id))?.clone());
+    let step = match item {
+        Item::Flow(flow) => flow.steps.iter().find(|step| within(step.span)),
+        // What a side output holds is not what the flow does.
+        Item::Sink(sink) if sink.input.output.is_some() => return None,
+        Item::Sink(sink) => {
+            let input = &sink.input.name.text;
+            return known_of(now, RowsAt::Of(input), &in_rows(now.facts.relations.get(input)?)?);
+        }
+        _ => None,
+    };
+    let Some(step) = step else {
+        return known_of(now, RowsAt::Of(name), &in_rows(now.facts.relations.get(name)?)?);
+    };
+    let shapes = now.facts.steps.get(&step.span)?;
+    // What the step itself makes is there behind it alone.
+    match in_rows(&shapes.before).filter(|_| !found.defines) {
+        Some(column) => known_of(now, RowsAt::Before(name, step.span.start), &column),
+        None => known_of(now, RowsAt::Behind(name, step.span.end), &in_rows(&shapes.after)?),
+    }
+}
+
+fn known_of(now: &Analysis, rows: RowsAt<'_>, column: &ShapeColumn) -> Option<String> {
+    let name = column.table.as_ref().map_or(column.name.clone(), |table| format!("{table}.{}", column.name));
+    let known = pipeline::known(&now.outcome, rows, &name)?;
+    let mut out =
+        format!("\nknown: {}\n", if known.values.is_empty() { "of every row".into() } else { known.values.join("; ") });
+    for reason in &known.reasons {
+        let line = reason.origin.map(|at| now.outcome.sources.line_column(FileId(at.file), at.start).0);
+        let line = line.map_or(String::new(), |line| format!(", line {line}"));
+        let _ = write!(out, "\n- `{}`: {}{line}", reason.text, reason.source);
+    }
+    Some(out + "\n")
 }
 
 /// The documentation of a function of the language.

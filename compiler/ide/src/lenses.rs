@@ -2,6 +2,7 @@
 
 use crate::TextRange;
 use crate::analysis::range;
+use crate::cut::RowsOf;
 use crate::workspace::Workspace;
 use flowc_syntax::ast::Item;
 
@@ -12,8 +13,8 @@ pub enum LensAction {
     RunTest(String),
     /// Shows how the program runs.
     ShowPlan,
-    /// Shows some rows of this source, table or flow.
-    Preview(String),
+    /// Shows some rows of a source, table or flow.
+    Preview(RowsOf),
 }
 
 /// A line above a declaration.
@@ -32,13 +33,14 @@ impl Workspace {
     pub fn lenses(&mut self, path: &str) -> Vec<Lens> {
         let (now, file) = self.at(path);
         let Some(file) = file else { return vec![] };
+        let rows = |name: String| LensAction::Preview(RowsOf { name, steps: None });
         let lens = |item: &Item| {
             let (span, title, action) = match item {
                 Item::Test(x) => (x.name_span, "Run test", LensAction::RunTest(x.name.clone())),
                 Item::Sink(x) => (x.name.span, "Show plan", LensAction::ShowPlan),
-                Item::Source(x) => (x.name.span, "Preview rows", LensAction::Preview(x.name.text.clone())),
-                Item::Table(x) => (x.name.span, "Preview rows", LensAction::Preview(x.name.text.clone())),
-                Item::Flow(x) => (x.name.span, "Preview rows", LensAction::Preview(x.name.text.clone())),
+                Item::Source(x) => (x.name.span, "Preview rows", rows(x.name.text.clone())),
+                Item::Table(x) => (x.name.span, "Preview rows", rows(x.name.text.clone())),
+                Item::Flow(x) => (x.name.span, "Preview rows", rows(x.name.text.clone())),
                 Item::Use(_) | Item::Param(_) | Item::Function(_) => return None,
             };
             Some(Lens { range: range(span), title, action })

@@ -67,6 +67,7 @@ struct Walk<'a> {
     params: BTreeSet<&'a str>,
     functions: BTreeSet<&'a str>,
     sinks: BTreeSet<&'a str>,
+    relations: BTreeSet<&'a str>,
     /// The function whose body this is, and its parameters.
     within: Option<&'a Function>,
 }
@@ -80,6 +81,7 @@ impl<'a> Walk<'a> {
             params: BTreeSet::new(),
             functions: BTreeSet::new(),
             sinks: BTreeSet::new(),
+            relations: BTreeSet::new(),
             within: None,
         };
         for (name, item) in analysis.declarations() {
@@ -88,7 +90,8 @@ impl<'a> Walk<'a> {
                 Item::Param(_) => drop(walk.params.insert(&name.text)),
                 Item::Function(_) => drop(walk.functions.insert(&name.text)),
                 Item::Sink(_) => drop(walk.sinks.insert(&name.text)),
-                _ => {}
+                Item::Source(_) | Item::Table(_) | Item::Flow(_) => drop(walk.relations.insert(&name.text)),
+                Item::Use(_) | Item::Test(_) => {}
             }
         }
         walk
@@ -242,11 +245,12 @@ impl<'a> Walk<'a> {
             ExprKind::Call { function, .. } => {
                 self.push(function.span, Target::BuiltIn(function.text.clone()), false);
             }
-            // `device.site`: the name of a joined table is that of a declaration, unless it is another one's.
+            // `device.site`: the name of a joined table is that of a declaration, unless it is another one's. `id in device.id` names a table, too.
             ExprKind::Field(base, field) => {
+                let reads = &self.analysis.facts.reads;
                 if let ExprKind::Name(table) = &base.kind
-                    && self.analysis.facts.reads.contains_key(&field.span)
-                    && self.analysis.facts.relations.contains_key(&table.text)
+                    && (reads.contains_key(&field.span) || !reads.contains_key(&table.span))
+                    && self.relations.contains(table.text.as_str())
                 {
                     self.push(table.span, Target::Relation(table.text.clone()), false);
                     return;

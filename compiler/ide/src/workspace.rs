@@ -4,8 +4,9 @@
 use crate::analysis::Analysis;
 use crate::diagnostics::{self, Problem};
 use crate::tables::Tables;
-use flowc_core::load::{self, LoadError, Loader};
-use flowc_core::pipeline::{self, Input};
+use flowc_core::facts::Facts;
+use flowc_core::load::{self, LoadError, Loaded, Loader};
+use flowc_core::pipeline::{self, CheckOutcome, Input};
 use flowc_syntax::ast::{Ast, Item};
 use flowc_syntax::span::FileId;
 use flowc_syntax::{Diagnostic, Parses};
@@ -139,15 +140,7 @@ impl Workspace {
         let loaded = load::load_with(path, &texts, &parse);
         let trees = loaded.trees.clone();
         let sound = !loaded.diagnostics.iter().any(Diagnostic::is_error);
-        let (name, base) = (stem(path), load::parent(path));
-        let declared = |name: &String| {
-            let mut all = trees.iter().flat_map(Ast::declarations);
-            all.any(|item| matches!(item, Item::Param(p) if p.name.text == *name))
-        };
-        let params = self.params.iter().filter(|(name, _)| declared(name));
-        let params = params.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let input = Input { name: &name, path, base, params: &params };
-        let (outcome, facts) = pipeline::analyze(&input, loaded, &self.tables);
+        let (outcome, facts) = self.checked_anew(path, loaded);
         let now = Arc::new(Analysis { outcome, facts, trees, proved: OnceLock::new() });
         let entry = self.programs.entry(path.to_string()).or_default();
         self.replaced.push(std::mem::replace(&mut entry.now, now.clone()));
@@ -156,6 +149,19 @@ impl Workspace {
             self.replaced.extend(entry.good.replace(now.clone()));
         }
         now
+    }
+
+    /// Checks a program against the tables as they are known, with the params that it declares.
+    pub(crate) fn checked_anew(&self, path: &str, loaded: Loaded) -> (CheckOutcome, Facts) {
+        let (name, base) = (stem(path), load::parent(path));
+        let declared = |name: &String| {
+            let mut all = loaded.trees.iter().flat_map(Ast::declarations);
+            all.any(|item| matches!(item, Item::Param(p) if p.name.text == *name))
+        };
+        let params = self.params.iter().filter(|(name, _)| declared(name));
+        let params = params.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let input = Input { name: &name, path, base, params: &params };
+        pipeline::analyze(&input, loaded, &self.tables)
     }
 
     /// The program of this file when its texts had no syntax error last; it was asked for before.

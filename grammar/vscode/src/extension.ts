@@ -3,6 +3,7 @@
 import { basename, dirname } from "node:path";
 import * as vscode from "vscode";
 import { Flowc } from "./flowc";
+import { LineageView } from "./lineage";
 import { Server } from "./server";
 import { testsOf } from "./test-model";
 import { Tests } from "./testing";
@@ -63,16 +64,18 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const tests = new Tests(flowc);
   const graph = new GraphView(context.extensionUri, flowc, server);
   const pages = new Pages();
-  const command = (name: string, act: (document: vscode.TextDocument, name: unknown) => Promise<void>) =>
-    vscode.commands.registerCommand(`flowc.${name}`, async (uri?: unknown, argument?: unknown) => {
+  const lineage = new LineageView(server);
+  const command = (name: string, act: (document: vscode.TextDocument, name: unknown, steps: unknown) => Promise<void>) =>
+    vscode.commands.registerCommand(`flowc.${name}`, async (uri?: unknown, argument?: unknown, steps?: unknown) => {
       const document = await program(uri);
-      if (document) await act(document, argument);
+      if (document) await act(document, argument, steps);
     });
   context.subscriptions.push(
     output,
     server,
     tests,
     graph,
+    lineage,
     vscode.workspace.registerTextDocumentContentProvider(Pages.scheme, pages),
     vscode.commands.registerCommand("flowc.restartServer", () => server.restart()),
     vscode.commands.registerCommand("flowc.showOutput", () => output.show(true)),
@@ -91,13 +94,21 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     command("runTest", (d, name) => tests.runNamed(d.uri, typeof name === "string" ? name : testAtCursor(d))),
     // The server's lenses say `preview`.
     ...["previewRows", "preview"].map((name) =>
-      command(name, async (d, argument) => {
-        const of = typeof argument === "string" ? argument : nameAtCursor(d);
-        const position = vscode.window.activeTextEditor?.selection.active ?? new vscode.Position(0, 0);
-        const text = of && (await previewRows(context.extensionUri, server, d.uri, of, position));
+      command(name, async (d, argument, steps) => {
+        const named = typeof argument === "string";
+        const of = named ? argument : nameAtCursor(d);
+        if (!of) return;
+        // A lens or an action says itself which rows.
+        const position = named ? undefined : vscode.window.activeTextEditor?.selection.active;
+        const rows = { name: of, steps: typeof steps === "number" ? steps : undefined };
+        const text = await previewRows(context.extensionUri, server, d.uri, rows, position);
         if (text) await pages.show(`${of}.rows`, text);
       }),
     ),
+    command("showLineage", async (d) => {
+      const position = vscode.window.activeTextEditor?.selection.active;
+      if (position) await lineage.show(d, position);
+    }),
     vscode.workspace.onDidChangeConfiguration(async (e) => {
       if (["flowc.path", "flowc.server", "flowc.trace"].some((s) => e.affectsConfiguration(s))) await server.restart();
     }),

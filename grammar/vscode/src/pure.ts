@@ -4,4 +4,5 @@ export { layOut, drawn, graphOfPlan, graphOfServer, nodeAt } from "./graph-model
 export type { Graph, GraphNode } from "./graph-model";
 export { testsOf, outcomeOf, failureText } from "./test-model";
 export { paramWords, expandPath, placeOf } from "./words";
-export { tableOf, escapeHtml } from "./rows-model";
+export { tableOf, escapeHtml, previewParams } from "./rows-model";
+export { lineageTree } from "./lineage-model";

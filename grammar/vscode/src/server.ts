@@ -3,9 +3,11 @@
 import * as vscode from "vscode";
 import {
   type DynamicFeature,
+  ErrorCodes,
   ExecuteCommandRequest,
   LanguageClient,
   type LanguageClientOptions,
+  ResponseError,
   type ServerOptions,
   State,
   type StaticFeature,
@@ -43,13 +45,16 @@ export class Server implements vscode.Disposable {
     return this.checker;
   }
 
-  /** Asks the server; nothing where there is none, or where it does not know the request. */
-  async ask<T>(method: string, params: unknown): Promise<T | undefined> {
+  /** Asks the server; nothing where there is none, or where it does not know the request. `refused` hears why a request that it knows has no answer. */
+  async ask<T>(method: string, params: unknown, refused?: (why: string) => void): Promise<T | undefined> {
     if (!this.client || !this.running) return undefined;
     try {
       return await this.client.sendRequest<T>(method, params);
     } catch (error) {
-      this.flowc.output.warn(`${method}: ${error instanceof Error ? error.message : String(error)}`);
+      const why = error instanceof Error ? error.message : String(error);
+      this.flowc.output.warn(`${method}: ${why}`);
+      const unknown = error instanceof ResponseError && error.code === ErrorCodes.MethodNotFound;
+      if (!unknown) refused?.(why);
       return undefined;
     }
   }
@@ -104,7 +109,7 @@ export class Server implements vscode.Disposable {
 
   private settings(): unknown {
     const settings = vscode.workspace.getConfiguration("flowc");
-    return { params: settings.get("params"), preview: { rows: settings.get("preview.rows") } };
+    return { params: settings.get("params"), preview: { rows: settings.get("preview.rows"), sample: settings.get("preview.sample") } };
   }
 
   private say(text: string, tooltip: string, kind?: "error"): void {

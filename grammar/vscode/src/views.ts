@@ -5,7 +5,7 @@ import { basename, dirname } from "node:path";
 import * as vscode from "vscode";
 import type { Flowc } from "./flowc";
 import { drawn, type Graph, graphOfPlan, graphOfServer, nodeAt } from "./graph-model";
-import { escapeHtml, type Preview, tableOf } from "./rows-model";
+import { escapeHtml, type Preview, previewParams, type RowsOf, tableOf } from "./rows-model";
 import type { Server } from "./server";
 
 /** A page that loads nothing but the extension's own script and style. */
@@ -106,20 +106,30 @@ export class GraphView implements vscode.Disposable {
 }
 
 /** Rows on a sample, from the server: a table where it has rows as data, otherwise text. Nothing where it has none. */
-export async function previewRows(root: vscode.Uri, server: Server, uri: vscode.Uri, name: string, position: vscode.Position): Promise<string | undefined> {
+export async function previewRows(root: vscode.Uri, server: Server, uri: vscode.Uri, of: RowsOf, position?: vscode.Position): Promise<string | undefined> {
   const limit = vscode.workspace.getConfiguration("flowc", uri).get<number>("preview.rows", 50);
-  const preview = await server.ask<Preview>("flowc/preview", { textDocument: { uri: uri.toString() }, name, position, limit });
-  if (preview) {
-    const where = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true };
-    const panel = vscode.window.createWebviewPanel("flowc.rows", `Rows: ${name}`, where, { localResourceRoots: [vscode.Uri.joinPath(root, "media")] });
-    panel.webview.html = page(panel.webview, root, undefined, tableOf(preview));
-    return undefined;
-  }
-  const asked = { command: "flowc.preview", arguments: [uri.toString(), name] };
-  const shown = await server.ask<{ output?: string }>("workspace/executeCommand", asked);
-  if (shown?.output) return shown.output;
-  void vscode.window.showInformationMessage(`There are no rows of \`${name}\` to show: the language server has those of sources and tables over Delta.`);
+  let refused = false;
+  const asked = server.ask<Preview>("flowc/preview", previewParams(uri.toString(), of, position, limit), (why) => {
+    refused = true;
+    void vscode.window.showInformationMessage(`There are no rows of \`${of.name}\` to show: ${why}`);
+  });
+  const preview = await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: `Rows of ${of.name}` }, () => asked);
+  if (refused) return undefined;
+  if (!preview) return rowsAsText(server, uri, of);
+  const where = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true };
+  const title = `Rows: ${preview.title ?? of.name}`;
+  const panel = vscode.window.createWebviewPanel("flowc.rows", title, where, { localResourceRoots: [vscode.Uri.joinPath(root, "media")] });
+  panel.webview.html = page(panel.webview, root, undefined, tableOf(preview));
   return undefined;
+}
+
+/** Rows as a server shows them that has none as data. */
+async function rowsAsText(server: Server, uri: vscode.Uri, of: RowsOf): Promise<string | undefined> {
+  const steps = of.steps === undefined ? [] : [of.steps];
+  const asked = { command: "flowc.preview", arguments: [uri.toString(), of.name, ...steps] };
+  const shown = await server.ask<{ output?: string }>("workspace/executeCommand", asked);
+  if (!shown?.output) void vscode.window.showInformationMessage(`There are no rows of \`${of.name}\` to show: no language server has them.`);
+  return shown?.output;
 }
 
 /** Texts that cannot be edited, beside the program: plans, rows, pages of codes. */

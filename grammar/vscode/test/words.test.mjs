@@ -1,7 +1,7 @@
 // What needs no editor: words, tests, rows.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { escapeHtml, expandPath, failureText, outcomeOf, paramWords, placeOf, tableOf, testsOf } from "../dist/pure.mjs";
+import { escapeHtml, expandPath, failureText, lineageTree, outcomeOf, paramWords, placeOf, previewParams, tableOf, testsOf } from "../dist/pure.mjs";
 
 test("parameters become words of the command line", () => {
   assert.deepEqual(paramWords({ least: -40, day: "2026-11-22", on: true }), ["--param", "least=-40", "--param", "day=2026-11-22", "--param", "on=true"]);
@@ -46,4 +46,33 @@ test("rows are a table, and nothing in them is markup", () => {
   assert.ok(html.includes('<td class="null">null</td><td>x</td>'));
   assert.ok(html.includes("2 rows") && !html.includes("<script>"));
   assert.equal(escapeHtml(`"&'`), "&#34;&#38;&#39;");
+});
+
+test("a lens says which rows, and without one the cursor does", () => {
+  const uri = "file:///a.flow";
+  const cursor = { line: 4, character: 2, ignored: true };
+  // What the server's lens and its action behind a step pass on: `[uri, name]` and `[uri, name, steps]`.
+  assert.deepEqual(previewParams(uri, { name: "clean" }, undefined, 50), { textDocument: { uri }, name: "clean", limit: 50 });
+  assert.deepEqual(previewParams(uri, { name: "clean", steps: 0 }, undefined, 50), { textDocument: { uri }, name: "clean", limit: 50, steps: 0 });
+  assert.deepEqual(previewParams(uri, { name: "clean", steps: 2 }, cursor, 9), { textDocument: { uri }, name: "clean", limit: 9, steps: 2 });
+  const here = { textDocument: { uri }, name: "clean", limit: 50, position: { line: 4, character: 2 } };
+  assert.deepEqual(previewParams(uri, { name: "clean" }, cursor, 50), here);
+});
+
+test("a row that fails is shown as an error", () => {
+  const error = { code: "R0102", message: "division by <0>", help: "use `try`", row: [["id", "4"]] };
+  const html = tableOf({ columns: ["id"], rows: [], error });
+  assert.match(html, /<p class="error">R0102: division by &#60;0&#62;<\/p>/);
+  assert.match(html, /<th>id<\/th><td>4<\/td>/);
+  assert.match(tableOf({ columns: ["id"], rows: [[1]], error: null, message: "1 row of `a`" }), /<p>1 row of `a`<\/p>/);
+});
+
+test("a column comes from somewhere and goes somewhere", () => {
+  const at = (line) => ({ uri: "file:///a.flow", range: { start: { line, character: 4 }, end: { line, character: 9 } } });
+  const column = (name, of, stored, line) => ({ name, of, stored, location: at(line) });
+  const tree = lineageTree({ column: column("k", "warm", false, 6), from: [column("value", "readings", true, 0)], to: [] });
+  const lines = (nodes, depth = 0) => nodes.flatMap((n) => [`${"  ".repeat(depth)}${n.label}: ${n.description}`, ...lines(n.children, depth + 1)]);
+  assert.deepEqual(lines(tree), ["k: warm, line 7", "comes from: 1 column", "  value: readings, stored", "goes to: no other column"]);
+  assert.deepEqual(tree[1].children[0].place, at(0));
+  assert.deepEqual(lineageTree(null), []);
 });

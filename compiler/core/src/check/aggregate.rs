@@ -250,7 +250,11 @@ impl Checker<'_> {
                     .help("group by a value of the map: `m[\"key\"]`"),
                 );
             }
-            let Some((name, _)) = self.assigned_name(key) else { continue };
+            let Some((name, span)) = self.assigned_name(key) else { continue };
+            let lineage = match (&key.name, env.reads.iter().next()) {
+                (None, Some(same)) if env.reads.len() == 1 && !self.lineage.borrow().is_unwatched(*same) => *same,
+                _ => self.lineage.borrow_mut().computed(&name, span, &env.reads, false),
+            };
             let ty = value.as_ref().map(|v| v.ty.clone());
             let comment = key.doc.clone().or_else(|| comment_of(input, &key.value));
             columns.push(Column {
@@ -259,7 +263,7 @@ impl Checker<'_> {
                 ty,
                 comment: comment.clone(),
                 slot: columns.len(),
-                lineage: None,
+                lineage: Some(lineage),
             });
             if let Some(value) = value {
                 keys.push((Field { name, ty: value.ty.clone(), comment }, value));

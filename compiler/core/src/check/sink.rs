@@ -82,6 +82,7 @@ impl Checker<'_> {
         if let Some(input) = &input {
             let roots: BTreeSet<usize> = written(&input.rows).filter_map(|c| c.lineage).collect();
             self.lineage.borrow_mut().root(&roots);
+            self.note_partitions(&clauses, &input.rows);
             match clauses.mode {
                 SinkMode::Append => self.kind_fits(sink, &clauses, &input.rows, connector.as_ref()),
                 SinkMode::Overwrite | SinkMode::OverwritePartition => self.has_an_end(&clauses, &input.rows, sink),
@@ -192,6 +193,17 @@ impl Checker<'_> {
     }
 
     /// Rows that are kept by a key.
+    /// Records the columns that a list of partitions names as they are.
+    fn note_partitions(&self, clauses: &Clauses<'_>, rows: &Rows) {
+        for partition in clauses.partition_by.map(|(p, _)| p).unwrap_or_default() {
+            if let ast::ExprKind::Name(name) = &partition.value.kind
+                && let Some(column) = rows.own(&name.text)
+            {
+                self.note_read(name.span, column);
+            }
+        }
+    }
+
     fn keeps_by_key(&self, sink: &Sink, clauses: &Clauses<'_>, rows: &Rows) {
         let Some((keys, span)) = clauses.keys else { return };
         if !self.key_fits(sink, keys, span, rows) {

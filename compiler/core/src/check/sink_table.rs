@@ -15,6 +15,7 @@ use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, ProgramStep, Sc
 use flowc_syntax::ast::{Assignment, ExprKind as Ast, Sink};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
+use std::collections::BTreeMap;
 
 /// The program that writes, while it is made.
 struct Writer {
@@ -22,6 +23,8 @@ struct Writer {
     /// The columns written, with the slots of their values.
     columns: Rows,
     fields: Vec<Field>,
+    /// Which columns the names of the flow's own stand for.
+    lineages: BTreeMap<String, usize>,
     /// Names of the columns that are computed here: they hold what the table would compute.
     computed: Vec<String>,
 }
@@ -37,14 +40,8 @@ impl Writer {
             }
         };
         // What the table says and what is known to be written differ in nullability at most: the narrower is seen by constraints.
-        let column = Column {
-            name: field.name.clone(),
-            table: None,
-            ty: Some(value.ty.clone()),
-            comment: None,
-            slot,
-            lineage: None,
-        };
+        let (ty, lineage) = (Some(value.ty.clone()), self.lineages.get(&field.name).copied());
+        let column = Column { name: field.name.clone(), table: None, ty, comment: None, slot, lineage };
         self.columns.columns.push(column);
         self.fields.push(field);
     }
@@ -114,6 +111,7 @@ impl Checker<'_> {
             program: Program { input, ..Program::default() },
             columns: Rows::default(),
             fields: vec![],
+            lineages: written(rows).filter_map(|c| Some((c.name.clone(), c.lineage?))).collect(),
             computed: vec![],
         };
         let done = match &table {

@@ -260,7 +260,9 @@ impl Checker<'_> {
                 let checked = self.checked.borrow();
                 let index = checked.sinks.iter().position(|s| s.name == name.text)?;
                 let observed = Observed::Sink(index);
-                let columns = columns_of(&checked.observed_schema(observed));
+                let mut columns = columns_of(&checked.observed_schema(observed));
+                drop(checked);
+                self.name_columns_of_sink(&name.text, &mut columns);
                 Some(Looked { observed, columns, open: false, others: vec![] })
             }
             (Some(relation), None) => {
@@ -281,6 +283,14 @@ impl Checker<'_> {
                 self.unknown_subject(reference, &["flow", "sink"]);
                 None
             }
+        }
+    }
+
+    /// Tells which columns of the flow those of a sink are.
+    fn name_columns_of_sink(&self, sink: &str, columns: &mut [Column]) {
+        let input = self.declarations.sinks.get(sink).and_then(|sink| self.relation(&sink.input));
+        for column in columns {
+            column.lineage = input.as_ref().and_then(|done| done.rows.own(&column.name)?.lineage);
         }
     }
 

@@ -120,6 +120,7 @@ impl Checker<'_> {
                 }
                 continue;
             };
+            self.note_read(name.span, &columns[at]);
             let Some(ty) = &columns[at].ty else {
                 sound = false;
                 continue;

@@ -50,6 +50,20 @@ impl Checked {
         Lowered { plan }
     }
 
+    /// The graph of nothing but the rows of an input as the next step would see them: those of a flow with the columns of the tables that are joined.
+    pub fn lower_rows(&self, input: Input) -> Lowered {
+        let mut capture = self.capture(Observed::Rows(input));
+        if let Input::Flow(index) = input {
+            let rows = &self.flows[index].rows.schema;
+            let seen: Vec<usize> = (0..rows.len()).filter(|at| !rows.fields[*at].name.starts_with('#')).collect();
+            let own = Schema::new(seen.iter().map(|at| rows.fields[*at].clone()).collect());
+            capture.program = temporary::choose(rows, &seen, &own);
+        }
+        let plan = Lowering::new(self).run(&[capture]);
+        debug_verify(&plan, "lowering");
+        Lowered { plan }
+    }
+
     fn capture(&self, observed: Observed) -> CheckedSink {
         let input = match observed {
             Observed::Sink(index) => return self.sinks[index].clone(),

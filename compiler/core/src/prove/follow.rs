@@ -68,18 +68,20 @@ impl<'a> Follower<'a> {
                 read(&malformed_schema(), &name, &[], None)
             }
             Input::Table(index) => self.table(index),
-            Input::Flow(index) => {
-                let flow = &self.checked.flows[index];
-                let mut known = self.input(flow.input);
-                for at in 0..flow.steps.len() {
-                    known = self.step(known, index, at);
-                }
-                known
-            }
+            Input::Flow(index) => self.behind(index, self.checked.flows[index].steps.len()),
             Input::Rejected(index) => self.rejected(index),
             Input::Late(index) => self.late(index),
         };
         self.known.insert(input, known.clone());
+        known
+    }
+
+    /// The rows of a flow behind so many of its steps.
+    pub fn behind(&mut self, index: usize, steps: usize) -> Knowledge {
+        let mut known = self.input(self.checked.flows[index].input);
+        for at in 0..steps {
+            known = self.step(known, index, at);
+        }
         known
     }
 

@@ -56,6 +56,13 @@ pub(crate) struct Fact {
     pub evaluated: bool,
 }
 
+impl Fact {
+    /// Whether the condition reads this value.
+    pub fn reads_value(&self, value: usize) -> bool {
+        self.reads.contains(&value)
+    }
+}
+
 /// What is known of the rows at some place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Knowledge {

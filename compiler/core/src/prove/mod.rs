@@ -12,6 +12,7 @@ mod decide;
 mod follow;
 mod forward;
 mod knowledge;
+mod known;
 mod obligations;
 mod order;
 mod rules;
@@ -23,5 +24,7 @@ mod tests;
 mod witness;
 
 pub use knowledge::Reason;
+pub(crate) use known::known;
+pub use known::{Known, RowsAt};
 pub(crate) use obligations::decide;
 pub(crate) use terms::same;

@@ -56,6 +56,22 @@ pub fn table(place: &str) -> Result<TableInfo, CatalogError> {
                 None,
             ),
         ],
+        "gauge" => {
+            let columns = vec![
+                column("id", DataType::Long, false, None),
+                column("level", DataType::Double, true, None),
+                column("most", DataType::Double, true, None),
+                column("kind", DataType::String, true, None),
+                column("at", DataType::Timestamp, false, None),
+            ];
+            let constraints = [
+                ("level_fits", "level >= 0.0 AND level <= 100.0"),
+                ("below", "level <= most"),
+                ("kinds", "kind IN ('a', 'b')"),
+            ];
+            let constraints = constraints.map(|(name, condition)| (name.to_string(), condition.to_string())).to_vec();
+            return Ok(TableInfo { schema: Schema::new(columns), constraints, ..TableInfo::default() });
+        }
         "readings.csv" => {
             let schema = Schema::new(vec![
                 column("id", DataType::Long, true, None),

@@ -25,6 +25,7 @@ mod parquet;
 mod prune;
 #[cfg(feature = "files")]
 mod records;
+pub mod sample;
 #[cfg(feature = "files")]
 mod scan;
 #[cfg(test)]
