@@ -160,11 +160,14 @@ fn blocks(code: &mut Code<'_>, fused: &Fused, frame: &Frame) -> Vec<Nulls> {
 fn one_block(code: &mut Code<'_>, fused: &Fused, frame: &Frame, variables: BlockVariables, block: Value) -> Vec<Nulls> {
     let base = code.ins().ishl_imm_u(block, 6);
     let mut columns: Vec<ColumnRegisters> = frame.columns.iter().map(|c| block_column(code, c, block)).collect();
+    for (registers, slot) in columns.iter_mut().zip(fused.columns.keys()) {
+        registers.range = fused.bounds.get(slot).copied();
+    }
     let mut pending: Vec<&Expr> = vec![];
     for step in &fused.steps {
         let condition = match step {
-            FusedStep::Let { value, .. } => {
-                if may_fail(value) {
+            FusedStep::Let { slot, value } => {
+                if may_fail(value) && !fused.checked.contains(slot) {
                     pending.push(value);
                 }
                 continue;
@@ -274,7 +277,7 @@ fn targets(
 ) -> Vec<Nulls> {
     let alive = code.b.use_var(variables.alive);
     let scope = mask::Scope { fused, columns, now: frame.now, base, alive, strict };
-    let mut written = by_vectors(code, &scope, frame);
+    let mut written = write_vectors(code, &scope, frame);
     let by_row: Vec<usize> = (0..written.len()).filter(|i| written[*i].is_none()).collect();
     if by_row.is_empty() && strict.is_empty() {
         return written.into_iter().flatten().collect();
@@ -308,8 +311,13 @@ fn targets(
     written.into_iter().flatten().collect()
 }
 
+/// Whether vectors can compute a value of a function, if it writes every row.
+pub(crate) fn by_vectors(value: &Expr, fused: &Fused) -> bool {
+    vector::Projection::of(value, fused).is_some()
+}
+
 /// Writes the targets that vectors can compute, where every row is written; for the others it gives none.
-fn by_vectors(code: &mut Code<'_>, scope: &mask::Scope<'_>, frame: &Frame) -> Vec<Option<Nulls>> {
+fn write_vectors(code: &mut Code<'_>, scope: &mask::Scope<'_>, frame: &Frame) -> Vec<Option<Nulls>> {
     let fused = scope.fused;
     let (mut written, mut vectors) = (vec![], vec![]);
     for (target, registers) in fused.targets.iter().zip(&frame.targets) {

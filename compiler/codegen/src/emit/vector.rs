@@ -163,7 +163,8 @@ pub(crate) struct Projection<'e> {
 impl<'e> Projection<'e> {
     /// The value, if vectors can compute it and do better than a copy.
     pub(crate) fn of(e: &'e Expr, fused: &'e Fused) -> Option<Projection<'e>> {
-        if matches!(e.kind, ExprKind::Column(_)) || e.ty.data == DataType::Byte {
+        let copied = matches!(e.kind, ExprKind::Column(slot) if fused.local_slot(slot).is_none());
+        if copied || e.ty.data == DataType::Byte {
             return None;
         }
         let mut survey = Survey { fused, locals: BTreeMap::new(), columns: false };
