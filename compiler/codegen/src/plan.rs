@@ -289,8 +289,7 @@ impl Planner {
             return;
         }
         let slots = targets.iter().map(|(slot, ty, _)| (*slot, ty.clone())).collect();
-        let mut fused =
-            Fused { steps, targets: targets.into_iter().map(|(_, _, e)| e).collect(), ..Fused::default() };
+        let mut fused = Fused { steps, targets: targets.into_iter().map(|(_, _, e)| e).collect(), ..Fused::default() };
         fused.columns = fused.outside(&self.types);
         self.parts.push(Part::Machine { fused, targets: slots, keep: vec![] });
     }

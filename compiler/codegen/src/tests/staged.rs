@@ -158,11 +158,10 @@ fn rows_that_do_not_stay_do_not_fail() {
     let types = [Type::new(DataType::Integer), Type::nullable(DataType::Double), Type::nullable(DataType::Long)];
     let rows = batch(&types, 4000, 2);
     let filter = call("less", vec![column(0, &types[0]), integer(800)]);
-    let quotient = call("div", vec![long(1000), cast(
-        choose(filter.clone(), integer(1), integer(0)),
-        DataType::Long,
-        CastFailure::Never,
-    )]);
+    let quotient = call(
+        "div",
+        vec![long(1000), cast(choose(filter.clone(), integer(1), integer(0)), DataType::Long, CastFailure::Never)],
+    );
     let outputs = vec![quotient, celsius(column(1, &types[1]))];
     let program = program(&types, vec![ProgramStep::Filter(filter)], outputs);
     assert!(matches!(compare(&program, &rows, &EvalContext::default()), Ok(Outcome::Rows(_))));
