@@ -17,6 +17,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROWS: usize = 10_000_000;
 
 fn make(kind: ExprKind, data: DataType, nullable: bool) -> Expr {

@@ -16,7 +16,7 @@ use flowc_ir::eval::EvalContext;
 use flowc_ir::{DataType, Type};
 
 /// Blocks that the functions take in turns: a few columns of so many rows lie in the nearest cache.
-const TURN: usize = 16;
+const TURN: usize = 8;
 
 /// See the module.
 #[derive(Debug)]
@@ -72,6 +72,9 @@ struct Run {
     second: Vec<Output>,
     /// Rows that it is done with.
     done: usize,
+    /// Arguments of the calls, kept so that no call allocates.
+    columns: Vec<Column>,
+    targets: Vec<Target>,
 }
 
 impl Machine {
@@ -142,6 +145,8 @@ impl Machine {
             waiting,
             second: self.second.as_ref().map_or(vec![], |second| second.outputs(rows)),
             done: 0,
+            columns: vec![],
+            targets: vec![],
         }
     }
 
@@ -162,20 +167,22 @@ impl Machine {
         last: u64,
     ) -> Result<(), SomeRowFails> {
         let column = |position: usize| columns[position].from_block(at, bytes(&self.columns[position].1.data));
-        let read: Vec<Column> = self.first.columns.iter().map(|(position, _)| column(*position)).collect();
+        run.columns.clear();
+        run.columns.extend(self.first.columns.iter().map(|(position, _)| column(*position)));
         // Without filters a row is written where it is read, with them where the last one ended.
         let place = if self.filters { 0 } else { from * BLOCK };
-        let targets: Vec<Target> = run.first.iter_mut().map(|o| o.target(place)).collect();
+        run.targets.clear();
+        run.targets.extend(run.first.iter_mut().map(|o| o.target(place)));
         let mut arguments = Arguments {
-            columns: read.as_ptr(),
-            targets: targets.as_ptr(),
+            columns: run.columns.as_ptr(),
+            targets: run.targets.as_ptr(),
             survivors: run.survivors.get_mut(from..).map_or(std::ptr::null_mut(), <[u64]>::as_mut_ptr),
             blocks: blocks as i64,
             last,
             written: run.written as i64,
             now: context.now,
         };
-        // SAFETY: `read` and `targets` were made for the function's columns and targets, whose types `Inputs::new` has compared. Whole blocks lie within
+        // SAFETY: `run.columns` and `run.targets` were made for the function's columns and targets, whose types `Inputs::new` has compared. Whole blocks lie within
         // the arrays, the rest in copies of 64 rows. Targets have room for all rows, from `place` on for those of this call; `survivors`, written only by
         // functions with filters, has a word for each block.
         let failed = unsafe { self.first.code.call(&mut arguments) };
@@ -207,18 +214,20 @@ impl Machine {
         if rows == 0 || (!all && rows < TURN * BLOCK) {
             return Ok(());
         }
-        let columns: Vec<Column> = run.waiting.iter().map(Dense::column).collect();
-        let targets: Vec<Target> = run.second.iter_mut().map(|o| o.target(run.done)).collect();
+        run.columns.clear();
+        run.columns.extend(run.waiting.iter().map(Dense::column));
+        run.targets.clear();
+        run.targets.extend(run.second.iter_mut().map(|o| o.target(run.done)));
         let mut arguments = Arguments {
-            columns: columns.as_ptr(),
-            targets: targets.as_ptr(),
+            columns: run.columns.as_ptr(),
+            targets: run.targets.as_ptr(),
             survivors: std::ptr::null_mut(),
             blocks: rows.div_ceil(BLOCK) as i64,
             last: if rows.is_multiple_of(BLOCK) { u64::MAX } else { (1 << (rows % BLOCK)) - 1 },
             written: 0,
             now: context.now,
         };
-        // SAFETY: `columns` and `targets` were made for the function's columns and targets. Columns have room for whole blocks, all of it initialized.
+        // SAFETY: `run.columns` and `run.targets` were made for the function's columns and targets. Columns have room for whole blocks, all of it initialized.
         // Targets have room for as many rows as the batch; no more than these stay, and whole blocks are done, so that `done` begins one. The function
         // has no filters.
         let failed = unsafe { second.code.call(&mut arguments) };

@@ -57,7 +57,7 @@ impl<'e> Multiples<'e> {
         let divisor = u64::try_from(by).ok().filter(|by| *by > 1)?;
         let twos = divisor.trailing_zeros();
         let fits = eight_bytes(result) && eight_bytes(&value.ty.data) && divisor >> twos < 1 << ODD_BITS;
-        (fits && twos + BITS < 63).then_some(Multiples { value, divisor, wanted, below_zero })
+        (fits && twos + BITS <= 63).then_some(Multiples { value, divisor, wanted, below_zero })
     }
 
     /// What is wanted of two numbers.

@@ -264,44 +264,42 @@ pub(crate) fn emit_projections(
     if targets.is_empty() {
         return vec![];
     }
-    let flags = MemFlagsData::new().with_notrap();
-    // Whether there is a guard is known only once the code is made, but a variable must have its first value before the loop.
-    let none = zeros(code);
-    let variables: Vec<Variable> = targets.iter().map(|_| code.b.declare_var(types::I64X2)).collect();
-    variables.iter().for_each(|v| code.b.def_var(*v, none));
-    let mut guarded = vec![];
-    each_turn(code, scope, |lanes, _| {
-        for ((projection, values, _), variable) in targets.iter().zip(&variables) {
-            lanes.locals.clear();
-            lanes.undecided.extend(projection.undecided.clone());
-            let parts = lanes.value(projection.e);
-            let width = i64::from(clif_type(&projection.e.ty.data).map_or(1, |t| t.bytes()));
-            let offset = lanes.code.ins().imul_imm_s(lanes.row, width);
-            let address = lanes.code.ins().iadd(*values, offset);
-            for (i, part) in parts.into_iter().enumerate() {
-                lanes.code.ins().store(flags, part, address, i as i32 * 16);
-            }
-            guarded.push(lanes.guard.take().map(|guard| {
-                let before = lanes.code.b.use_var(*variable);
-                let guard = lanes.code.ins().bor(before, guard);
-                lanes.code.b.def_var(*variable, guard);
-            }));
-            // A value that is shared has its guard with each that uses it.
-            if guarded.last() != Some(&None) {
-                lanes.slots.clear();
-            }
-        }
-    });
+    let guards =
+        targets.iter().map(|(projection, values, _)| one_projection(code, scope, projection, *values)).collect();
     for (projection, _, words) in targets {
         if let Some(valid) = all_valid(code, scope, &projection.nullable) {
             // A block has 64 rows, and 8 bytes in a bitmap.
             let offset = code.ins().ushr_imm_u(scope.base, 3);
             let address = code.ins().iadd(*words, offset);
-            code.ins().store(flags, valid, address, 0);
+            code.ins().store(MemFlagsData::new().with_notrap(), valid, address, 0);
         }
     }
-    let guards = guarded.into_iter().zip(variables);
-    guards.map(|(guarded, variable)| guarded.map(|()| code.b.use_var(variable))).collect()
+    guards
+}
+
+/// A loop for each: in one for all, constants and columns of many values would not stay in registers.
+fn one_projection(code: &mut Code<'_>, scope: &Scope<'_>, projection: &Projection<'_>, values: Value) -> Option<Value> {
+    // Whether there is a guard is known only once the code is made, but a variable must have its first value before the loop.
+    let (none, variable) = (zeros(code), code.b.declare_var(types::I64X2));
+    code.b.def_var(variable, none);
+    let mut guarded = false;
+    each_turn(code, scope, |lanes, _| {
+        lanes.undecided.extend(projection.undecided.clone());
+        let parts = lanes.value(projection.e);
+        let width = i64::from(clif_type(&projection.e.ty.data).map_or(1, |t| t.bytes()));
+        let offset = lanes.code.ins().imul_imm_s(lanes.row, width);
+        let address = lanes.code.ins().iadd(values, offset);
+        for (i, part) in parts.into_iter().enumerate() {
+            lanes.code.ins().store(MemFlagsData::new().with_notrap(), part, address, i as i32 * 16);
+        }
+        if let Some(guard) = lanes.guard.take() {
+            let before = lanes.code.b.use_var(variable);
+            let guard = lanes.code.ins().bor(before, guard);
+            lanes.code.b.def_var(variable, guard);
+            guarded = true;
+        }
+    });
+    guarded.then(|| code.b.use_var(variable))
 }
 
 fn zeros(code: &mut Code<'_>) -> Value {

@@ -3,6 +3,7 @@
 
 use super::build::*;
 use super::{Outcome, compare};
+use crate::fused::Fused;
 use crate::plan::{Part, Plan};
 use crate::stages::Stages;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -193,6 +194,142 @@ fn the_first_row_that_fails_is_found() {
         }
         assert!(failures > 3, "too little was tried: {failures}");
     }
+}
+
+/// Longs around multiples of a divisor, all of them in the bounds of what vectors divide, or, `beyond`, one in eighty not.
+fn around_multiples(divisor: i64, beyond: bool) -> Vec<Vec<Value>> {
+    let mut state = divisor as u64;
+    let most = (1i64 << (49 + divisor.trailing_zeros())) - divisor;
+    let mut rows = vec![];
+    for i in 0..1280 {
+        let below = random(&mut state) % 62;
+        let times = ((random(&mut state) << 31 ^ random(&mut state)) >> below) % (most / divisor);
+        let v = times * divisor + [0, -1, 1, divisor / 2, divisor / 2 + 1, random(&mut state) % divisor][i % 6];
+        let v = if beyond && i % 80 == 7 {
+            [i64::MAX, i64::MIN, most.wrapping_mul(2), most.wrapping_mul(-2)][i / 80 % 4]
+        } else {
+            v
+        };
+        // Each other block has numbers below zero, which some operations leave to rows.
+        let v = if i / 64 % 2 == 0 { v.max(0) } else { v.wrapping_neg() };
+        rows.push(vec![if i % 50 == 3 { Value::Null } else { Value::Long(v) }]);
+    }
+    rows
+}
+
+#[test]
+fn divisions_by_constants() {
+    let types = [Type::nullable(DataType::Long)];
+    let x = column(0, &types[0]);
+    let divisors = [2, 3, 7, 1000, 60_000, 1 << 12, 1_000_000, 60_000_000, 86_400_000_000, (1 << 31) - 1, 0xffff_ffff];
+    for divisor in divisors {
+        for beyond in [false, true] {
+            let rows = around_multiples(divisor, beyond);
+            let values: Vec<Value> = rows.into_iter().flatten().collect();
+            let batch =
+                RecordBatch::try_new(to_arrow_schema(&schema(&types)), vec![build_array(&DataType::Long, &values)])
+                    .expect("one column");
+            let by = |name| call(name, vec![x.clone(), long(divisor)]);
+            let multiple = call("subtract", vec![x.clone(), by("mod")]);
+            for value in [by("mod"), by("pmod"), by("div"), multiple] {
+                assert!(crate::emit::by_vectors(&value, &plain(&types)), "{divisor}");
+                let program = program(&types, vec![], vec![value]);
+                let outcome = compare(&program, &batch, &EvalContext::default());
+                assert!(matches!(outcome, Ok(Outcome::Rows(_))), "{divisor}, beyond: {beyond}");
+            }
+        }
+    }
+}
+
+#[test]
+fn times_rounded_down_to_units() {
+    let types = [Type::nullable(DataType::Timestamp)];
+    let x = column(0, &types[0]);
+    for (unit, micros) in [
+        ("day", 86_400_000_000),
+        ("hour", 3_600_000_000),
+        ("minute", 60_000_000),
+        ("second", 1_000_000),
+        ("millisecond", 1000),
+    ] {
+        for beyond in [false, true] {
+            let values = around_multiples(micros, beyond).into_iter().flatten().map(|v| match v {
+                Value::Long(v) => Value::Timestamp(v),
+                null => null,
+            });
+            let values = build_array(&types[0].data, &values.collect::<Vec<_>>());
+            let batch = RecordBatch::try_new(to_arrow_schema(&schema(&types)), vec![values]).expect("one column");
+            let down = call("date_trunc", vec![literal(Value::String(unit.into()), DataType::String), x.clone()]);
+            let seconds = call("unix_seconds", vec![x.clone()]);
+            for value in [down, seconds] {
+                assert!(crate::emit::by_vectors(&value, &plain(&types)), "{unit}");
+                let program = program(&types, vec![], vec![value]);
+                let outcome = compare(&program, &batch, &EvalContext::default());
+                // What cannot be rounded down fails where it does for the interpreter.
+                assert!(
+                    outcome.is_ok() && (beyond || matches!(outcome, Ok(Outcome::Rows(_)))),
+                    "{unit}, beyond: {beyond}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_that_overflow_fail_and_others_do_not() {
+    for data in [DataType::Short, DataType::Integer, DataType::Long] {
+        let types = [Type::nullable(data.clone()), Type::new(data.clone())];
+        let rows =
+            batch(&[&[Type::new(DataType::Integer)], &types[..]].concat(), 1500, 3).project(&[1, 2]).expect("two");
+        let schema = to_arrow_schema(&schema(&types));
+        let rows = RecordBatch::try_new(schema, rows.columns().to_vec()).expect("two columns");
+        for name in ["add", "subtract"] {
+            let sum = call(name, vec![column(0, &types[0]), column(1, &types[1])]);
+            let program = program(&types, vec![], vec![sum]);
+            let (mut at, mut failures) = (0, 0);
+            while at < 1500 {
+                match compare(&program, &rows.slice(at, 1500 - at), &EvalContext::default()) {
+                    Ok(Outcome::Failed(failure)) => {
+                        failures += 1;
+                        at += failure.row + 1;
+                    }
+                    Ok(Outcome::Rows(_)) => break,
+                    Err(difference) => panic!("{data:?} {name} from {at}: {difference}"),
+                }
+                if failures > 40 {
+                    break;
+                }
+            }
+            assert!(failures > 20, "{data:?} {name}: too few sums overflow");
+        }
+    }
+}
+
+/// A function that only reads columns of these types.
+fn plain(types: &[Type]) -> Fused {
+    Fused { columns: types.iter().cloned().enumerate().collect(), ..Fused::default() }
+}
+
+#[test]
+fn a_choice_where_the_condition_is_null() {
+    let types = types(true);
+    let rows = batch(&types, 700, 21);
+    let x = |i: usize| column(i, &types[i]);
+    // Conditions of narrower and of wider lanes than what is chosen.
+    let narrow = choose(call("greater", vec![x(3), literal(Value::Short(0), DataType::Short)]), x(7), double(1.0));
+    let wide = choose(call("less", vec![x(5), long(0)]), literal(Value::Short(1), DataType::Short), integer_16());
+    let same = choose(call("greater", vec![x(7), x(11)]), x(7), call("add", vec![x(7), double(1.0)]));
+    for value in [narrow, wide.clone(), same] {
+        let program = program(&types, vec![], vec![value]);
+        assert!(matches!(compare(&program, &rows, &EvalContext::default()), Ok(Outcome::Rows(_))));
+    }
+    let filter = call("equal", vec![wide, literal(Value::Short(1), DataType::Short)]);
+    let program = program(&types, vec![ProgramStep::Filter(filter)], outputs(&types));
+    check(&program, &rows, &[1, 64, 600], "a filter by a choice");
+}
+
+fn integer_16() -> Expr {
+    literal(Value::Short(-7), DataType::Short)
 }
 
 #[test]
