@@ -22,7 +22,7 @@ pub(crate) struct Column {
 
 impl Column {
     /// The column from a later block on. `width` is that of its values, 0 for booleans.
-    pub(crate) fn from_block(self, block: usize, width: usize) -> Column {
+    pub(crate) fn at_block(self, block: usize, width: usize) -> Column {
         let bytes = if width == 0 { block * 8 } else { block * BLOCK * width };
         // Addresses only: whoever reads from them has to know that the blocks are there.
         Column {

@@ -57,9 +57,9 @@ impl Dense {
     pub(crate) unsafe fn append(&mut self, column: &Column, words: &[u64]) {
         let (at, end) = (self.rows, self.rows + words.len() * BLOCK);
         assert!(end <= self.room, "there is room for all rows of the blocks");
-        // SAFETY, of both: the caller promises a word for each block.
-        let word = |first: *const u8, step: i64, block: usize| unsafe {
-            first.offset(step as isize * block as isize).cast::<u64>().read_unaligned()
+        let word = |first: *const u8, step: i64, block: usize| {
+            // SAFETY: the caller promises a word for each block, whose number is below that of `words`.
+            unsafe { first.offset(step as isize * block as isize).cast::<u64>().read_unaligned() }
         };
         match &mut self.values {
             Values::None => {}
@@ -171,7 +171,7 @@ mod tests {
     use std::sync::Arc;
 
     fn column(inputs: &Inputs, first: usize, width: usize) -> Column {
-        inputs.whole()[0].from_block(first, width)
+        inputs.whole()[0].at_block(first, width)
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl Machine {
         (at, from, blocks): (usize, usize, usize),
         last: u64,
     ) -> Result<(), SomeRowFails> {
-        let column = |position: usize| columns[position].from_block(at, bytes(&self.columns[position].1.data));
+        let column = |position: usize| columns[position].at_block(at, bytes(&self.columns[position].1.data));
         run.columns.clear();
         run.columns.extend(self.first.columns.iter().map(|(position, _)| column(*position)));
         // Without filters a row is written where it is read, with them where the last one ended.
