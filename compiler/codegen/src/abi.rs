@@ -20,6 +20,19 @@ pub(crate) struct Column {
     pub(crate) validity_step: i64,
 }
 
+impl Column {
+    /// The column from a later block on. `width` is that of its values, 0 for booleans.
+    pub(crate) fn at_block(self, block: usize, width: usize) -> Column {
+        let bytes = if width == 0 { block * 8 } else { block * BLOCK * width };
+        // Addresses only: whoever reads from them has to know that the blocks are there.
+        Column {
+            values: self.values.wrapping_add(bytes),
+            validity: self.validity.wrapping_offset(block as isize * self.validity_step as isize),
+            ..self
+        }
+    }
+}
+
 /// A column that is written: a value for each row that survives, and, where it can be null, a byte for each or a word for each block.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]

@@ -1,23 +1,19 @@
 //! Runs a planned program over batches: its parts in order, and, where one of them meets a row that fails, the interpreter, which says which row fails
 //! first and why. Knows plans, arrays and compiled functions; nothing of how code is made.
 
-use crate::abi::{Arguments, BLOCK, NO_FAILURE};
 use crate::constants::Constants;
-use crate::jit::Compiled;
-use crate::memory::{Inputs, Output};
+use crate::machine::Machine;
 use crate::plan::{Part, Plan};
-use arrow::array::{ArrayRef, AsArray, BooleanArray};
-use arrow::buffer::{BooleanBuffer, Buffer};
-use arrow::compute::FilterBuilder;
+use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{Int32Type, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::{Backend, EvalContext, Kernel, KernelReport, RowFailure};
 use flowc_ir::interpret::Interpreter;
-use flowc_ir::{Expr, Program, Type, vector};
+use flowc_ir::{Expr, Program, vector};
 use std::sync::Arc;
 
-/// Some row fails. The number is that row's in the batch given, if no row was removed before.
+/// Some row fails. The number is that row's in the batch given, if no row was removed before; rows in front of it may fail, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SomeRowFails(pub(crate) Option<usize>);
 
@@ -39,21 +35,12 @@ enum Ready {
     Machine(Box<Machine>),
 }
 
-#[derive(Debug)]
-struct Machine {
-    code: Compiled,
-    columns: Vec<(usize, Type)>,
-    targets: Vec<(usize, Type)>,
-    keep: Vec<usize>,
-    filters: bool,
-}
-
 /// The columns that are there at some point of a run.
-struct State {
-    slots: Vec<Option<ArrayRef>>,
-    rows: usize,
+pub(crate) struct State {
+    pub(crate) slots: Vec<Option<ArrayRef>>,
+    pub(crate) rows: usize,
     /// Whether some filter has removed rows.
-    filtered: bool,
+    pub(crate) filtered: bool,
 }
 
 impl JitKernel {
@@ -73,13 +60,7 @@ impl JitKernel {
                 Part::Choice { slot, code, constants, data } => {
                     Ready::Choice { slot: *slot, code: *code, constants: Constants::new(data, constants) }
                 }
-                Part::Machine { fused, targets, keep } => Ready::Machine(Box::new(Machine {
-                    code: Compiled::new(fused)?,
-                    columns: fused.columns.iter().map(|(slot, ty)| (*slot, ty.clone())).collect(),
-                    targets: targets.clone(),
-                    keep: keep.clone(),
-                    filters: fused.filters(),
-                })),
+                Part::Machine { fused, targets, keep } => Ready::Machine(Box::new(Machine::new(fused, targets, keep)?)),
             });
         }
         let schema = to_arrow_schema(&program.output_schema());
@@ -156,81 +137,12 @@ impl JitKernel {
 }
 
 impl State {
-    fn column(&self, slot: usize) -> ArrayRef {
+    pub(crate) fn column(&self, slot: usize) -> ArrayRef {
         self.slots[slot].clone().expect("the plan computes columns before it reads them")
     }
 
-    fn fails(&self, row: usize) -> SomeRowFails {
+    pub(crate) fn fails(&self, row: usize) -> SomeRowFails {
         SomeRowFails((!self.filtered).then_some(row))
-    }
-}
-
-impl Machine {
-    /// Calls the code for the whole blocks and for the rest, and takes the rows that it removed out of the columns that are kept.
-    fn run(&self, context: &EvalContext, state: &mut State) -> Result<(), SomeRowFails> {
-        let rows = state.rows;
-        let arrays: Vec<ArrayRef> = self.columns.iter().map(|(slot, _)| state.column(*slot)).collect();
-        let inputs = Inputs::new(arrays.iter().zip(self.columns.iter().map(|(_, ty)| ty)), rows);
-        let mut outputs: Vec<Output> = (self.targets.iter().zip(self.code.written()))
-            .map(|((_, ty), nulls)| Output::new(&ty.data, *nulls, rows))
-            .collect();
-        let mut survivors = vec![0u64; if self.filters { rows.div_ceil(BLOCK) } else { 0 }];
-        let whole = rows / BLOCK;
-        let mut written = 0;
-        for (columns, from, blocks) in
-            [(inputs.whole(), 0, whole), (inputs.rest(), whole, usize::from(!rows.is_multiple_of(BLOCK)))]
-        {
-            if blocks == 0 {
-                continue;
-            }
-            // Without filters a row is written where it is read, with them where the last one ended.
-            let first = if self.filters { 0 } else { from * BLOCK };
-            let targets: Vec<_> = outputs.iter_mut().map(|o| o.target(first)).collect();
-            let last = if from == 0 && whole > 0 { u64::MAX } else { (1 << (rows % BLOCK)) - 1 };
-            let mut arguments = Arguments {
-                columns: columns.as_ptr(),
-                targets: targets.as_ptr(),
-                survivors: survivors.get_mut(from..).map_or(std::ptr::null_mut(), <[u64]>::as_mut_ptr),
-                blocks: blocks as i64,
-                last,
-                written,
-                now: context.now,
-            };
-            // SAFETY: `columns` and `targets` were made for the function's columns and targets, whose types `Inputs::new` has compared. The whole
-            // blocks lie within the arrays, the rest in copies of 64 rows. Targets have room for all rows, from `first` on for those of this call;
-            // `survivors`, written only by functions with filters, has a word for each block.
-            let failed = unsafe { self.code.call(&mut arguments) };
-            if failed != NO_FAILURE {
-                return Err(state.fails(failed as usize + from * BLOCK));
-            }
-            written = arguments.written;
-        }
-        // Functions that write nothing do not count.
-        let kept = match self.filters {
-            true => survivors.iter().map(|word| word.count_ones() as usize).sum(),
-            false => rows,
-        };
-        for (output, (slot, _)) in outputs.into_iter().zip(&self.targets) {
-            // SAFETY: each surviving row was written if there are targets, and with its nulls as the function says.
-            state.slots[*slot] = Some(unsafe { output.finish(kept) });
-        }
-        if self.filters && kept < rows {
-            self.compact(state, survivors, kept);
-        }
-        Ok(())
-    }
-
-    fn compact(&self, state: &mut State, survivors: Vec<u64>, kept: usize) {
-        let bits = BooleanBuffer::new(Buffer::from_vec(survivors), 0, state.rows);
-        let mask = BooleanArray::new(bits, None);
-        let builder = FilterBuilder::new(&mask);
-        let filter = if self.keep.len() > 1 { builder.optimize().build() } else { builder.build() };
-        for slot in &self.keep {
-            let column = filter.filter(&state.column(*slot)).expect("the mask has the column's length");
-            state.slots[*slot] = Some(column);
-        }
-        state.rows = kept;
-        state.filtered = true;
     }
 }
 

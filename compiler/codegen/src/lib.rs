@@ -2,7 +2,8 @@
 //! width. What a compiled program computes is, bit for bit, what the interpreter of `flowc-ir` computes.
 //!
 //! The stages: `plan` splits a program into parts; `select` says what machine code there is; `emit` makes Cranelift's intermediate code
-//! of a part; `jit` makes a function of that; `memory` lays Arrow's arrays before it; `kernel` runs the parts. All unsafe code of the compiler is
+//! of a part; `jit` makes a function of that; `memory` lays Arrow's arrays before it; `kernel` runs the parts. A part that filters becomes two functions
+//! where vectors help (`stages`): between them `dense` gathers the rows that stay, by `compress`, as `machine` runs them block by block. All unsafe code of the compiler is
 //! here. This crate must not know of the syntax, of the runtime, or of where rows come from.
 //!
 //! Machine code computes every form of expression over types of fixed width, and the functions of `select`: operators, most of numbers, dates and
@@ -15,16 +16,20 @@
 
 mod abi;
 mod adaptive;
+mod compress;
 mod constants;
+mod dense;
 mod emit;
 mod fused;
 mod helpers;
 mod jit;
 mod kernel;
+mod machine;
 mod memory;
 mod plan;
 mod range;
 mod select;
+mod stages;
 mod valid;
 
 use flowc_ir::Program;
@@ -71,7 +76,17 @@ fn texts(program: &Program, text: fn(&fused::Fused) -> Result<String, String>) -
                 let columns: Vec<_> = fused.columns.keys().collect();
                 let targets: Vec<_> = targets.iter().map(|(slot, _)| slot).collect();
                 let _ = writeln!(all, "; machine code: reads slots {columns:?}, writes slots {targets:?}");
-                let _ = writeln!(all, "{}", text(fused)?);
+                match stages::Stages::of(fused) {
+                    None => {
+                        let _ = writeln!(all, "{}", text(fused)?);
+                    }
+                    Some(stages) => {
+                        let _ = writeln!(all, "; which rows stay:\n{}", text(&stages.filter)?);
+                        if let Some(project) = &stages.project {
+                            let _ = writeln!(all, "; of the rows that stay:\n{}", text(project)?);
+                        }
+                    }
+                }
             }
         }
     }

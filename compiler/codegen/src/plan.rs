@@ -5,7 +5,7 @@
 //! rows than the program would, as long as a row that fails in the program fails in some part, and one that does not fail in the program fails in
 //! none but by an expression that the program would not have evaluated for it, which only costs time.
 
-use crate::fused::{Fused, FusedStep};
+use crate::fused::{Fused, FusedStep, columns};
 use crate::select::{compiles, form_compiles, may_fail};
 use flowc_ir::{DataType, Expr, ExprKind, LocalId, Program, ProgramStep, Type, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,7 +144,7 @@ impl Plan {
                         live.remove(slot);
                     });
                     keep.extend(live.iter().copied());
-                    fused.columns = outside(fused, &fused.columns);
+                    fused.columns = fused.outside(&fused.columns);
                     live.extend(fused.columns.keys());
                     let idle = |s: &FusedStep| matches!(s, FusedStep::Let { value, .. } if !may_fail(value));
                     if fused.targets.is_empty() && fused.steps.iter().all(idle) {
@@ -184,30 +184,6 @@ fn divided(condition: &Expr) -> Option<(Expr, Expr)> {
 fn retain<T>(items: &mut Vec<T>, wanted: &[bool]) {
     let mut wanted = wanted.iter();
     items.retain(|_| *wanted.next().expect("as many as items"));
-}
-
-/// The slots that a function reads and does not compute itself.
-fn outside(fused: &Fused, types: &BTreeMap<usize, Type>) -> BTreeMap<usize, Type> {
-    let mut reads = BTreeSet::new();
-    for step in &fused.steps {
-        match step {
-            FusedStep::Let { value, .. } | FusedStep::Filter(value) | FusedStep::Assert(value) => {
-                columns(value, &mut reads);
-            }
-        }
-    }
-    fused.targets.iter().for_each(|e| columns(e, &mut reads));
-    reads.retain(|slot| fused.local_slot(*slot).is_none());
-    reads.into_iter().map(|slot| (slot, types[&slot].clone())).collect()
-}
-
-/// The slots that an expression reads.
-fn columns(e: &Expr, into: &mut BTreeSet<usize>) {
-    e.walk(&mut |e| {
-        if let ExprKind::Column(slot) = e.kind {
-            into.insert(slot);
-        }
-    });
 }
 
 impl Planner {
@@ -313,9 +289,8 @@ impl Planner {
             return;
         }
         let slots = targets.iter().map(|(slot, ty, _)| (*slot, ty.clone())).collect();
-        let mut fused =
-            Fused { steps, targets: targets.into_iter().map(|(_, _, e)| e).collect(), columns: BTreeMap::new() };
-        fused.columns = outside(&fused, &self.types);
+        let mut fused = Fused { steps, targets: targets.into_iter().map(|(_, _, e)| e).collect(), ..Fused::default() };
+        fused.columns = fused.outside(&self.types);
         self.parts.push(Part::Machine { fused, targets: slots, keep: vec![] });
     }
 

@@ -74,6 +74,11 @@ impl<'e> Mask<'e> {
     /// Plans a boolean expression.
     pub(crate) fn of(e: &'e Expr, fused: &'e Fused) -> Mask<'e> {
         let mut mask = Mask { root: Node::Constant(None), vectors: vec![], rows: vec![] };
+        if let Some(condition) = vector::Condition::truth_of(e, fused) {
+            mask.vectors.push(condition);
+            mask.root = Node::Vector(0);
+            return mask;
+        }
         mask.root = mask.node(e, fused);
         mask.number_rows();
         mask
@@ -130,7 +135,7 @@ impl<'e> Mask<'e> {
         visit(&mut self.root, &mut self.rows);
     }
 
-    /// Makes the code. `fail` includes the failures of the scope's strict values.
+    /// Makes the code: rows where it is true, and where it fails; of those where it is null not all may be named. `fail` includes the failures of the scope's strict values.
     pub(crate) fn emit(&self, code: &mut Code<'_>, scope: &Scope<'_>) -> Words {
         let vectors = vector::emit(code, scope, &self.vectors);
         let wanted = self.open_rows(code, scope, &vectors);

@@ -3,6 +3,7 @@
 
 mod arithmetic;
 mod cast;
+mod choice;
 mod code;
 mod compare;
 mod datetime;
@@ -10,6 +11,7 @@ mod decimal;
 mod functions;
 mod layout;
 mod mask;
+mod multiples;
 mod row;
 mod vector;
 
@@ -160,11 +162,14 @@ fn blocks(code: &mut Code<'_>, fused: &Fused, frame: &Frame) -> Vec<Nulls> {
 fn one_block(code: &mut Code<'_>, fused: &Fused, frame: &Frame, variables: BlockVariables, block: Value) -> Vec<Nulls> {
     let base = code.ins().ishl_imm_u(block, 6);
     let mut columns: Vec<ColumnRegisters> = frame.columns.iter().map(|c| block_column(code, c, block)).collect();
+    for (registers, slot) in columns.iter_mut().zip(fused.columns.keys()) {
+        registers.range = fused.bounds.get(slot).copied();
+    }
     let mut pending: Vec<&Expr> = vec![];
     for step in &fused.steps {
         let condition = match step {
-            FusedStep::Let { value, .. } => {
-                if may_fail(value) {
+            FusedStep::Let { slot, value } => {
+                if may_fail(value) && !fused.checked.contains(slot) {
                     pending.push(value);
                 }
                 continue;
@@ -274,7 +279,7 @@ fn targets(
 ) -> Vec<Nulls> {
     let alive = code.b.use_var(variables.alive);
     let scope = mask::Scope { fused, columns, now: frame.now, base, alive, strict };
-    let mut written = by_vectors(code, &scope, frame);
+    let mut written = write_vectors(code, &scope, frame, variables);
     let by_row: Vec<usize> = (0..written.len()).filter(|i| written[*i].is_none()).collect();
     if by_row.is_empty() && strict.is_empty() {
         return written.into_iter().flatten().collect();
@@ -298,18 +303,24 @@ fn targets(
             code.b.def_var(variables.written, next);
         }
         if let Some(failed) = failed {
-            let word = code.ins().uextend(types::I64, failed);
-            let word = code.ins().ishl(word, bit);
-            let before = code.b.use_var(variables.failed);
-            let word = code.ins().bor(before, word);
-            code.b.def_var(variables.failed, word);
+            add_failed(code, variables, failed, bit);
         }
     });
     written.into_iter().flatten().collect()
 }
 
+/// Whether vectors can compute a value of a function, if it writes every row.
+pub(crate) fn by_vectors(value: &Expr, fused: &Fused) -> bool {
+    vector::Projection::of(value, fused).is_some()
+}
+
 /// Writes the targets that vectors can compute, where every row is written; for the others it gives none.
-fn by_vectors(code: &mut Code<'_>, scope: &mask::Scope<'_>, frame: &Frame) -> Vec<Option<Nulls>> {
+fn write_vectors(
+    code: &mut Code<'_>,
+    scope: &mask::Scope<'_>,
+    frame: &Frame,
+    variables: BlockVariables,
+) -> Vec<Option<Nulls>> {
     let fused = scope.fused;
     let (mut written, mut vectors) = (vec![], vec![]);
     for (target, registers) in fused.targets.iter().zip(&frame.targets) {
@@ -317,8 +328,48 @@ fn by_vectors(code: &mut Code<'_>, scope: &mask::Scope<'_>, frame: &Frame) -> Ve
         written.push(projection.as_ref().map(|p| if p.never_null() { Nulls::Never } else { Nulls::Words }));
         vectors.extend(projection.map(|p| (p, registers.values, registers.nulls)));
     }
-    vector::emit_projections(code, scope, &vectors);
+    let guards = vector::emit_projections(code, scope, &vectors);
+    for ((projection, values, nulls), guard) in vectors.into_iter().zip(guards) {
+        if let Some(guard) = guard {
+            again(code, scope, variables, guard, (projection.e, TargetRegisters { values, nulls }));
+        }
+    }
     written
+}
+
+/// Computes the values of a block row by row where the guard of what vectors have computed is not zero. Which are null is written already.
+fn again(
+    code: &mut Code<'_>,
+    scope: &mask::Scope<'_>,
+    variables: BlockVariables,
+    guard: Value,
+    (value, target): (&Expr, TargetRegisters),
+) {
+    let (rows, go_on) = (code.b.create_block(), code.b.create_block());
+    code.b.set_cold_block(rows);
+    let any = code.ins().vany_true(guard);
+    code.branch(any, rows, go_on);
+    code.b.switch_to_block(rows);
+    each_row(code, scope.alive, |code, bit| {
+        let index = code.ins().iadd(scope.base, bit);
+        let mut row = Row::new(code, scope.fused, scope.columns, scope.now, index, bit);
+        let lane = row.whole(value);
+        write(row.code, target, index, code::Lane { null: None, ..lane });
+        if let Some(failed) = lane.fail {
+            add_failed(row.code, variables, failed, bit);
+        }
+    });
+    code.jump(go_on, &[]);
+    code.b.switch_to_block(go_on);
+}
+
+/// Adds a row, if it failed, to those that did.
+fn add_failed(code: &mut Code<'_>, variables: BlockVariables, failed: Value, bit: Value) {
+    let word = code.ins().uextend(types::I64, failed);
+    let word = code.ins().ishl(word, bit);
+    let before = code.b.use_var(variables.failed);
+    let word = code.ins().bor(before, word);
+    code.b.def_var(variables.failed, word);
 }
 
 /// Writes one value to its place in the target.

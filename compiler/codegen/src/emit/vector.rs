@@ -1,10 +1,13 @@
 //! Several rows at once, on 128-bit vectors: comparisons, whose lanes are gathered into a block's word of truth, and values, which are written as they
-//! are. Only what never fails is computed so: arithmetic of floats, and of integers that are in bounds, widening, comparisons. Knows expressions and columns; nothing of three-valued logic beyond "null where a column is null".
+//! are. Only what never fails is computed so: arithmetic of floats, and of integers that are in bounds, widening, comparisons, choices; and, of values, what
+//! seldom fails or seldom is out of the bounds in which vectors can compute it, beside a guard: where it says so, the block is computed again, row by row.
+//! Knows expressions and columns; nothing of three-valued logic beyond "null where a column is null".
 
 use super::code::Code;
 use super::compare::{FloatCompare, Order};
 use super::layout::clif_type;
 use super::mask::{Scope, Words};
+use super::multiples::Multiples;
 use super::row::Row;
 use crate::fused::Fused;
 use crate::range::{OnlyTypes, never_fails};
@@ -17,48 +20,63 @@ use std::collections::{BTreeMap, BTreeSet};
 const ROWS: i64 = 8;
 const TURNS: i64 = crate::abi::BLOCK as i64 / ROWS;
 
+/// The columns that may be null: so is the value, where one of them is.
+type Nullable = BTreeSet<usize>;
+
+/// The columns of the conditions of choices, by where the choice stands. A condition that is null chooses as one that is false.
+pub(super) type Undecided = BTreeMap<*const Expr, Nullable>;
+
 /// A condition that vectors can compute.
 #[derive(Debug)]
 pub(crate) struct Condition<'e> {
-    e: &'e Expr,
-    /// The columns that may be null: so is the condition, where one of them is.
-    nullable: BTreeSet<usize>,
-}
-
-/// What is found out about an expression before there is code for it.
-#[derive(Debug, Clone, PartialEq)]
-struct Shape {
-    /// Lanes in one vector.
-    lanes: i64,
-    nullable: BTreeSet<usize>,
+    operands: Vec<&'e Expr>,
+    nullable: Nullable,
+    undecided: Undecided,
+    /// Whether only its truth is computed.
+    truth: bool,
 }
 
 impl<'e> Condition<'e> {
     /// The condition, if vectors can compute it.
     pub(crate) fn of(e: &'e Expr, fused: &'e Fused) -> Option<Condition<'e>> {
-        let mut survey = Survey { fused, locals: BTreeMap::new(), columns: false };
-        let shape = survey.condition(e)?;
-        survey.columns.then_some(Condition { e, nullable: shape.nullable })
+        let mut survey = Survey::new(fused, false);
+        let nullable = survey.condition(e)?;
+        survey.columns.then_some(Condition { operands: vec![e], nullable, undecided: survey.undecided, truth: false })
+    }
+
+    /// The condition, of which nobody asks whether it is null: its operands are null where other columns are, but true only where none is.
+    pub(crate) fn truth_of(e: &'e Expr, fused: &'e Fused) -> Option<Condition<'e>> {
+        let ExprKind::And(xs) = &e.kind else { return None };
+        let each = xs.iter().map(|x| Condition::of(x, fused).or_else(|| Condition::truth_of(x, fused)));
+        let (operands, nullable, undecided) = (vec![], Nullable::new(), Undecided::new());
+        let mut whole = Condition { operands, nullable, undecided, truth: true };
+        for condition in each.collect::<Option<Vec<_>>>()? {
+            whole.operands.extend(condition.operands);
+            whole.nullable.extend(condition.nullable);
+            whole.undecided.extend(condition.undecided);
+        }
+        (!whole.operands.is_empty()).then_some(whole)
     }
 }
 
 /// Finds out whether vectors can compute an expression.
 struct Survey<'e> {
     fused: &'e Fused,
-    locals: BTreeMap<LocalId, Shape>,
+    locals: BTreeMap<LocalId, Nullable>,
     /// Whether a column was met: constants alone need no vectors.
     columns: bool,
+    /// Whether guards are admitted.
+    guards: bool,
+    undecided: Undecided,
 }
 
-/// Lanes of a vector of this type; bytes are widened when they are loaded.
-fn lanes(data: &DataType) -> Option<i64> {
-    Some(match clif_type(data)? {
-        types::I8 if *data == DataType::Byte => 8,
-        types::I16 => 8,
-        types::I32 | types::F32 => 4,
-        types::I64 | types::F64 => 2,
-        _ => return None,
-    })
+/// Whether vectors hold values of this type; bytes are widened when they are loaded.
+fn has_lanes(data: &DataType) -> bool {
+    match clif_type(data) {
+        Some(types::I8) => *data == DataType::Byte,
+        Some(types::I16 | types::I32 | types::F32 | types::I64 | types::F64) => true,
+        _ => false,
+    }
 }
 
 /// A vector of this type.
@@ -86,8 +104,12 @@ fn widens(from: &DataType, to: &DataType) -> bool {
     )
 }
 
-impl Survey<'_> {
-    fn condition(&mut self, e: &Expr) -> Option<Shape> {
+impl<'e> Survey<'e> {
+    fn new(fused: &'e Fused, guards: bool) -> Survey<'e> {
+        Survey { fused, locals: BTreeMap::new(), columns: false, guards, undecided: Undecided::new() }
+    }
+
+    fn condition(&mut self, e: &Expr) -> Option<Nullable> {
         match &e.kind {
             ExprKind::Call { function, args } => match operation_of(function.name, args, &e.ty.data)? {
                 Operation::Compare(_) => self.join(args),
@@ -97,78 +119,101 @@ impl Survey<'_> {
             ExprKind::Not(x) => self.condition(x),
             ExprKind::And(xs) | ExprKind::Or(xs) => {
                 // Where the same columns decide on null, three-valued logic is two-valued beside it.
-                let shapes = xs.iter().map(|x| self.condition(x)).collect::<Option<Vec<_>>>()?;
-                shapes.windows(2).all(|w| w[0] == w[1]).then(|| shapes.into_iter().next())?
+                let each = xs.iter().map(|x| self.condition(x)).collect::<Option<Vec<_>>>()?;
+                each.windows(2).all(|w| w[0] == w[1]).then(|| each.into_iter().next())?
             }
             ExprKind::Let { local, value, body } => {
-                let shape = self.value(value)?;
-                self.locals.insert(*local, shape.clone());
+                let nullable = self.value(value)?;
+                self.locals.insert(*local, nullable.clone());
                 let whole = self.condition(body)?;
                 // A local that is not used does not make the condition null.
-                shape.nullable.is_subset(&whole.nullable).then_some(whole)
+                nullable.is_subset(&whole).then_some(whole)
             }
             _ => None,
         }
     }
 
     /// Values side by side: null where any of them is.
-    fn join(&mut self, xs: &[Expr]) -> Option<Shape> {
-        let shapes = xs.iter().map(|x| self.value(x)).collect::<Option<Vec<_>>>()?;
-        let lanes = shapes.first()?.lanes;
-        Some(Shape { lanes, nullable: shapes.into_iter().flat_map(|s| s.nullable).collect() })
+    fn join(&mut self, xs: &[Expr]) -> Option<Nullable> {
+        let mut whole = Nullable::new();
+        for x in xs {
+            whole.extend(self.value(x)?);
+        }
+        Some(whole)
     }
 
-    fn value(&mut self, e: &Expr) -> Option<Shape> {
-        let lanes = lanes(&e.ty.data)?;
-        let nullable = match &e.kind {
+    fn value(&mut self, e: &Expr) -> Option<Nullable> {
+        if !has_lanes(&e.ty.data) {
+            return None;
+        }
+        match &e.kind {
             ExprKind::Column(slot) => match self.fused.local_slot(*slot) {
                 Some(value) => {
                     let outer = std::mem::take(&mut self.locals);
-                    let shape = self.value(value);
+                    let nullable = self.value(value);
                     self.locals = outer;
-                    shape?.nullable
+                    nullable
                 }
                 None => {
                     self.columns = true;
                     let column = self.fused.columns.get(slot)?;
-                    if column.nullable { BTreeSet::from([*slot]) } else { BTreeSet::new() }
+                    Some(if column.nullable { Nullable::from([*slot]) } else { Nullable::new() })
                 }
             },
-            ExprKind::Literal(constant) if !constant.is_null() => BTreeSet::new(),
-            ExprKind::Local(local) => self.locals.get(local)?.nullable.clone(),
-            ExprKind::Call { function, args } => {
-                use Operation::{Add, Divide, Multiply, Negate, Subtract};
-                match operation_of(function.name, args, &e.ty.data)? {
-                    Add | Subtract | Multiply | Divide | Negate if e.ty.data.is_floating() => self.join(args)?.nullable,
-                    Add | Subtract | Multiply if never_fails(function.name, args, &e.ty.data, &OnlyTypes) => {
-                        self.join(args)?.nullable
-                    }
-                    _ => return None,
-                }
+            ExprKind::Literal(constant) if !constant.is_null() => Some(Nullable::new()),
+            ExprKind::Local(local) => self.locals.get(local).cloned(),
+            ExprKind::Let { local, value, body } => {
+                let nullable = self.value(value)?;
+                self.locals.insert(*local, nullable);
+                self.value(body)
             }
-            ExprKind::Cast { value, .. } if widens(&value.ty.data, &e.ty.data) => self.value(value)?.nullable,
-            _ => return None,
-        };
-        Some(Shape { lanes, nullable })
+            ExprKind::Call { function, args } => self.call(e, function.name, args),
+            ExprKind::Cast { value, .. } if widens(&value.ty.data, &e.ty.data) => self.value(value),
+            ExprKind::If { condition, then, otherwise } => {
+                let undecided = self.condition(condition)?;
+                let (yes, no) = (self.value(then)?, self.value(otherwise)?);
+                self.undecided.insert(e, undecided);
+                (yes == no).then_some(yes)
+            }
+            _ => None,
+        }
+    }
+
+    fn call(&mut self, e: &Expr, function: &str, args: &[Expr]) -> Option<Nullable> {
+        use Operation::{Add, Divide, Multiply, Negate, Subtract};
+        let operation = operation_of(function, args, &e.ty.data)?;
+        if self.guards
+            && let Some(multiples) = Multiples::of(operation, args, &e.ty.data)
+        {
+            return self.value(multiples.value);
+        }
+        match operation {
+            Add | Subtract | Multiply | Divide | Negate if e.ty.data.is_floating() => self.join(args),
+            Add | Subtract | Multiply if never_fails(function, args, &e.ty.data, &OnlyTypes) => self.join(args),
+            Add | Subtract if self.guards && e.ty.data != DataType::Byte => self.join(args),
+            _ => None,
+        }
     }
 }
 
 /// A value of each row, not null but where a column is, that vectors can compute.
 #[derive(Debug)]
 pub(crate) struct Projection<'e> {
-    e: &'e Expr,
-    nullable: BTreeSet<usize>,
+    pub(super) e: &'e Expr,
+    nullable: Nullable,
+    undecided: Undecided,
 }
 
 impl<'e> Projection<'e> {
     /// The value, if vectors can compute it and do better than a copy.
     pub(crate) fn of(e: &'e Expr, fused: &'e Fused) -> Option<Projection<'e>> {
-        if matches!(e.kind, ExprKind::Column(_)) || e.ty.data == DataType::Byte {
+        let copied = matches!(e.kind, ExprKind::Column(slot) if fused.local_slot(slot).is_none());
+        if copied || e.ty.data == DataType::Byte {
             return None;
         }
-        let mut survey = Survey { fused, locals: BTreeMap::new(), columns: false };
-        let shape = survey.value(e)?;
-        survey.columns.then_some(Projection { e, nullable: shape.nullable })
+        let mut survey = Survey::new(fused, true);
+        let nullable = survey.value(e)?;
+        survey.columns.then_some(Projection { e, nullable, undecided: survey.undecided })
     }
 
     /// Whether it is never null.
@@ -187,9 +232,18 @@ pub(crate) fn emit(code: &mut Code<'_>, scope: &Scope<'_>, conditions: &[Conditi
     words.iter().for_each(|w| code.b.def_var(*w, zero));
     each_turn(code, scope, |lanes, first| {
         for (condition, word) in conditions.iter().zip(&words) {
-            lanes.locals.clear();
-            let masks = lanes.condition(condition.e);
-            let bits = lanes.gather(&masks);
+            lanes.undecided.extend(condition.undecided.clone());
+            let mut all: Option<Parts> = None;
+            for operand in &condition.operands {
+                lanes.locals.clear();
+                let masks = lanes.condition(operand);
+                all = Some(match all {
+                    None => masks,
+                    Some(before) => lanes.join_masks(before, masks, |c, a, b| c.ins().band(a, b)),
+                });
+            }
+            let masks = all.expect("a condition has operands");
+            let bits = lanes.gather(masks);
             let bits = lanes.code.ins().ishl(bits, first);
             let before = lanes.code.b.use_var(*word);
             let after = lanes.code.ins().bor(before, bits);
@@ -200,32 +254,57 @@ pub(crate) fn emit(code: &mut Code<'_>, scope: &Scope<'_>, conditions: &[Conditi
 }
 
 /// Makes the code that writes values of all rows of the block, 64 of them even where fewer exist: each to the address of its first row in the batch; and
-/// the block's word of valid rows, where there is one, to the address of the first block's.
-pub(crate) fn emit_projections(code: &mut Code<'_>, scope: &Scope<'_>, targets: &[(Projection<'_>, Value, Value)]) {
+/// the block's word of valid rows, where there is one, to the address of the first block's. For each it gives the guard, where there is one: not zero if
+/// the values have to be computed row by row.
+pub(crate) fn emit_projections(
+    code: &mut Code<'_>,
+    scope: &Scope<'_>,
+    targets: &[(Projection<'_>, Value, Value)],
+) -> Vec<Option<Value>> {
     if targets.is_empty() {
-        return;
+        return vec![];
     }
-    let flags = MemFlagsData::new().with_notrap();
-    each_turn(code, scope, |lanes, _| {
-        for (projection, values, _) in targets {
-            lanes.locals.clear();
-            let parts = lanes.value(projection.e);
-            let width = i64::from(clif_type(&projection.e.ty.data).map_or(1, |t| t.bytes()));
-            let offset = lanes.code.ins().imul_imm_s(lanes.row, width);
-            let address = lanes.code.ins().iadd(*values, offset);
-            for (i, part) in parts.into_iter().enumerate() {
-                lanes.code.ins().store(flags, part, address, i as i32 * 16);
-            }
-        }
-    });
+    let guards =
+        targets.iter().map(|(projection, values, _)| one_projection(code, scope, projection, *values)).collect();
     for (projection, _, words) in targets {
         if let Some(valid) = all_valid(code, scope, &projection.nullable) {
             // A block has 64 rows, and 8 bytes in a bitmap.
             let offset = code.ins().ushr_imm_u(scope.base, 3);
             let address = code.ins().iadd(*words, offset);
-            code.ins().store(flags, valid, address, 0);
+            code.ins().store(MemFlagsData::new().with_notrap(), valid, address, 0);
         }
     }
+    guards
+}
+
+/// A loop for each: in one for all, constants and columns of many values would not stay in registers.
+fn one_projection(code: &mut Code<'_>, scope: &Scope<'_>, projection: &Projection<'_>, values: Value) -> Option<Value> {
+    // Whether there is a guard is known only once the code is made, but a variable must have its first value before the loop.
+    let (none, variable) = (zeros(code), code.b.declare_var(types::I64X2));
+    code.b.def_var(variable, none);
+    let mut guarded = false;
+    each_turn(code, scope, |lanes, _| {
+        lanes.undecided.extend(projection.undecided.clone());
+        let parts = lanes.value(projection.e);
+        let width = i64::from(clif_type(&projection.e.ty.data).map_or(1, |t| t.bytes()));
+        let offset = lanes.code.ins().imul_imm_s(lanes.row, width);
+        let address = lanes.code.ins().iadd(values, offset);
+        for (i, part) in parts.into_iter().enumerate() {
+            lanes.code.ins().store(MemFlagsData::new().with_notrap(), part, address, i as i32 * 16);
+        }
+        if let Some(guard) = lanes.guard.take() {
+            let before = lanes.code.b.use_var(variable);
+            let guard = lanes.code.ins().bor(before, guard);
+            lanes.code.b.def_var(variable, guard);
+            guarded = true;
+        }
+    });
+    guarded.then(|| code.b.use_var(variable))
+}
+
+fn zeros(code: &mut Code<'_>) -> Value {
+    let zero = code.int(types::I64, 0);
+    code.ins().splat(types::I64X2, zero)
 }
 
 /// The loop over the block's rows, eight in a turn: `body` gets the number of the turn's first row in the block.
@@ -237,7 +316,8 @@ fn each_turn<'f>(code: &mut Code<'f>, scope: &Scope<'_>, body: impl FnOnce(&mut 
     code.b.switch_to_block(head);
     let first = code.ins().ishl_imm_u(turn, 3);
     let row = code.ins().iadd(scope.base, first);
-    let mut lanes = Lanes { code, scope, row, slots: BTreeMap::new(), locals: BTreeMap::new() };
+    let (slots, locals, undecided) = (BTreeMap::new(), BTreeMap::new(), Undecided::new());
+    let mut lanes = Lanes { code, scope, row, first, slots, locals, undecided, guard: None };
     body(&mut lanes, first);
     let next = code.ins().iadd_imm_s(turn, 1);
     let more = code.icmp_const(IntCC::SignedLessThan, next, i128::from(TURNS));
@@ -247,7 +327,7 @@ fn each_turn<'f>(code: &mut Code<'f>, scope: &Scope<'_>, body: impl FnOnce(&mut 
 }
 
 /// The block's word of rows where none of these columns is null; none if there are no columns.
-fn all_valid(code: &mut Code<'_>, scope: &Scope<'_>, nullable: &BTreeSet<usize>) -> Option<Value> {
+pub(super) fn all_valid(code: &mut Code<'_>, scope: &Scope<'_>, nullable: &BTreeSet<usize>) -> Option<Value> {
     let mut all_valid = None;
     for slot in nullable {
         let position = scope.fused.column(*slot).expect("the planner lists the slots that are read");
@@ -265,20 +345,29 @@ fn with_nulls(code: &mut Code<'_>, scope: &Scope<'_>, condition: &Condition<'_>,
     let truth = code.b.use_var(word);
     match all_valid(code, scope, &condition.nullable) {
         None => Words { truth, null: None, fail: None },
-        Some(valid) => Words { truth: code.and(truth, valid), null: Some(code.ins().bnot(valid)), fail: None },
+        Some(valid) => {
+            let null = (!condition.truth).then(|| code.ins().bnot(valid));
+            Words { truth: code.and(truth, valid), null, fail: None }
+        }
     }
 }
 
 /// The values of eight rows: as many vectors as their type needs.
-type Parts = Vec<Value>;
+pub(super) type Parts = Vec<Value>;
 
-struct Lanes<'a, 'f, 'p> {
-    code: &'a mut Code<'f>,
-    scope: &'a Scope<'p>,
-    /// The first of the rows at hand.
+/// Eight rows at hand.
+pub(super) struct Lanes<'a, 'f, 'p> {
+    pub(super) code: &'a mut Code<'f>,
+    pub(super) scope: &'a Scope<'p>,
+    /// The first of the rows.
     row: Value,
+    /// Its number in the block.
+    pub(super) first: Value,
     slots: BTreeMap<usize, Parts>,
     locals: BTreeMap<LocalId, Parts>,
+    pub(super) undecided: Undecided,
+    /// Not zero where vectors cannot compute the value.
+    guard: Option<Value>,
 }
 
 /// Lane masks.
@@ -301,7 +390,7 @@ impl FloatCompare for LaneMasks<'_, '_> {
 struct LaneMasks<'a, 'f>(&'a mut Code<'f>);
 
 impl Lanes<'_, '_, '_> {
-    fn condition(&mut self, e: &Expr) -> Parts {
+    pub(super) fn condition(&mut self, e: &Expr) -> Parts {
         match &e.kind {
             ExprKind::Call { function, args } => {
                 let order = Order::of(function.name).expect("the survey admitted a comparison");
@@ -341,7 +430,7 @@ impl Lanes<'_, '_, '_> {
         let mut whole = self.condition(&xs[0]);
         for x in &xs[1..] {
             let right = self.condition(x);
-            whole = self.both(&whole, &right, join);
+            whole = self.join_masks(whole, right, join);
         }
         whole
     }
@@ -368,46 +457,49 @@ impl Lanes<'_, '_, '_> {
         masks
     }
 
-    /// One bit for each of the eight rows.
-    fn gather(&mut self, masks: &[Value]) -> Value {
-        let step = ROWS / masks.len() as i64;
-        let mut all = self.code.ins().vhigh_bits(types::I64, masks[0]);
-        for (i, mask) in masks.iter().enumerate().skip(1) {
-            let bits = self.code.ins().vhigh_bits(types::I64, *mask);
-            let bits = self.code.ins().ishl_imm_u(bits, i as i64 * step);
-            all = self.code.ins().bor(all, bits);
-        }
-        all
+    /// Notes what is not zero where vectors cannot compute the value.
+    pub(super) fn guard(&mut self, outside: Value) {
+        let outside = self.bits(types::I64X2, outside);
+        self.guard = Some(match self.guard {
+            None => outside,
+            Some(before) => self.code.ins().bor(before, outside),
+        });
     }
 
-    fn value(&mut self, e: &Expr) -> Parts {
+    /// The same bits as a vector of another type.
+    pub(super) fn bits(&mut self, ty: Type, v: Value) -> Value {
+        let flags = MemFlagsData::new().with_endianness(cranelift_codegen::ir::Endianness::Little);
+        if self.code.b.func.dfg.value_type(v) == ty { v } else { self.code.ins().bitcast(ty, flags, v) }
+    }
+
+    /// The sum or difference of integers, guarded against overflow: then the result's sign is wrong (Warren, "Hacker's Delight", 2-13).
+    fn checked(&mut self, a: Value, b: Value, subtract: bool) -> Value {
+        let value = if subtract { self.code.ins().isub(a, b) } else { self.code.ins().iadd(a, b) };
+        // Different from the first operand's; and from the second one's, or, of a difference, the same.
+        let other = if subtract { a } else { value };
+        let (x, y) = (self.code.ins().bxor(a, value), self.code.ins().bxor(b, other));
+        let wrong = self.code.ins().band(x, y);
+        let ty = self.code.b.func.dfg.value_type(value);
+        let zero = self.code.int(ty.lane_type(), 0);
+        let zero = self.code.ins().splat(ty, zero);
+        let over = self.code.ins().icmp(IntCC::SignedLessThan, wrong, zero);
+        self.guard(over);
+        value
+    }
+
+    pub(super) fn value(&mut self, e: &Expr) -> Parts {
         if is_constant(e) {
             return self.constant(e);
         }
         match &e.kind {
             ExprKind::Column(slot) => self.slot(*slot, &e.ty.data),
             ExprKind::Local(local) => self.locals.get(local).expect("a verified program binds its locals").clone(),
-            ExprKind::Call { function, args } => {
-                let operation = operation_of(function.name, args, &e.ty.data).expect("the survey admitted the call");
-                let a = self.value(&args[0]);
-                if operation == Operation::Negate {
-                    return a.into_iter().map(|a| self.code.ins().fneg(a)).collect();
-                }
-                let b = self.value(&args[1]);
-                let whole = !e.ty.data.is_floating();
-                self.both(
-                    &a,
-                    &b,
-                    match operation {
-                        Operation::Add if whole => |c, a, b| c.ins().iadd(a, b),
-                        Operation::Subtract if whole => |c, a, b| c.ins().isub(a, b),
-                        Operation::Multiply if whole => |c, a, b| c.ins().imul(a, b),
-                        Operation::Add => |c, a, b| c.ins().fadd(a, b),
-                        Operation::Subtract => |c, a, b| c.ins().fsub(a, b),
-                        Operation::Multiply => |c, a, b| c.ins().fmul(a, b),
-                        _ => |c, a, b| c.ins().fdiv(a, b),
-                    },
-                )
+            ExprKind::Call { function, args } => self.call(e, function.name, args),
+            ExprKind::If { condition, then, otherwise } => self.choice(e, condition, then, otherwise),
+            ExprKind::Let { local, value, body } => {
+                let value = self.value(value);
+                self.locals.insert(*local, value);
+                self.value(body)
             }
             ExprKind::Cast { value, .. } => {
                 let parts = self.value(value);
@@ -415,6 +507,37 @@ impl Lanes<'_, '_, '_> {
             }
             _ => unreachable!("the survey admits no other value"),
         }
+    }
+
+    fn call(&mut self, e: &Expr, function: &str, args: &[Expr]) -> Parts {
+        let operation = operation_of(function, args, &e.ty.data).expect("the survey admitted the call");
+        if let Some(multiples) = Multiples::of(operation, args, &e.ty.data) {
+            let values = self.value(multiples.value);
+            return values.into_iter().map(|v| multiples.emit(self, v)).collect();
+        }
+        let a = self.value(&args[0]);
+        if operation == Operation::Negate {
+            return a.into_iter().map(|a| self.code.ins().fneg(a)).collect();
+        }
+        let b = self.value(&args[1]);
+        let whole = !e.ty.data.is_floating();
+        if whole && !never_fails(function, args, &e.ty.data, &OnlyTypes) {
+            let subtract = operation == Operation::Subtract;
+            return a.iter().zip(&b).map(|(a, b)| self.checked(*a, *b, subtract)).collect();
+        }
+        self.both(
+            &a,
+            &b,
+            match operation {
+                Operation::Add if whole => |c, a, b| c.ins().iadd(a, b),
+                Operation::Subtract if whole => |c, a, b| c.ins().isub(a, b),
+                Operation::Multiply if whole => |c, a, b| c.ins().imul(a, b),
+                Operation::Add => |c, a, b| c.ins().fadd(a, b),
+                Operation::Subtract => |c, a, b| c.ins().fsub(a, b),
+                Operation::Multiply => |c, a, b| c.ins().fmul(a, b),
+                _ => |c, a, b| c.ins().fdiv(a, b),
+            },
+        )
     }
 
     fn constant(&mut self, e: &Expr) -> Parts {
@@ -488,7 +611,7 @@ impl Lanes<'_, '_, '_> {
     }
 
     /// Each vector as two of lanes twice as wide.
-    fn halves(&mut self, parts: Parts) -> Parts {
+    pub(super) fn halves(&mut self, parts: Parts) -> Parts {
         let mut wide = vec![];
         for part in parts {
             let high = self.high_half(part);
