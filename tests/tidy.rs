@@ -150,7 +150,7 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn unsafe_code_is_in_the_code_generator_only() {
-    // The executable sets an option of its allocator, for which there is no other way.
+    // The executable sets options of its memory, for which there is no other way.
     let allowed = |path: &Path| {
         path.starts_with(root().join("compiler/codegen"))
             || path == root().join("src/main.rs")

@@ -120,38 +120,58 @@ pub(crate) fn hash_words(words: &[u64]) -> u64 {
     hash ^ hash >> 32
 }
 
-/// Byte strings one after the other.
+/// How many byte strings a segment has.
+const SEGMENT: usize = 4096;
+
+/// Byte strings by number, in segments: a full one is never copied, so that growth touches no memory twice.
 #[derive(Debug, Default)]
 pub(crate) struct Bytes {
+    /// All full but the last.
+    segments: Vec<Segment>,
+}
+
+/// Byte strings one after the other.
+#[derive(Debug, Default)]
+struct Segment {
     data: Vec<u8>,
     ends: Vec<usize>,
 }
 
-impl Bytes {
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        // A quarter more, not twice as much: there may be many millions.
-        if self.data.capacity() - self.data.len() < bytes.len() {
-            self.data.reserve_exact((self.data.len() / 4).max(bytes.len()).max(64));
-        }
-        if self.ends.capacity() == self.ends.len() {
-            self.ends.reserve_exact((self.ends.len() / 4).max(16));
-        }
-        self.data.extend_from_slice(bytes);
-        self.ends.push(self.data.len());
-    }
-
-    pub(crate) fn get(&self, index: usize) -> &[u8] {
+impl Segment {
+    fn get(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.data[start..self.ends[index]]
     }
+}
+
+impl Bytes {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if self.segments.last().is_none_or(|last| last.ends.len() == SEGMENT) {
+            // The first grows as it fills, the others are about as long as the one before.
+            let next = self.segments.last_mut().map(|full| {
+                full.data.shrink_to(full.data.len() + full.data.len() / 8);
+                let expected = full.data.len() + full.data.len() / 16;
+                Segment { data: Vec::with_capacity(expected), ends: Vec::with_capacity(SEGMENT) }
+            });
+            self.segments.push(next.unwrap_or_default());
+        }
+        let Some(segment) = self.segments.last_mut() else { return };
+        segment.data.extend_from_slice(bytes);
+        segment.ends.push(segment.data.len());
+    }
+
+    pub(crate) fn get(&self, index: usize) -> &[u8] {
+        self.segments[index / SEGMENT].get(index % SEGMENT)
+    }
 
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.segments.last().map_or(0, |last| (self.segments.len() - 1) * SEGMENT + last.ends.len())
     }
 
     /// The bytes that it takes.
     pub(crate) fn room(&self) -> usize {
-        self.data.capacity() + self.ends.capacity() * size_of::<usize>()
+        let of = |segment: &Segment| segment.data.capacity() + segment.ends.capacity() * size_of::<usize>();
+        self.segments.iter().map(of).sum::<usize>() + self.segments.capacity() * size_of::<Segment>()
     }
 }
 
@@ -172,5 +192,17 @@ mod tests {
         assert_eq!(rows.row(0), rows.row(1));
         assert_eq!(rows.row(2), rows.row(3));
         assert!(rows.row(0) < rows.row(4) && rows.row(4) < rows.row(2));
+    }
+
+    #[test]
+    fn bytes_of_many_segments_are_found_by_number() {
+        let text = |i: usize| "x".repeat(i % 7 * usize::from(i < 9000)) + &i.to_string();
+        let mut bytes = Bytes::default();
+        for i in 0..3 * SEGMENT + 5 {
+            assert_eq!(bytes.len(), i);
+            bytes.push(text(i).as_bytes());
+        }
+        assert!((0..bytes.len()).all(|i| bytes.get(i) == text(i).as_bytes()));
+        assert!(bytes.room() >= bytes.len() * size_of::<usize>());
     }
 }

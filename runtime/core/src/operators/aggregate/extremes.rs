@@ -14,10 +14,12 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Numbers {
     data: A,
-    greatest: bool,
-    groups: Column<i64>,
-    /// Which groups have a value: a bit each.
-    some: Column<u64>,
+    /// What turns the number of a value into its merit, and back: the greatest merit wins, be it of the greatest or of the least value.
+    mask: u64,
+    /// The best merit of each group; 0: it has no value, or none that has a greater one.
+    groups: Column<u64>,
+    /// Groups that have a value without merit: a bit each. Hardly any has.
+    worst: Column<u64>,
 }
 
 /// Whether [`Numbers`] does for the type.
@@ -53,25 +55,30 @@ pub(super) fn from_numbers(data: &A, numbers: impl Iterator<Item = Option<i64>>)
 
 impl Numbers {
     pub(super) fn new(data: &A, greatest: bool) -> Self {
-        Numbers { data: data.clone(), greatest, groups: Column::default(), some: Column::default() }
+        // The least number has no merit, or the greatest.
+        let mask = if greatest { 1 << 63 } else { u64::MAX >> 1 };
+        Numbers { data: data.clone(), mask, groups: Column::default(), worst: Column::default() }
     }
 
     fn offer(&mut self, group: usize, value: i64) {
-        let (best, some, bit) = (self.groups.at(group), self.some.at(group / 64), 1 << (group % 64));
-        if *some & bit == 0 || (if self.greatest { value > *best } else { value < *best }) {
-            *best = value;
-            *some |= bit;
+        let merit = value as u64 ^ self.mask;
+        if merit == 0 {
+            self.worst.grow(group / 64 + 1);
+            *self.worst.at(group / 64) |= 1 << (group % 64);
+        } else {
+            let best = self.groups.at(group);
+            *best = merit.max(*best);
         }
     }
 
     fn best(&self, group: usize) -> Option<i64> {
-        let some = self.some.get(group / 64).is_some_and(|bits| bits >> (group % 64) & 1 == 1);
-        if some { self.groups.get(group).copied() } else { None }
+        let merit = self.groups.get(group).copied().unwrap_or(0);
+        let some = merit != 0 || self.worst.get(group / 64).is_some_and(|bits| bits >> (group % 64) & 1 == 1);
+        some.then_some((merit ^ self.mask) as i64)
     }
 
     fn grow(&mut self, count: usize) {
         self.groups.grow(count);
-        self.some.grow(count.div_ceil(64));
     }
 
     fn values(&self, groups: &[u32]) -> Result<ArrayRef, RunError> {
@@ -113,10 +120,32 @@ impl Accumulator for Numbers {
     }
 
     fn bytes(&self) -> usize {
-        self.groups.bytes() + self.some.bytes()
+        self.groups.bytes() + self.worst.bytes()
     }
 
     fn finish(&self, order: &[u32]) -> Result<ArrayRef, Failed> {
         Ok(self.values(order)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_best_of_each_group_is_kept_at_the_ends_of_numbers_too(
+            rows in prop::collection::vec((0usize..150, prop_oneof![Just(i64::MIN), Just(i64::MAX), -2i64..2, any::<i64>()]), 0..60),
+            greatest in any::<bool>(),
+        ) {
+            let mut numbers = Numbers::new(&A::Int64, greatest);
+            numbers.grow(150);
+            rows.iter().for_each(|(group, value)| numbers.offer(*group, *value));
+            for group in 0..160 {
+                let of = rows.iter().filter(|row| row.0 == group).map(|row| row.1);
+                prop_assert_eq!(numbers.best(group), if greatest { of.max() } else { of.min() });
+            }
+        }
     }
 }

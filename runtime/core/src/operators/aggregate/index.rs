@@ -1,7 +1,8 @@
 //! Numbers keys as they come: columns, and for windows a tag besides (where the row's slice of time begins). Knows nothing of what the numbers are for.
 
 use super::accumulator::{grow, room};
-use super::slots::{Slot, Slots};
+use super::part::{First, NULL, Part};
+use super::partitions::Partitions;
 use crate::error::RunError;
 use crate::keys::{Bytes, Keys, hash_bytes, hash_words, normalize};
 use crate::operators::internal;
@@ -42,7 +43,23 @@ struct Words {
 #[derive(Debug)]
 pub(in crate::operators) struct Encoded {
     form: Form,
+    rows: usize,
+    /// None where a key is one word, whose hash is seldom needed.
     hashes: Vec<u64>,
+}
+
+impl Encoded {
+    fn hash(&self, row: usize) -> u64 {
+        self.word(row).map_or_else(|| self.hashes[row], |word| hash_words(&[word]))
+    }
+
+    /// The word of a row's key, if it has but one.
+    fn word(&self, row: usize) -> Option<u64> {
+        match &self.form {
+            Form::Words(words) if self.hashes.is_empty() => Some(words[row]),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -57,9 +74,73 @@ pub(in crate::operators) struct KeyIndex {
     store: Store,
     /// The tag of each key, where there are tags and keys are bytes.
     tags: Vec<i64>,
-    tagged: bool,
     count: usize,
-    slots: Slots,
+    table: Table,
+}
+
+/// Where numbers are found.
+#[derive(Debug)]
+enum Table {
+    /// Keys have no tags.
+    One(Part),
+    /// They have.
+    ByTag(Partitions),
+}
+
+impl Table {
+    fn is_tagged(&self) -> bool {
+        matches!(self, Table::ByTag(_))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Table::One(part) => part.bytes(),
+            Table::ByTag(partitions) => partitions.bytes(),
+        }
+    }
+
+    /// The part that keys with this tag are in, if there is one.
+    fn find(&self, tag: i64) -> Option<&Part> {
+        match self {
+            Table::One(part) => Some(part),
+            Table::ByTag(partitions) => partitions.find(tag).map(|part| partitions.table(part)),
+        }
+    }
+
+    /// The number of the part that keys with this tag are in.
+    fn enter(&mut self, tag: i64) -> u32 {
+        match self {
+            Table::One(_) => 0,
+            Table::ByTag(partitions) => partitions.enter(tag),
+        }
+    }
+
+    fn part(&self, part: u32) -> &Part {
+        match self {
+            Table::One(only) => only,
+            Table::ByTag(partitions) => partitions.table(part),
+        }
+    }
+
+    fn part_mut(&mut self, part: u32) -> &mut Part {
+        match self {
+            Table::One(only) => only,
+            Table::ByTag(partitions) => partitions.table_mut(part),
+        }
+    }
+
+    /// The first looks at the keys of rows, each with its part; `tags`: of rows, of which those that are missing are 0.
+    fn first(&mut self, encoded: &Encoded, tags: &[i64]) -> Vec<(u32, First)> {
+        let look = |part: &Part, row: usize| part.first(encoded.word(row), || encoded.hash(row));
+        match self {
+            Table::One(part) => (0..encoded.rows).map(|row| (0, look(part, row))).collect(),
+            Table::ByTag(partitions) => {
+                let tags = tags.iter().copied().chain(std::iter::repeat(0)).take(encoded.rows);
+                let parts = partitions.enter_all(tags).into_iter().enumerate();
+                parts.map(|(row, part)| (part, look(partitions.table(part), row))).collect()
+            }
+        }
+    }
 }
 
 fn is_fixed(data: &A) -> bool {
@@ -73,16 +154,9 @@ fn is_wide(data: &A) -> bool {
     matches!(data, A::Decimal128(..))
 }
 
-/// What stands in the word of a null of a narrow type, where it is no value.
-const NULL: u64 = 1 << 63;
-
 /// Whether values leave room in a word, so that null can be one of its values.
 fn is_narrow(data: &A) -> bool {
     matches!(data, A::Boolean | A::Int8 | A::Int16 | A::Int32 | A::Date32 | A::Float32)
-}
-
-fn with_tag(hash: u64, tag: i64) -> u64 {
-    hash_words(&[hash, tag as u64])
 }
 
 /// Whether keys are the same. They have few words, of which a loop is faster than a call.
@@ -101,12 +175,8 @@ impl KeyIndex {
         } else {
             Store::Bytes(Keys::new(types.iter())?, Bytes::default())
         };
-        Ok(KeyIndex { store, tags: vec![], tagged, count: 0, slots: Slots::default() })
-    }
-
-    /// Makes room for about so many keys; there is none yet.
-    pub(in crate::operators) fn expect(&mut self, keys: usize) {
-        self.slots = Slots::with_room(keys);
+        let table = if tagged { Table::ByTag(Partitions::default()) } else { Table::One(Part::default()) };
+        Ok(KeyIndex { store, tags: vec![], count: 0, table })
     }
 
     /// How many keys there are; the next one gets this number.
@@ -120,7 +190,7 @@ impl KeyIndex {
             Store::Words(words) => words.segments.iter().map(room).sum(),
             Store::Bytes(_, bytes) => bytes.room(),
         };
-        keys + room(&self.tags) + self.slots.bytes()
+        keys + room(&self.tags) + self.table.bytes()
     }
 
     /// The keys of so many rows.
@@ -130,41 +200,46 @@ impl KeyIndex {
                 let keys = words.encode(columns, rows)?;
                 let hashes = match words.width {
                     0 => vec![0; rows],
+                    1 => vec![],
                     width => keys.chunks_exact(width).map(hash_words).collect(),
                 };
-                Ok(Encoded { form: Form::Words(keys), hashes })
+                Ok(Encoded { form: Form::Words(keys), rows, hashes })
             }
             Store::Bytes(keys, _) => {
                 let keys = keys.encode(columns)?;
-                let hashes = keys.iter().map(|row| hash_bytes(row.data())).collect();
-                Ok(Encoded { form: Form::Bytes(keys), hashes })
+                let hashes: Vec<u64> = keys.iter().map(|row| hash_bytes(row.data())).collect();
+                Ok(Encoded { form: Form::Bytes(keys), rows: hashes.len(), hashes })
             }
         }
     }
 
     /// The hash of a row's key, without a tag.
     pub(in crate::operators) fn hash(encoded: &Encoded, row: usize) -> u64 {
-        encoded.hashes[row]
-    }
-
-    /// The hash of a row's key and a tag.
-    fn tagged(&self, hash: u64, tag: i64) -> u64 {
-        if self.tagged { with_tag(hash, tag) } else { hash }
+        encoded.hash(row)
     }
 
     /// The number of a row's key, if it has one.
     pub(in crate::operators) fn find(&self, encoded: &Encoded, row: usize, tag: i64) -> Option<u32> {
-        self.slots.find(self.tagged(encoded.hashes[row], tag), |key| self.is(encoded, row, tag, key as usize))
+        self.find_in(self.table.find(tag)?, encoded, row, tag)
+    }
+
+    fn find_in(&self, part: &Part, encoded: &Encoded, row: usize, tag: i64) -> Option<u32> {
+        part.find(encoded.word(row), encoded.hash(row), |key| self.is(encoded, row, tag, key as usize))
     }
 
     /// The number of each row's key without a tag, or this one where it has none.
     pub(in crate::operators) fn find_all(&self, encoded: &Encoded, none: u32) -> Vec<u32> {
+        let Some(part) = self.table.find(0) else { return vec![none; encoded.rows] };
         // The slots first, as in [`KeyIndex::assign`].
-        let first: Vec<Slot> = encoded.hashes.iter().map(|hash| self.slots.first(self.tagged(*hash, 0))).collect();
-        let number = |(row, slot): (usize, Slot)| match slot.candidate(self.tagged(encoded.hashes[row], 0)) {
-            Some(key) if self.is(encoded, row, 0, key as usize) => key,
-            None if slot.is_free() => none,
-            _ => self.find(encoded, row, 0).unwrap_or(none),
+        let first: Vec<First> =
+            (0..encoded.rows).map(|row| part.first(encoded.word(row), || encoded.hash(row))).collect();
+        let number = |(row, first): (usize, First)| match first {
+            First::Number(key) => key,
+            First::Slot(slot) if slot.is_free() => none,
+            First::Slot(slot) => match slot.candidate(encoded.hash(row)) {
+                Some(key) if self.is(encoded, row, 0, key as usize) => key,
+                _ => self.find_in(part, encoded, row, 0).unwrap_or(none),
+            },
         };
         first.into_iter().enumerate().map(number).collect()
     }
@@ -176,7 +251,7 @@ impl KeyIndex {
                 words.is(key, tag, &rows[row * words.width..(row + 1) * words.width])
             }
             (Store::Bytes(_, bytes), Form::Bytes(rows)) => {
-                (!self.tagged || self.tags[key] == tag) && bytes.get(key) == rows.row(row).data()
+                (!self.table.is_tagged() || self.tags[key] == tag) && bytes.get(key) == rows.row(row).data()
             }
             _ => false,
         }
@@ -184,12 +259,12 @@ impl KeyIndex {
 
     /// The number of a row's key; a new one if it has none.
     pub(in crate::operators) fn insert(&mut self, encoded: &Encoded, row: usize, tag: i64) -> Result<u32, RunError> {
-        let hash = self.tagged(encoded.hashes[row], tag);
-        self.enter(encoded, row, tag, hash)
+        let part = self.table.enter(tag);
+        self.enter(encoded, row, tag, part)
     }
 
-    fn enter(&mut self, encoded: &Encoded, row: usize, tag: i64, hash: u64) -> Result<u32, RunError> {
-        if let Some(key) = self.slots.find(hash, |key| self.is(encoded, row, tag, key as usize)) {
+    fn enter(&mut self, encoded: &Encoded, row: usize, tag: i64, part: u32) -> Result<u32, RunError> {
+        if let Some(key) = self.find_in(self.table.part(part), encoded, row, tag) {
             return Ok(key);
         }
         let key = self.next()?;
@@ -200,19 +275,21 @@ impl KeyIndex {
             (Store::Bytes(_, bytes), Form::Bytes(rows)) => bytes.push(rows.row(row).data()),
             _ => return Err(internal("keys were encoded for another index")),
         }
-        self.added(key, hash, tag);
+        self.added(key, (encoded.hash(row), part), tag);
         Ok(key)
     }
 
     /// The number of each row's key, new ones where they have none. `tags`: of the rows; none: they have none.
     pub(in crate::operators) fn assign(&mut self, encoded: &Encoded, tags: &[i64]) -> Result<Vec<u32>, RunError> {
         let tag = |row: usize| tags.get(row).copied().unwrap_or(0);
-        let hashes = encoded.hashes.iter().enumerate().map(|(row, hash)| self.tagged(*hash, tag(row)));
         // The slots first, then what stands there: looks at memory that wait for none before them.
-        let first: Vec<(u64, Slot)> = hashes.map(|hash| (hash, self.slots.first(hash))).collect();
-        let number = |(row, (hash, slot)): (usize, (u64, Slot))| match slot.candidate(hash) {
-            Some(key) if self.is(encoded, row, tag(row), key as usize) => Ok(key),
-            _ => self.enter(encoded, row, tag(row), hash),
+        let first = self.table.first(encoded, tags);
+        let number = |(row, (part, first)): (usize, (u32, First))| match first {
+            First::Number(key) => Ok(key),
+            First::Slot(slot) => match slot.candidate(encoded.hash(row)) {
+                Some(key) if self.is(encoded, row, tag(row), key as usize) => Ok(key),
+                _ => self.enter(encoded, row, tag(row), part),
+            },
         };
         first.into_iter().enumerate().map(number).collect()
     }
@@ -220,15 +297,15 @@ impl KeyIndex {
     /// The number here of a key of another index of the same types, with this tag; a new one if it has none.
     pub(in crate::operators) fn adopt(&mut self, other: &KeyIndex, key: u32, tag: i64) -> Result<u32, RunError> {
         let theirs = key as usize;
-        let hash = self.tagged(other.store.hash(theirs), tag);
+        let (hash, word, part) = (other.store.hash(theirs), other.store.single_word(key), self.table.enter(tag));
         let same = |key: u32| match (&self.store, &other.store) {
             (Store::Words(a), Store::Words(b)) => a.is(key as usize, tag, b.get(theirs)),
             (Store::Bytes(_, a), Store::Bytes(_, b)) => {
-                (!self.tagged || self.tags[key as usize] == tag) && a.get(key as usize) == b.get(theirs)
+                (!self.table.is_tagged() || self.tags[key as usize] == tag) && a.get(key as usize) == b.get(theirs)
             }
             _ => false,
         };
-        if let Some(key) = self.slots.find(hash, same) {
+        if let Some(key) = self.table.part(part).find(word, hash, same) {
             return Ok(key);
         }
         let key = self.next()?;
@@ -237,7 +314,7 @@ impl KeyIndex {
             (Store::Bytes(_, a), Store::Bytes(_, b)) => a.push(b.get(theirs)),
             _ => return Err(internal("indexes of other keys meet")),
         }
-        self.added(key, hash, tag);
+        self.added(key, (hash, part), tag);
         Ok(key)
     }
 
@@ -247,15 +324,17 @@ impl KeyIndex {
         next.ok_or_else(|| RunError::data("R0108", "an aggregate has more than four billion groups"))
     }
 
-    /// Enters a key that was pushed; `hash`: of its tag too.
-    fn added(&mut self, key: u32, hash: u64, tag: i64) {
+    /// Enters a key that was pushed.
+    fn added(&mut self, key: u32, (hash, part): (u64, u32), tag: i64) {
         self.count += 1;
         debug_assert!(!matches!(&self.store, Store::Bytes(_, bytes) if bytes.len() != self.count));
-        if self.tagged && matches!(self.store, Store::Bytes(..)) {
+        if self.table.is_tagged() && matches!(self.store, Store::Bytes(..)) {
             grow(&mut self.tags, self.count);
             self.tags[key as usize] = tag;
         }
-        self.slots.insert(hash, key);
+        let word_of: &dyn Fn(u32) -> u64 = &|key| self.store.single_word(key).unwrap_or(NULL);
+        let single = self.store.single_word(key).is_some();
+        self.table.part_mut(part).insert(hash, key, single.then_some(word_of));
     }
 
     /// The tag of this number.
@@ -274,6 +353,14 @@ impl KeyIndex {
         }
     }
 
+    /// A key as bytes in the order of keys, nulls first, where it stands so; those of another index with the same types compare with them.
+    pub(in crate::operators) fn key_bytes(&self, key: u32) -> Option<&[u8]> {
+        match &self.store {
+            Store::Words(_) => None,
+            Store::Bytes(_, bytes) => Some(bytes.get(key as usize)),
+        }
+    }
+
     /// The columns of these keys; floats as they are compared.
     pub(in crate::operators) fn columns(&self, order: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         match &self.store {
@@ -289,6 +376,14 @@ fn put(out: &mut [u64], width: usize, words: impl Iterator<Item = u64>) {
 }
 
 impl Store {
+    /// The word of a key, if it has but one.
+    fn single_word(&self, key: u32) -> Option<u64> {
+        match self {
+            Store::Words(words) if words.width == 1 => Some(words.word(key, 0)),
+            _ => None,
+        }
+    }
+
     fn hash(&self, key: usize) -> u64 {
         match self {
             Store::Words(words) if words.width == 0 => 0,

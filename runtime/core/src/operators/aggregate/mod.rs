@@ -11,6 +11,8 @@ mod extremes;
 mod fixed;
 mod groups;
 pub(super) mod index;
+mod part;
+mod partitions;
 mod replay;
 pub(super) mod shared;
 mod sketch;

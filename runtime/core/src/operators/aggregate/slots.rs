@@ -7,7 +7,7 @@ const FULL: usize = 5;
 const OF: usize = 8;
 
 /// The fewest slots.
-const LEAST: usize = 16;
+const LEAST: usize = 4;
 
 /// A slot: the hash's 32 bits above one more than the number; 0: it is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,21 @@ impl Slots {
         self.slots.capacity() * size_of::<u64>()
     }
 
+    /// How many numbers there are.
+    pub(super) fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Whether another number makes the table grow.
+    pub(super) fn is_full(&self) -> bool {
+        self.used * OF >= self.slots.len() * FULL
+    }
+
+    /// All numbers.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.slots.iter().filter_map(|slot| Slot(*slot).number())
+    }
+
     /// The slot where the search for a hash begins.
     pub(super) fn first(&self, hash: u64) -> Slot {
         // With a mask of no slots there is none.
@@ -78,7 +93,7 @@ impl Slots {
 
     /// Adds a number, less than the highest there is, that was not found.
     pub(super) fn insert(&mut self, hash: u64, number: u32) {
-        if self.used * OF >= self.slots.len() * FULL {
+        if self.is_full() {
             self.double();
         }
         self.place(salt(hash) << 32 | (u64::from(number) + 1));

@@ -73,6 +73,9 @@ impl<'a> Run<'a> {
         let columns = self.join.shape.key_columns(RIGHT, batch);
         let valid = no_nulls(&columns);
         let encoded = memory.index.encode(&columns, batch.num_rows())?;
+        if valid.as_ref().is_none_or(|valid| valid.null_count() == 0) {
+            return memory.index.assign(&encoded, batch.num_rows());
+        }
         let key = |row: usize| match valid.as_ref().is_some_and(|valid| valid.is_null(row)) {
             true => Ok(NO_KEY),
             false => memory.index.number(&encoded, row),

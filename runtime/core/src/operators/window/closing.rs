@@ -3,7 +3,7 @@
 //! made by as many threads as there are workers. Knows nothing of how groups came about, nor what becomes of the rows.
 
 use super::open::Open;
-use super::order::numbers;
+use super::order::{numbers, ranks_of_bytes};
 use super::out::batch;
 use super::values::{Shape, Values};
 use super::windows::Bounds;
@@ -142,6 +142,11 @@ fn runs(shape: &Shape, sources: &[&Open], windows: &[Bounds]) -> Result<BTreeMap
     let indexes = || sources.iter().map(|source| &source.table.index).zip(&groups);
     let numbers = match indexes().map(|(index, (_, groups))| index.numbers(groups)).collect::<Option<Vec<_>>>() {
         Some(numbers) => numbers,
+        None if indexes().all(|(index, (_, groups))| groups.first().is_none_or(|g| index.key_bytes(*g).is_some())) => {
+            let counts: Vec<usize> = groups.iter().map(|(_, groups)| groups.len()).collect();
+            let key = |part: usize, row: usize| sources[part].table.index.key_bytes(groups[part].1[row]);
+            ranks_of_bytes(&counts, |part, row| key(part, row).unwrap_or_default())
+        }
         None => {
             let keys = indexes().map(|(index, (_, groups))| index.columns(groups)).collect::<Result<Vec<_>, _>>()?;
             let counts: Vec<usize> = groups.iter().map(|(_, groups)| groups.len()).collect();

@@ -52,14 +52,9 @@ pub(super) enum Gathered {
 }
 
 impl Gathered {
-    /// `groups`: so many are expected.
-    pub(super) fn new(shape: &Shape, kind: &Kind, groups: usize) -> Result<Gathered, RunError> {
+    pub(super) fn new(shape: &Shape, kind: &Kind) -> Result<Gathered, RunError> {
         Ok(match kind {
-            Kind::Windows(_) => {
-                let mut table = Table::new(shape)?;
-                table.index.expect(groups);
-                Gathered::Windows(table)
-            }
+            Kind::Windows(_) => Gathered::Windows(Table::new(shape)?),
             Kind::Sessions(_) => Gathered::Sessions(Parts::new(shape)?),
         })
     }
@@ -136,14 +131,6 @@ impl Kept {
         }
     }
 
-    /// How many groups a worker is expected to find, going by the last epoch.
-    pub(super) fn expected(&self) -> usize {
-        match self {
-            Kept::Windows(open) => open.expected,
-            Kept::Sessions(_) => 0,
-        }
-    }
-
     /// How many groups are needed.
     pub(super) fn live(&self) -> usize {
         match self {
@@ -186,7 +173,6 @@ impl Kept {
         match (self, kind) {
             (Kept::Windows(open), Kind::Windows(windows)) if !windows.accumulate() => {
                 let found = found(gathered)?;
-                open.expected = found.iter().map(|found| found.live).max().unwrap_or(0);
                 Ok(Closing::Windows(Ending::new(open.close(windows, until, &found), found)))
             }
             (kept, _) => {

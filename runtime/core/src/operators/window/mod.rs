@@ -43,8 +43,6 @@ pub(crate) struct WindowAggregate {
     surroundings: Surroundings,
     /// A row is late when the last window that it belongs to ends by then.
     bound: Option<i64>,
-    /// So many groups a worker is expected to find.
-    expected: usize,
     workers: Vec<Mutex<Worker>>,
     kept: Mutex<Holding>,
 }
@@ -111,16 +109,7 @@ impl WindowAggregate {
         if !held.grow_to(kept.bytes()) {
             return Err(too_large(&spec.name, &surroundings.budget));
         }
-        let expected = kept.expected();
-        Ok(WindowAggregate {
-            shape,
-            kind,
-            surroundings,
-            bound,
-            expected,
-            workers,
-            kept: Mutex::new(Holding { kept, held }),
-        })
+        Ok(WindowAggregate { shape, kind, surroundings, bound, workers, kept: Mutex::new(Holding { kept, held }) })
     }
 
     fn fits(&self, held: &mut Held, bytes: usize) -> Result<(), RunError> {
@@ -231,7 +220,7 @@ impl Stateful for WindowAggregate {
         let Some(rows) = self.arrived(late, batch)? else { return Ok(()) };
         let gathered = match gathered {
             Some(gathered) => gathered,
-            none => none.insert(Gathered::new(&self.shape, &self.kind, self.expected)?),
+            none => none.insert(Gathered::new(&self.shape, &self.kind)?),
         };
         gathered.absorb(&self.shape, &self.kind, &rows)?;
         Ok(self.fits(held, gathered.bytes())?)

@@ -96,14 +96,12 @@ pub(super) struct Open {
     changed: Vec<u64>,
     /// Windows that end by then have been given out.
     pub(super) closed: Option<i64>,
-    /// The most groups that a worker has found in the last epoch.
-    pub(super) expected: usize,
 }
 
 impl Open {
     pub(super) fn new(shape: &Shape) -> Result<Open, RunError> {
         let (table, slices) = (Table::new(shape)?, BTreeMap::new());
-        Ok(Open { table, slices, before: vec![], live: 0, changed: vec![], closed: None, expected: 0 })
+        Ok(Open { table, slices, before: vec![], live: 0, changed: vec![], closed: None })
     }
 
     /// The bytes that it takes, about.
@@ -134,14 +132,14 @@ impl Open {
     /// What a worker has found.
     pub(super) fn found(table: Table) -> Open {
         let (slices, before, changed) = (BTreeMap::new(), vec![], vec![]);
-        let mut open = Open { table, slices, before, live: 0, changed, closed: None, expected: 0 };
+        let mut open = Open { table, slices, before, live: 0, changed, closed: None };
         open.enter(0);
         open
     }
 
     /// Takes what a worker has found, but for the slices whose last window has been given out.
     pub(super) fn merge(&mut self, windows: &Windows, mut theirs: Open) -> Result<(), RunError> {
-        (theirs.closed, theirs.expected) = (self.closed, self.expected);
+        theirs.closed = self.closed;
         theirs.leave(windows);
         let from = self.table.index.len();
         if from == 0 && theirs.live == theirs.table.index.len() {
@@ -249,7 +247,7 @@ impl Open {
 
     /// Leaves what is not needed.
     fn compact(&mut self, shape: &Shape) -> Result<(), RunError> {
-        let mut compact = Open { closed: self.closed, expected: self.expected, ..Open::new(shape)? };
+        let mut compact = Open { closed: self.closed, ..Open::new(shape)? };
         let old = &self.table;
         let pairs = compact.table.take(old, self.all().into_iter(), |group| old.index.tag(group))?;
         compact.enter(0);
