@@ -18,8 +18,8 @@ const PURGE_DELAY_OPTION: c_int = 15;
 /// that give them to everyone.)
 #[cfg(target_os = "linux")]
 fn small_pages() {
-    // SAFETY: the call sets a flag of this process, and takes no pointers. A kernel that does not know it says so, and nothing has changed.
-    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+    // A kernel that does not know it says so, and nothing has changed.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 #[cfg(not(target_os = "linux"))]
