@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// One part in so many of the memory may be taken by rows that were read ahead.
-const PART: usize = 8;
+const PART: usize = 16;
 
 /// What is being read ahead, by the sources' positions in the plan.
 #[derive(Debug, Default)]

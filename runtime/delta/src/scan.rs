@@ -241,7 +241,7 @@ impl Scan {
         for add in files.iter().filter(|f| self.keeps(f)) {
             let rows = add.physical_rows();
             let local = self.morsel_rows.filter(|_| self.storage.local(&add.path).is_some());
-            if let Some(parts) = local.zip(rows).and_then(|(morsel, rows)| morsels(rows, morsel)) {
+            if let Some(parts) = local.zip(rows).and_then(|(least, rows)| morsels(rows, (least, self.split_rows))) {
                 let whole = add.deletion_vector.is_none();
                 let part = |(within, rows)| split(Part { add: slim(add), within }, whole.then_some(rows));
                 splits.extend(parts.into_iter().map(part));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// With fewer files than this, local ones are cut into morsels. It does not depend on how many workers there are, so that splits do not either.
-pub(crate) const FEW_FILES: usize = 8;
+pub(crate) const FEW_FILES: usize = 4;
 
 /// About so many rows has a morsel: to come to its first row, each column decodes its dictionary and a part of a page that the morsel before decodes as well.
 pub(crate) const MORSEL_ROWS: u64 = 1 << 18;
@@ -46,10 +46,14 @@ impl Within {
     }
 }
 
-/// Cuts a file of so many rows into morsels of about so many, each with how many rows it has; none: it is one. The last goes to the end of the file, be there more rows
-/// than the log says.
-pub(crate) fn morsels(rows: u64, morsel_rows: u64) -> Option<Vec<(Within, u64)>> {
-    let count = rows / morsel_rows.max(1);
+/// A file has so many morsels, unless they would be too small or too large. Groups of windows in which one ends and the next begins are found twice, and one that begins
+/// far behind in a row group reads the headers of all pages before it.
+const MORSELS: u64 = 4;
+
+/// Cuts a file of so many rows into morsels of at least so many, and not many more than so many, each with how many rows it has; none: it is one. The last goes to the
+/// end of the file, be there more rows than the log says.
+pub(crate) fn morsels(rows: u64, (least, most): (u64, u64)) -> Option<Vec<(Within, u64)>> {
+    let count = rows / (rows / MORSELS).min(most).max(least).max(1);
     if count < 2 {
         return None;
     }
@@ -69,9 +73,12 @@ mod tests {
 
     #[test]
     fn morsels_follow_each_other_to_the_end() {
-        assert_eq!(morsels(19, 10), None);
+        assert_eq!(morsels(19, (10, 100)), None);
+        let counts =
+            [(80, 4), (800, 8), (8_000, 80)].map(|(rows, count)| (morsels(rows, (8, 100)).map(|m| m.len()), count));
+        assert!(counts.iter().all(|(found, count)| *found == Some(*count)), "{counts:?}");
         for (rows, size) in [(20, 10), (29, 10), (1_666_666, 1 << 18), (7, 1), (7, 0)] {
-            let morsels = morsels(rows, size).expect("several");
+            let morsels = morsels(rows, (size, 1 << 20)).expect("several");
             let (mut next, mut known) = (0, 0);
             for (within, count) in &morsels {
                 let range = within.rows.clone().expect("rows");
