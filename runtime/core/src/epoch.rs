@@ -1,9 +1,9 @@
 //! Runs one recorded epoch: builds the flow, lets workers pull splits through it, commits the sinks. Knows nothing of how the epoch was chosen.
 
 use crate::clock::Instant;
-use crate::connector::{Part, Written};
+use crate::connector::{EpochLimits, Position, Written};
 use crate::deferred::Deferral;
-use crate::error::{Blame, RunError};
+use crate::error::RunError;
 use crate::flow::{Cursor, Flow, SinkStation, Station, operator_name, paths};
 use crate::handover::Handover;
 use crate::jobs::{Inputs, World, located};
@@ -29,7 +29,8 @@ use crate::operators::watermark::Watermark;
 use crate::operators::window::WindowAggregate;
 use crate::operators::{Blocking, Fault, RowFault, internal};
 use crate::quality::Judgement;
-use crate::report::{Observer, Progress, SinkReport, SourceReport};
+use crate::read_ahead::{How, ReadAhead, ReadAheads};
+use crate::report::{Observer, SinkReport, SourceReport};
 use crate::run::RunOptions;
 use crate::spill::Budget;
 use crate::state::operators::Saving;
@@ -42,11 +43,9 @@ use flowc_ir::arrow_types::to_arrow_schema;
 use flowc_ir::eval::EvalContext;
 use flowc_ir::graph::{Operator, malformed_schema};
 use flowc_ir::plan::{Executable, KernelSlot};
-use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::task::JoinSet;
 
 /// Why a run does not go on.
 #[derive(Debug)]
@@ -73,6 +72,8 @@ pub(crate) struct EpochRun {
     pub(crate) resumed: bool,
     /// The sink whose rows are replayed; none: it is an ordinary epoch.
     pub(crate) replayed: Option<String>,
+    /// What was read ahead for it, and then what is for the next.
+    pub(crate) ahead: Arc<ReadAheads>,
     /// Set before the first sink commits.
     pub(crate) committing: Arc<AtomicBool>,
     /// What operators remember of earlier epochs, by their names: as the checkpoint has it.
@@ -377,7 +378,7 @@ impl EpochRun {
         found.ok_or_else(|| internal(format!("no kernel for {slot:?}")))
     }
 
-    async fn interruptible<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
+    pub(crate) async fn interruptible<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
         tokio::select! {
             biased;
             () = self.options.cancel.cancelled() => Err(Halt::Cancelled),
@@ -394,9 +395,16 @@ impl EpochRun {
         context: EvalContext,
     ) -> Result<(), Halt> {
         let plan = &self.executable.plan;
-        let mut driven = BTreeSet::new();
+        let (mut driven, mut all_of) = (BTreeSet::new(), BTreeSet::new());
+        let nodes = || flow.stations.iter().zip(&plan.graph.nodes);
+        let reads =
+            |station: &Station, operator: &Operator| matches!(station, Station::Leaf) && *operator != Operator::Late;
+        let last_leaf = nodes().rposition(|(station, node)| reads(station, &node.operator));
         for (id, node) in plan.graph.iter() {
             let index = id.0 as usize;
+            if last_leaf.is_some_and(|last| index == last + 1) {
+                self.read_ahead(record, &all_of);
+            }
             match (&flow.stations[index], &node.operator) {
                 // Rows and malformed records come from one reading, whichever of them is wanted first.
                 (Station::Leaf, Operator::Source(source) | Operator::Malformed(source)) => {
@@ -405,7 +413,7 @@ impl EpochRun {
                     }
                     let (spec, reader) = (&plan.sources[source.0 as usize], &self.world.sources[source.0 as usize]);
                     let pruned = crate::key_pruning::needed(plan, flow, *source).and_then(|n| reader.needing(&n));
-                    let reader = pruned.as_ref().unwrap_or(reader);
+                    let (whole, reader) = (pruned.is_none(), pruned.as_ref().unwrap_or(reader));
                     let splits = match record.sources.get(&spec.name) {
                         Some(range) => reader.splits(range).await.map_err(|e| located(e, spec.origin))?,
                         None => vec![],
@@ -418,7 +426,10 @@ impl EpochRun {
                     let nodes = (wanted(Operator::Source(*source)), wanted(Operator::Malformed(*source)));
                     let reader = Reader::Source(source.0 as usize, Arc::clone(reader));
                     let reading = flow.deferral.first(index).map_or(Reading::Whole, Reading::Columns);
-                    let leaf = Leaf::new(nodes, reader, splits, spec.origin).reading(reading);
+                    let whole = whole && matches!(reading, Reading::Whole);
+                    let ahead = self.ahead.take(source.0 as usize).filter(|_| whole).map(|ahead| ahead.of(&splits));
+                    all_of.extend(whole.then_some(source.0 as usize));
+                    let leaf = Leaf::new(nodes, reader, splits, spec.origin).reading(reading).ahead(ahead);
                     self.leaf(leaf, flow, meter, context).await?;
                 }
                 (Station::Leaf, Operator::TableScan(table)) => {
@@ -444,6 +455,34 @@ impl EpochRun {
             }
         }
         Ok(())
+    }
+
+    /// Begins to read, of these sources, what the next epoch will most likely read.
+    fn read_ahead(&self, record: &EpochRecord, sources: &BTreeSet<usize>) {
+        // Otherwise this epoch has read all that there is, or the next does not go on from here.
+        let more = self.options.limits != EpochLimits::NONE || self.options.follow.is_some();
+        if !more || self.replayed.is_some() || record.partition.is_some() || self.whole_sinks(record) > 0 {
+            return;
+        }
+        let plan = &self.executable.plan;
+        let read = sources
+            .iter()
+            .filter_map(|source| Some((*source, record.sources.get(&plan.sources[*source].name)?.to.clone())));
+        let read: BTreeMap<usize, Position> = read.collect();
+        let how = How {
+            // The others end the epoch.
+            tasks: (self.options.workers / 2).max(1),
+            batch_rows: self.options.batch_rows.max(1),
+            limits: self.options.limits,
+            sources: read.len(),
+            budget: self.budget.clone(),
+        };
+        let begin = |(source, from): (usize, Position)| {
+            (source, ReadAhead::begin(Arc::clone(&self.world.sources[source]), from, how.clone()))
+        };
+        if !read.is_empty() {
+            self.ahead.begin(read.into_iter().map(begin).collect());
+        }
     }
 
     /// Whether everything that is open closes at the end of the epoch: it is a computation of the whole, or the run is drained.
@@ -527,111 +566,6 @@ impl EpochRun {
         for node in late.into_iter().chain([index]) {
             flow.split_done(node, 0).await?;
             flow.leaf_done(node).await?;
-        }
-        Ok(())
-    }
-
-    /// Reads the splits of a leaf with all workers. Of several failures, that of the lowest split is reported: lower splits are read to their end first.
-    pub(crate) async fn leaf(
-        self: &Arc<Self>,
-        leaf: Leaf,
-        flow: &Arc<Flow>,
-        meter: &Arc<Meter>,
-        context: EvalContext,
-    ) -> Result<(), Halt> {
-        let leaf = Arc::new(leaf);
-        let mut tasks = JoinSet::new();
-        for worker in 0..self.options.workers.max(1).min(leaf.splits.len()) {
-            let (this, leaf) = (Arc::clone(self), Arc::clone(&leaf));
-            let (flow, meter) = (Arc::clone(flow), Arc::clone(meter));
-            tasks.spawn(async move {
-                loop {
-                    let split = leaf.next.fetch_add(1, Ordering::SeqCst);
-                    if split >= leaf.splits.len() || split > leaf.last.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    if let Err(halt) = this.split(&leaf, split, worker, &flow, &meter, context).await {
-                        leaf.fail(split, halt);
-                    }
-                }
-            });
-        }
-        while let Some(done) = tasks.join_next().await {
-            if let Err(panic) = done {
-                return Err(internal(panic).into());
-            }
-        }
-        let failed = leaf.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((_, halt)) = failed {
-            return Err(halt);
-        }
-        for node in leaf.nodes() {
-            flow.leaf_done(node).await?;
-        }
-        Ok(())
-    }
-
-    async fn split(
-        &self,
-        leaf: &Leaf,
-        index: usize,
-        worker: usize,
-        flow: &Flow,
-        meter: &Meter,
-        context: EvalContext,
-    ) -> Result<(), Halt> {
-        let split = &leaf.splits[index];
-        let at = |e| located(e, leaf.origin);
-        let cursor = Cursor::new(worker, index as u32);
-        let batch_rows = self.options.batch_rows.max(1);
-        let mut stream = crate::deferred::parts(leaf, split, batch_rows).await.map_err(at)?;
-        // How rows and malformed records are cut means nothing: the split's first row that fails comes before its first such record.
-        let mut held: Option<Halt> = None;
-        let reading = leaf.timed();
-        let mut begun = Instant::now();
-        while let Some(part) = self.interruptible(stream.next()).await? {
-            flow.work.spent(reading, begun);
-            if index > leaf.last.load(Ordering::SeqCst) {
-                return Ok(());
-            }
-            let (rows, malformed) = match part.map_err(at)? {
-                Part::Rows(batch) => {
-                    let rows = batch.num_rows() as u64;
-                    self.send((flow, leaf), &cursor, batch, &split.text, context).await?;
-                    (rows, 0)
-                }
-                Part::Skipped(rows) => {
-                    leaf.rows.iter().for_each(|node| flow.skipped(*node, rows));
-                    (rows, 0)
-                }
-                Part::Malformed(batch) => {
-                    let dated = dated(&batch, context.epoch)?;
-                    if held.is_none() {
-                        match self.pass_all(flow, &cursor, &leaf.malformed, &dated, &split.text, context).await {
-                            Err(Halt::Error(error)) if error.blame == Blame::Data => held = Some(Halt::Error(error)),
-                            passed => passed?,
-                        }
-                    }
-                    (0, batch.num_rows() as u64)
-                }
-            };
-            // Nothing above has to wait where files are local; signals must be heard all the same.
-            tokio::task::yield_now().await;
-            if let Some(source) = leaf.counted()
-                && rows + malformed > 0
-            {
-                meter.sources[source].rows.fetch_add(rows, Ordering::Relaxed);
-                meter.sources[source].malformed.fetch_add(malformed, Ordering::Relaxed);
-                let violations = flow.violations();
-                self.observer.progress(&Progress { violations, ..meter.progress(self.options.clock.now()) });
-            }
-            begun = Instant::now();
-        }
-        if let Some(halt) = held {
-            return Err(halt);
-        }
-        for node in leaf.nodes() {
-            flow.split_done(node, index as u32).await?;
         }
         Ok(())
     }
@@ -781,7 +715,7 @@ fn another_replay(sink: &str) -> RunError {
 }
 
 /// Malformed records with the epoch that read them.
-fn dated(batch: &RecordBatch, epoch: u64) -> Result<RecordBatch, RunError> {
+pub(crate) fn dated(batch: &RecordBatch, epoch: u64) -> Result<RecordBatch, RunError> {
     let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
     let mut columns = batch.columns().to_vec();
     columns.push(Arc::new(Int64Array::from(vec![epoch; batch.num_rows()])));

@@ -28,6 +28,7 @@ mod partition;
 mod pins;
 pub mod protocol;
 pub mod quality;
+mod read_ahead;
 pub mod report;
 mod resequence;
 mod run;

@@ -14,6 +14,7 @@ use crate::operators::stateful::{Before, Memory};
 use crate::partition;
 use crate::protocol::{Action, Facts, Planned, Replay, SinkFacts, Stop, decide, decide_replay};
 use crate::quality::{self, Judgement};
+use crate::read_ahead::ReadAheads;
 use crate::report::{self, EpochReport, Observer, RunSummary, SinkReport, SourceReport};
 use crate::spill::Budget;
 use crate::state::{Checkpoint, EpochRecord, OperatorState, SinkState, StateDir};
@@ -174,6 +175,8 @@ struct Session {
     replayed: Option<String>,
     /// What operators keep in memory, by their names, with what is stored of it: an epoch that begins from there need not read it again.
     memories: Mutex<BTreeMap<String, (OperatorState, Memory)>>,
+    /// What is read ahead for the next epoch.
+    ahead: Arc<ReadAheads>,
     /// What all operators may keep in memory together.
     budget: Budget,
     /// The steps that remember more than the memory holds, by their names: each may have one part in so many of it.
@@ -209,6 +212,7 @@ impl Session {
             observer,
             replayed,
             memories: Mutex::default(),
+            ahead: Arc::default(),
             budget,
             spilled: BTreeMap::new(),
             lively: plan.sources.iter().map(|s| (s.name.clone(), now)).collect(),
@@ -573,6 +577,7 @@ impl Session {
             observer: Arc::clone(&self.observer),
             resumed,
             replayed: self.replayed.clone(),
+            ahead: Arc::clone(&self.ahead),
             committing: Arc::clone(committing),
             remembered,
             before: Mutex::new(before),

@@ -4,6 +4,7 @@ use crate::clock::Instant;
 use flowc_ir::graph::Graph;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Counted while an epoch runs, by all workers.
 #[derive(Debug, Default)]
@@ -47,7 +48,12 @@ impl Work {
 
     /// A node was at work since then.
     pub(crate) fn spent(&self, node: usize, since: Instant) {
-        let nanoseconds = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.add(node, since.elapsed());
+    }
+
+    /// A node was at work so long.
+    pub(crate) fn add(&self, node: usize, spent: Duration) {
+        let nanoseconds = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
         self.0[node].nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 

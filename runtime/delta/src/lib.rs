@@ -27,6 +27,7 @@ pub mod show;
 pub mod sink;
 pub mod source;
 pub mod storage;
+pub mod within;
 
 pub use catalog::DeltaCatalog;
 pub use connectors::{DeltaConnectors, prune_report, table_prune_report};

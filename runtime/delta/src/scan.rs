@@ -12,6 +12,7 @@ use crate::partition;
 use crate::prune::{Facts, Renumbered, may_match};
 use crate::schema::{self, DeltaField, DeltaType};
 use crate::storage::{Storage, StorageError, one_line};
+use crate::within::{MORSEL_ROWS, Within, morsels};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType as A, Field as AField, FieldRef, Schema as ASchema, SchemaRef, TimeUnit};
 use deltalake::logstore::object_store;
@@ -40,12 +41,12 @@ const SPLIT_ROWS: u64 = 1_000_000;
 /// A file is large when it has more bytes than this, where the number of rows is not known.
 const LARGE_FILE_BYTES: i64 = 256 << 20;
 
-/// A split: a file, or some row groups of it.
+/// A split: a file, or a part of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Part {
     add: Add,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    row_groups: Option<Range<usize>>,
+    #[serde(flatten)]
+    within: Within,
 }
 
 /// How to read the data files of a table.
@@ -62,6 +63,8 @@ pub struct Scan {
     places: Arc<Vec<Option<usize>>>,
     by_id: bool,
     split_rows: u64,
+    /// Local files are cut into parts of about so many rows, wherever that is; none: they are not.
+    morsel_rows: Option<u64>,
 }
 
 /// An opened file.
@@ -122,12 +125,23 @@ impl Scan {
             places: Arc::new((0..wanted.len()).map(Some).collect()),
             by_id: metadata.property("delta.columnMapping.mode") == Some("id"),
             split_rows: SPLIT_ROWS,
+            morsel_rows: None,
         })
     }
 
     /// With parts of large files of another size.
     pub fn with_split_rows(self, split_rows: u64) -> Scan {
         Scan { split_rows, ..self }
+    }
+
+    /// With local files cut more finely: there are few of them.
+    pub(crate) fn in_morsels(self) -> Scan {
+        Scan { morsel_rows: self.morsel_rows.or(Some(MORSEL_ROWS)), ..self }
+    }
+
+    /// With local files cut into parts of about so many rows.
+    pub fn with_morsel_rows(self, rows: u64) -> Scan {
+        Scan { morsel_rows: Some(rows), ..self }
     }
 
     /// With a predicate over further columns, of which nothing is known: `places` has the position among the columns that are read of each of its columns.
@@ -226,10 +240,15 @@ impl Scan {
         let mut splits = vec![];
         for add in files.iter().filter(|f| self.keeps(f)) {
             let rows = add.physical_rows();
-            if rows.map_or(add.size > LARGE_FILE_BYTES, |r| r > 2 * self.split_rows) {
+            let local = self.morsel_rows.filter(|_| self.storage.local(&add.path).is_some());
+            if let Some(parts) = local.zip(rows).and_then(|(least, rows)| morsels(rows, (least, self.split_rows))) {
+                let whole = add.deletion_vector.is_none();
+                let part = |(within, rows)| split(Part { add: slim(add), within }, whole.then_some(rows));
+                splits.extend(parts.into_iter().map(part));
+            } else if rows.map_or(add.size > LARGE_FILE_BYTES, |r| r > 2 * self.split_rows) {
                 self.cut(add, &mut splits).await?;
             } else {
-                splits.push(split(Part { add: slim(add), row_groups: None }, add.rows()));
+                splits.push(split(Part { add: slim(add), within: Within::default() }, add.rows()));
             }
         }
         Ok(splits)
@@ -244,7 +263,7 @@ impl Scan {
             rows += group.num_rows().max(0) as u64;
             if rows >= self.split_rows || i + 1 == groups.len() {
                 let known = add.deletion_vector.is_none().then_some(rows);
-                splits.push(split(Part { add: slim(add), row_groups: Some(start..i + 1) }, known));
+                splits.push(split(Part { add: slim(add), within: Within::groups(start..i + 1) }, known));
                 (start, rows) = (i + 1, 0);
             }
         }
@@ -272,26 +291,26 @@ impl Scan {
     /// Reads a split, where that saves work without rows that the predicate rejects.
     pub async fn needed(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
         let part = self.part(split)?;
-        self.read_needed(&part.add, part.row_groups, None, (batch_rows, &Skipped::default())).await
+        self.read_needed(&part.add, &part.within, None, (batch_rows, &Skipped::default())).await
     }
 
     /// Reads a split.
     pub async fn read(&self, split: &Split, batch_rows: usize) -> Result<BatchStream, RunError> {
         let part = self.part(split)?;
-        Ok(self.read_rows(&part.add, part.row_groups, None, batch_rows).await?.batches)
+        Ok(self.read_rows(&part.add, &part.within, None, batch_rows).await?.batches)
     }
 
     /// As [`Scan::read_rows`], but where that saves work, rows that the predicate rejects are counted and not given out.
     pub async fn read_needed(
         &self,
         add: &Add,
-        row_groups: Option<Range<usize>>,
+        within: &Within,
         only: Option<&RoaringTreemap>,
         (batch_rows, skipped): (usize, &Skipped),
     ) -> Result<BatchStream, RunError> {
         let (all, needed) = (self.predicate.as_deref(), self.needed.as_deref());
         let predicate = Predicate::new(all, needed, &self.places, skipped);
-        Ok(self.selected_rows(add, row_groups, only, (batch_rows, predicate)).await?.batches)
+        Ok(self.selected_rows(add, within, only, (batch_rows, predicate)).await?.batches)
     }
 
     /// Reads of a file, or of some of its row groups, the rows that are in the table; or exactly the rows `only`, deleted or not. Either way without row groups
@@ -299,17 +318,17 @@ impl Scan {
     pub async fn read_rows(
         &self,
         add: &Add,
-        row_groups: Option<Range<usize>>,
+        within: &Within,
         only: Option<&RoaringTreemap>,
         batch_rows: usize,
     ) -> Result<FileRows, RunError> {
-        self.selected_rows(add, row_groups, only, (batch_rows, None)).await
+        self.selected_rows(add, within, only, (batch_rows, None)).await
     }
 
     async fn selected_rows(
         &self,
         add: &Add,
-        row_groups: Option<Range<usize>>,
+        within: &Within,
         only: Option<&RoaringTreemap>,
         how: (usize, Option<Predicate>),
     ) -> Result<FileRows, RunError> {
@@ -318,8 +337,8 @@ impl Scan {
             Some(vector) if only.is_none() => Some(self.deleted(vector).await?),
             _ => None,
         };
-        let groups = self.row_groups(&opened, row_groups);
-        self.file_rows(add, &opened, selected(&opened, &groups, only, deleted.as_ref()), how)
+        let groups = self.row_groups(&opened, within.row_groups.clone());
+        self.file_rows(add, &opened, selected(&opened, (&groups, within), only, deleted.as_ref()), how)
     }
 
     /// The rows of those row groups of a file of which `keeps` is true, deleted ones too; each batch with the number of its first row in the file.
@@ -339,8 +358,12 @@ impl Scan {
                 groups.push(index);
             }
         }
-        let FileRows { rows, batches } =
-            self.file_rows(add, &opened, selected(&opened, &groups, None, None), (batch_rows, None))?;
+        let FileRows { rows, batches } = self.file_rows(
+            add,
+            &opened,
+            selected(&opened, (&groups, &Within::default()), None, None),
+            (batch_rows, None),
+        )?;
         let mut runs = rows.into_iter();
         let mut run = runs.next().unwrap_or_default();
         let mut number = move |batch: Result<RecordBatch, RunError>| match batch {
@@ -512,10 +535,10 @@ struct Selected {
     selection: Option<RowSelection>,
 }
 
-/// Of these row groups the rows `only`, or those that are not deleted.
+/// Of these row groups, as far as they are within a part of the file, the rows `only`, or those that are not deleted.
 fn selected(
     opened: &Opened,
-    groups: &[usize],
+    (groups, part): (&[usize], &Within),
     only: Option<&RoaringTreemap>,
     deleted: Option<&RoaringTreemap>,
 ) -> Selected {
@@ -523,6 +546,9 @@ fn selected(
     let (mut read, mut rows, mut counted, mut offset) = (vec![], vec![], vec![], 0u64);
     for group in groups {
         let within = starts[*group].clone();
+        if part.cut(within.clone()).is_empty() {
+            continue;
+        }
         let found: Vec<Range<u64>> = match (only, deleted) {
             (Some(only), _) => deletion::runs(only, within.clone()),
             (None, Some(deleted)) => {
@@ -531,6 +557,7 @@ fn selected(
             }
             (None, None) => vec![within.clone()],
         };
+        let found: Vec<Range<u64>> = found.into_iter().map(|run| part.cut(run)).filter(|run| !run.is_empty()).collect();
         if found.is_empty() {
             continue;
         }
@@ -540,7 +567,7 @@ fn selected(
         read.push(*group);
         offset += within.end - within.start;
     }
-    let all = only.is_none() && deleted.is_none();
+    let all = only.is_none() && deleted.is_none() && part.rows.is_none();
     let ranges = counted.iter().map(|r: &Range<u64>| r.start as usize..r.end as usize);
     let selection = (!all).then(|| RowSelection::from_consecutive_ranges(ranges, offset as usize));
     Selected { groups: read, rows, counted, selection }
@@ -663,10 +690,7 @@ pub(crate) fn slim(add: &Add) -> Add {
 }
 
 fn split(part: Part, rows: Option<u64>) -> Split {
-    let text = match &part.row_groups {
-        Some(groups) => format!("{} row groups {}..{}", part.add.path, groups.start, groups.end),
-        None => part.add.path.clone(),
-    };
+    let text = format!("{}{}", part.add.path, part.within.text());
     Split { detail: serde_json::to_value(&part).unwrap_or_default(), text, rows }
 }
 

@@ -45,7 +45,8 @@ async fn killed_at_any_operation_each_row_arrives_once() {
         let memory = Memory { outside: Arc::clone(&outside), faults: Arc::clone(&faults) };
         // Two epochs; then more rows, and a second kill, before a run that comes to its end.
         let first = plan.run(&memory, options(state.path(), 2, 2, Some(6))).await;
-        assert_eq!(first.is_err(), faults.hit(), "kill after {kill}");
+        // What is read ahead fails nobody; what follows the kill does.
+        assert!(first.is_ok() || faults.hit(), "kill after {kill}");
         completed = first.is_ok();
         outside.add([(10, None), (11, Some(-0.0))]);
         let again = Memory { faults: Faults::after(kill % 17 + 5), ..memory.clone() };

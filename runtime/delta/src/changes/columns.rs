@@ -26,9 +26,9 @@ impl Reader {
         columns: &[usize],
         batch_rows: usize,
     ) -> Result<BatchStream, RunError> {
-        let (piece, mark, row_groups) = self.piece(split)?;
+        let (piece, mark, within) = self.piece(split)?;
         let scan = self.scan.narrowed(columns);
-        let read = scan.read_rows(&piece.add, row_groups, piece.rows.as_ref(), batch_rows).await;
+        let read = scan.read_rows(&piece.add, &within, piece.rows.as_ref(), batch_rows).await;
         Ok(said(read.map_err(|e| mark.failed(e, &scan))?, mark, scan))
     }
 
@@ -39,15 +39,15 @@ impl Reader {
         filter: &dyn RowFilter,
         batch_rows: usize,
     ) -> Result<BatchStream, RunError> {
-        let (piece, mark, row_groups) = self.piece(split)?;
+        let (piece, mark, within) = self.piece(split)?;
         let scan = self.scan.narrowed(filter.columns());
-        let read = scan.read_rows(&piece.add, row_groups.clone(), piece.rows.as_ref(), batch_rows).await;
+        let read = scan.read_rows(&piece.add, &within, piece.rows.as_ref(), batch_rows).await;
         let kept = kept(read.map_err(|e| mark.failed(e, &scan))?, filter).await?;
         if kept.rows.is_empty() {
             return Ok(futures::stream::empty().boxed());
         }
         let only = if kept.is_worth_skipping() { Some(&kept.rows) } else { piece.rows.as_ref() };
-        let read = self.scan.read_rows(&piece.add, row_groups, only, batch_rows).await;
+        let read = self.scan.read_rows(&piece.add, &within, only, batch_rows).await;
         let read = said(read.map_err(|e| mark.failed(e, &self.scan))?, mark, self.scan.clone());
         if kept.is_worth_skipping() || kept.is_most() {
             return Ok(read);

@@ -19,6 +19,7 @@ use crate::log::{Add, Commit, Snapshot};
 use crate::scan::Scan;
 use crate::schema;
 use crate::storage::{Storage, StorageError, percent_decode};
+use crate::within::{FEW_FILES, Within};
 use arrow::array::{Int64Array, RecordBatch};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -29,7 +30,6 @@ use layout::Weights;
 use net::Files;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// What is read of a version, in order; an epoch may end between any two.
@@ -174,8 +174,8 @@ fn one() -> i64 {
 #[derive(Debug, Deserialize)]
 struct Part {
     add: Add,
-    #[serde(default)]
-    row_groups: Option<Range<usize>>,
+    #[serde(flatten)]
+    within: Within,
 }
 
 /// Reads what versions of a table add and take away.
@@ -236,6 +236,11 @@ impl Reader {
         Reader { scan: self.scan.with_split_rows(split_rows), feed: self.feed.with_split_rows(split_rows), ..self }
     }
 
+    /// With other parts of few local files.
+    pub fn with_morsel_rows(self, rows: u64) -> Reader {
+        Reader { scan: self.scan.with_morsel_rows(rows), ..self }
+    }
+
     /// How the table's columns are read.
     pub fn scan(&self) -> &Scan {
         &self.scan
@@ -273,12 +278,13 @@ impl Reader {
     /// The splits of units, in order. Reads what cancels out.
     pub async fn splits(&self, units: &[Unit]) -> Result<Vec<Split>, RunError> {
         let mut splits = vec![];
+        let added = if units.len() < FEW_FILES { self.scan.clone().in_morsels() } else { self.scan.clone() };
         for unit in units {
             match unit {
                 Unit::Added { add, committed, commit } => {
                     let mark =
                         Mark { weight: Some(1), times: 1, rows: None, committed: *committed, commit: commit.clone() };
-                    self.live(&self.scan, add, &mark, &mut splits).await?;
+                    self.live(&added, add, &mark, &mut splits).await?;
                 }
                 Unit::Rewritten(rewrite) => self.rewritten(rewrite, &mut splits).await?,
             }
@@ -340,8 +346,8 @@ impl Reader {
         }
     }
 
-    /// What a split stands for: rows of a file, what is said of them, and the row groups that they are in.
-    fn piece(&self, split: &Split) -> Result<(Piece, Mark, Option<Range<usize>>), RunError> {
+    /// What a split stands for: rows of a file, what is said of them, and the part of it that they are in.
+    fn piece(&self, split: &Split) -> Result<(Piece, Mark, Within), RunError> {
         let bad =
             |why: String| RunError::world(codes::BAD_POSITION, format!("{}: split {}: {why}", self.what, split.text));
         let part: Part = serde_json::from_value(split.detail.clone()).map_err(|e| bad(e.to_string()))?;
@@ -352,7 +358,7 @@ impl Reader {
         });
         let rows = rows.transpose().map_err(bad)?;
         let commit = mark.commit.clone().unwrap_or_else(|| "".into());
-        Ok((Piece { add: part.add, rows, weight: mark.weight, commit }, mark, part.row_groups))
+        Ok((Piece { add: part.add, rows, weight: mark.weight, commit }, mark, part.within))
     }
 
     /// Reads a split in batches of at most `batch_rows` rows.
@@ -371,12 +377,12 @@ impl Reader {
     }
 
     async fn rows(&self, split: &Split, batch_rows: usize, skipped: Option<&Skipped>) -> Result<BatchStream, RunError> {
-        let (piece, mark, row_groups) = self.piece(split)?;
+        let (piece, mark, within) = self.piece(split)?;
         let scan = if piece.weight.is_none() { &self.feed } else { &self.scan };
         let rows = piece.rows.as_ref();
         let read = match skipped {
-            Some(skipped) => scan.read_needed(&piece.add, row_groups, rows, (batch_rows, skipped)).await,
-            None => scan.read_rows(&piece.add, row_groups, rows, batch_rows).await.map(|read| read.batches),
+            Some(skipped) => scan.read_needed(&piece.add, &within, rows, (batch_rows, skipped)).await,
+            None => scan.read_rows(&piece.add, &within, rows, batch_rows).await.map(|read| read.batches),
         };
         let read = read.map_err(|e| mark.failed(e, scan))?;
         let (layout, scan) = (self.layout.clone(), scan.clone());

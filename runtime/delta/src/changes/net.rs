@@ -8,6 +8,7 @@
 use super::{Piece, layout};
 use crate::codes;
 use crate::scan::Scan;
+use crate::within::Within;
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::row::{RowConverter, Rows, SortField};
 use flowc_runtime::RunError;
@@ -209,7 +210,7 @@ async fn hash(
     portion: &Portion,
     sender: &mpsc::Sender<Result<Vec<Hashed>, RunError>>,
 ) -> Result<(), RunError> {
-    let read = scan.read_rows(&piece.add, None, piece.rows.as_ref(), BATCH_ROWS).await;
+    let read = scan.read_rows(&piece.add, &Within::default(), piece.rows.as_ref(), BATCH_ROWS).await;
     let mut read = read.map_err(|e| piece.failed(e, scan))?;
     let columns = scan.schema().fields().len() - usize::from(piece.weight.is_none());
     let types = scan.schema().fields().iter().take(columns).map(|f| SortField::new(f.data_type().clone()));

@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::Int64Type;
 use flowc_delta::sink::Sizes;
-use flowc_delta::{DeltaSink, DeltaSource};
+use flowc_delta::{DeltaSink, DeltaSource, Storage};
 use flowc_ir::DataType;
 use flowc_ir::plan::{SourceSpec, Updates};
 use flowc_runtime::{EpochLimits, RowFilter, RunError, Source, SourceRange};
@@ -79,6 +79,46 @@ async fn a_filter_sees_all_rows_and_those_that_it_keeps_come_in_order() {
             assert_eq!(filtered(&source, &third, batch_rows).await.0, third);
             // Where most are kept all come.
             assert_eq!(filtered(&source, &left, batch_rows).await.0, left);
+        }
+    }
+}
+
+/// Of few local files, parts are read that end anywhere: together they are the file, whatever is asked for.
+#[tokio::test]
+async fn morsels_of_a_local_file_are_its_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let storage = Storage::open(&folder.path().to_string_lossy()).expect("a place");
+    let sizes = Sizes { row_group_bytes: 1, ..Sizes::default() };
+    let sink = DeltaSink::with_sizes(&sink_spec(numbers_schema(), &[]), storage.clone(), sizes);
+    let rows = (0..6).map(|i| numbers(i * 10..i * 10 + 10, None)).collect();
+    run_epoch(&sink, 1, &[rows]).await.expect("commits");
+    let mut left: Vec<i64> = (0..60).collect();
+    for deleted in [vec![], vec![0, 9, 10, 11, 25, 42, 59]] {
+        if !deleted.is_empty() {
+            delete_rows(&storage, &deleted).await;
+            left.retain(|id| !deleted.contains(&(*id as u64)));
+        }
+        let source = DeltaSource::open(&source_spec(numbers_schema()), storage.clone()).await.expect("opens");
+        let whole = range_rows(&source, &all(&source).await).await;
+        for morsel in [1, 7, 10, 29, 30, 31, 60] {
+            let source = source.clone().with_reader(|reader| reader.with_morsel_rows(morsel));
+            let splits = source.splits(&all(&source).await).await.expect("splits");
+            assert_eq!(splits.len() as u64, 60 / morsel.max(60 / 4));
+            let told = splits.iter().map(|split| split.rows).sum::<Option<u64>>();
+            assert!(told.is_none_or(|rows| rows == left.len() as u64), "{told:?}");
+            let range = all(&source).await;
+            assert_eq!(texts(&range_rows(&source, &range).await), texts(&whole));
+            let mut columns = vec![];
+            for split in &splits {
+                let batches = source.read_columns(split, &[0], 3).await.expect("opens");
+                columns.extend(batches.try_collect::<Vec<_>>().await.expect("reads"));
+            }
+            assert_eq!(texts(&columns).len(), left.len());
+            for batch_rows in [1, 7, 100] {
+                for kept in [vec![], left.iter().copied().filter(|id| id % 3 == 0).collect(), left.clone()] {
+                    assert_eq!(filtered(&source, &kept, batch_rows).await, (kept, left.clone()));
+                }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::scan::Scan;
 use crate::sink::target::{Target, describe};
 use crate::sink::writer::{DeltaWriter, Holds, Sizes};
 use crate::storage::Storage;
+use crate::within::Within;
 use arrow::array::{
     ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, StringArray, TimestampMicrosecondArray,
     UInt32Array,
@@ -299,7 +300,7 @@ impl Rewriter {
             return Ok(());
         }
         let mut numbers = wanted.iter();
-        let mut batches = self.scan.read_rows(&change.add, None, Some(wanted), BATCH_ROWS).await?.batches;
+        let mut batches = self.scan.read_rows(&change.add, &Within::default(), Some(wanted), BATCH_ROWS).await?.batches;
         while let Some(batch) = batches.try_next().await? {
             let numbers: Vec<u64> = numbers.by_ref().take(batch.num_rows()).collect();
             if numbers.len() < batch.num_rows() {
