@@ -61,7 +61,7 @@ pub struct Lineage {
     pub column: LineageColumn,
     /// What it comes from, nearest first.
     pub from: Vec<LineageColumn>,
-    /// What comes from it, nearest first.
+    /// What comes from it, nearest first; behind that, what sinks write of it.
     pub to: Vec<LineageColumn>,
 }
 
@@ -118,8 +118,11 @@ impl Workspace {
         let all = &now.facts.columns;
         let from = reach(id, |at| all.get(at).map(|c| c.from.clone()).unwrap_or_default());
         let to = reach(id, |at| (0..all.len()).filter(|other| all[*other].from.contains(&at)).collect());
-        let shown = |ids: Vec<usize>| ids.into_iter().filter_map(|id| column(&now, id)).collect();
-        Some(Lineage { column: column(&now, id)?, from: shown(from), to: shown(to) })
+        let written = written(&now, |column| column == id || to.contains(&column));
+        let shown = |ids: Vec<usize>| ids.into_iter().filter_map(|id| column(&now, id)).collect::<Vec<_>>();
+        let (from, mut to) = (shown(from), shown(to));
+        to.extend(written);
+        Some(Lineage { column: column(&now, id)?, from, to })
     }
 }
 
@@ -133,6 +136,24 @@ fn reach(start: usize, next: impl Fn(usize) -> Vec<usize>) -> Vec<usize> {
         at += 1;
     }
     found.split_off(1)
+}
+
+/// The columns that sinks write of these.
+fn written(now: &Analysis, of: impl Fn(usize) -> bool) -> Vec<LineageColumn> {
+    let mut found = vec![];
+    for item in now.trees.iter().take(1).flat_map(Ast::declarations) {
+        let Item::Sink(sink) = item else { continue };
+        // What is known of a side output's rows is not recorded.
+        let rows = now.facts.relations.get(&sink.input.name.text).filter(|_| sink.input.output.is_none());
+        let columns = rows.iter().flat_map(|rows| &rows.columns).filter(|c| c.id.is_some_and(&of));
+        found.extend(columns.map(|c| LineageColumn {
+            name: c.name.clone(),
+            of: sink.name.text.clone(),
+            place: Place::new(now, sink.name.span),
+            stored: true,
+        }));
+    }
+    found
 }
 
 fn column(now: &Analysis, id: usize) -> Option<LineageColumn> {

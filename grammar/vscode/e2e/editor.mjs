@@ -69,8 +69,10 @@ export class Editor {
   /** Opens the box that this key opens, and writes into it. */
   async quickInput(key, text) {
     const input = this.page.locator(".quick-input-widget input").first();
-    await this.until(input, () => this.page.keyboard.press(key));
-    await input.fill(text);
+    await this.until(input, async () => {
+      await this.page.keyboard.press(key);
+      await input.fill(text, { timeout: PATIENCE / 12 });
+    });
   }
 
   /** Opens a file by its name. */
@@ -127,13 +129,21 @@ export class Editor {
     return this.page.locator(".editor-instance .view-line span span").filter({ hasText: new RegExp(`^\\s*${text.replaceAll(" ", "\\s")}\\s*$`) }).first();
   }
 
-  /** The colour that a token has. Lines are drawn anew while colours come, and what is not in the page any more has none. */
-  async colour(text) {
-    const found = await this.page.waitForFunction((pattern) => {
+  /**
+   * The colours that tokens have, by kind, once each has another than `plain`. Lines are drawn anew while colours come, and what is not in the page any more
+   * has none.
+   */
+  async colours(tokens) {
+    const patterns = Object.entries(tokens).map(([kind, text]) => [kind, `^\\s*${text.replaceAll(" ", "\\s")}\\s*$`]);
+    const found = await this.page.waitForFunction((patterns) => {
       const tokens = [...document.querySelectorAll(".editor-instance .view-line span span")];
-      const token = tokens.find((e) => new RegExp(pattern).test(e.textContent));
-      return token && getComputedStyle(token).color;
-    }, `^\\s*${text.replaceAll(" ", "\\s")}\\s*$`);
+      const colour = ([kind, pattern]) => {
+        const token = tokens.find((e) => new RegExp(pattern).test(e.textContent));
+        return [kind, token && getComputedStyle(token).color];
+      };
+      const { plain, ...others } = Object.fromEntries(patterns.map(colour));
+      return plain && Object.values(others).every((c) => c && c !== plain) && { plain, ...others };
+    }, patterns);
     return found.jsonValue();
   }
 

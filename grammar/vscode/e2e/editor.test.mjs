@@ -27,11 +27,7 @@ afterEach(async (context) => {
 
 test("tokens of different kinds have different colours", async () => {
   const words = { keyword: "flow", comment: "## Degrees Fahrenheit.*", type: "double", number: "32", step: "where" };
-  const entries = await Promise.all(Object.entries(words).map(async ([kind, word]) => [kind, await editor.colour(word)]));
-  const colours = Object.fromEntries(entries);
-  const plain = await editor.colour("value");
-  assert.notEqual(plain, "");
-  for (const [kind, colour] of Object.entries(colours)) assert.notEqual(colour, plain, kind);
+  const colours = await editor.colours({ plain: "value", ...words });
   assert.notEqual(colours.keyword, colours.comment);
   assert.notEqual(colours.comment, colours.number);
   assert.notEqual(colours.number, colours.type);
@@ -117,6 +113,37 @@ test("the graph follows the cursor, and a click on a node goes to its step", asy
   const there = editor.page.locator(".statusbar", { hasText: `Ln ${sink}, Col 1` });
   await editor.until(there, () => graph.locator(".node.sink", { hasText: "readings" }).first().click());
   await editor.command("View: Close All Editors");
+});
+
+test("rows behind a step are shown, of a program that is not saved too", withServer, async () => {
+  const line = original.split("\n").findIndex((l) => l.includes("|> select id")) + 1;
+  const page = editor.page.frameLocator("iframe.webview.ready").frameLocator("iframe");
+  await editor.goTo(line, 9);
+  await editor.until(page.locator("th", { hasText: "celsius" }), () => editor.command("flowc: Preview Rows"));
+  await page.locator("td", { hasText: "north" }).first().waitFor();
+  assert.deepEqual(await page.locator("th span").allTextContents(), ["integer", "string", "timestamp", "double"]);
+  await editor.picture("rows");
+  await editor.page.locator(".editor-instance .view-lines").first().click();
+  await editor.replace(FILE, "celsius = to_celsius(value)", "kelvin = to_celsius(value) + 273.15");
+  await editor.goTo(line, 9);
+  await editor.until(page.locator("th", { hasText: "kelvin" }), () => editor.command("flowc: Preview Rows"));
+  assert.ok(!editor.read(FILE).includes("kelvin"), "nothing was saved");
+  assert.equal(await editor.page.locator(".tab", { hasText: "Rows: clean" }).count(), 1);
+  await editor.picture("rows-unsaved");
+  await editor.command("View: Close Editors in Other Groups");
+});
+
+test("where a column goes is shown, and a click goes there", withServer, async () => {
+  const lines = original.split("\n");
+  const line = lines.findIndex((l) => l.includes("|> select id"));
+  const tree = editor.page.locator(".pane", { hasText: "Lineage of celsius" });
+  await editor.goTo(line + 1, lines[line].indexOf("celsius") + 1);
+  await editor.until(tree, () => editor.command("flowc: Where Does This Column Go?"));
+  for (const column of ["value", "message", "readings, stored"]) await tree.locator(".monaco-list-row", { hasText: column }).first().waitFor();
+  await editor.picture("lineage");
+  const report = lines.findIndex((l) => l.includes("message =")) + 1;
+  const there = editor.page.locator(".statusbar", { hasText: `Ln ${report}, Col` });
+  await editor.until(there, () => tree.locator(".monaco-list-row", { hasText: "message" }).first().click());
 });
 
 test("the plan opens beside the program", async () => {

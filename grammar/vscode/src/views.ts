@@ -118,9 +118,25 @@ export async function previewRows(root: vscode.Uri, server: Server, uri: vscode.
   if (!preview) return rowsAsText(server, uri, of);
   const where = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true };
   const title = `Rows: ${preview.title ?? of.name}`;
-  const panel = vscode.window.createWebviewPanel("flowc.rows", title, where, { localResourceRoots: [vscode.Uri.joinPath(root, "media")] });
+  const panel = rowsPanel(root, uri, title, where);
   panel.webview.html = page(panel.webview, root, undefined, tableOf(preview));
   return undefined;
+}
+
+/** The panels of rows that are open, by program and title: the same rows asked for again are shown where they were. */
+const rowsPanels = new Map<string, vscode.WebviewPanel>();
+
+function rowsPanel(root: vscode.Uri, uri: vscode.Uri, title: string, where: { viewColumn: vscode.ViewColumn; preserveFocus: boolean }): vscode.WebviewPanel {
+  const key = `${uri.toString()} ${title}`;
+  const open = rowsPanels.get(key);
+  if (open) {
+    open.reveal(undefined, true);
+    return open;
+  }
+  const panel = vscode.window.createWebviewPanel("flowc.rows", title, where, { localResourceRoots: [vscode.Uri.joinPath(root, "media")] });
+  rowsPanels.set(key, panel);
+  panel.onDidDispose(() => rowsPanels.delete(key));
+  return panel;
 }
 
 /** Rows as a server shows them that has none as data. */

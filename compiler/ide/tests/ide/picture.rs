@@ -25,8 +25,9 @@ fn a_column_comes_from_and_goes_somewhere() {
         |all: &[flowc_ide::LineageColumn]| all.iter().map(|c| format!("{}.{}", c.of, c.name)).collect::<Vec<_>>();
     let stored = workspace.lineage(MAIN, at).expect("a column");
     assert!(stored.column.stored && stored.from.is_empty());
-    assert_eq!(names(&stored.to), ["warm.kelvin", "warm.twice"]);
+    assert_eq!(names(&stored.to), ["warm.kelvin", "warm.twice", "out.kelvin", "out.twice"]);
     let made = workspace.lineage(MAIN, text.find("twice").unwrap()).expect("a column");
     assert_eq!(names(&made.from), ["warm.kelvin", "readings.value"]);
+    assert_eq!(names(&made.to), ["out.twice"]);
     assert_eq!(workspace.lineage(MAIN, 0), None);
 }
