@@ -5,6 +5,7 @@
 //! the same rows whenever it is read; a table with a protocol feature that is not honoured is refused by the feature's name. This crate must
 //! not know of the language, the compiler, or the operators.
 
+mod by_value;
 pub mod catalog;
 pub mod changes;
 pub mod codes;

@@ -1,14 +1,17 @@
 //! Rows of a file in the local file system, as batches of the program's columns: columns without nesting by [`crate::decode`], others by the Parquet crate's own
 //! reader, side by side. Where the caller knows that rows are needed of which a predicate is true, and no others, its columns are decoded first, and the other
-//! columns for rows that pass alone: late materialization (Abadi, Myers, DeWitt, Madden: "Materialization strategies in a column-oriented DBMS", ICDE 2007).
+//! columns for rows that pass alone: late materialization (Abadi, Myers, DeWitt, Madden: "Materialization strategies in a column-oriented DBMS", ICDE 2007). What it
+//! says of texts in dictionaries is asked of the dictionary ([`crate::by_value`]).
 //! Knows files and predicates; nothing of tables.
 
+use crate::by_value::{self, Test};
+use crate::decode::coded::Coded;
 use crate::decode::local::Shared;
 use crate::decode::rows::{Rows, Step, read_rows, readable};
 use crate::scan::Shape;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, NullArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{cast, filter};
+use arrow::compute::{FilterBuilder, cast, filter};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use flowc_ir::eval::EvalContext;
 use flowc_ir::expr::{Expr, ExprKind, Program};
@@ -16,7 +19,7 @@ use flowc_ir::key_pruning::EventTimes;
 use flowc_runtime::{Needed, RunError};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
 use parquet::errors::ParquetError;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
@@ -90,6 +93,9 @@ struct Late {
     predicate: Predicate,
     /// The columns that it needs.
     first: Vec<usize>,
+    /// What of it is asked of values, and the columns, all of them of `first`, that are coded for it.
+    tests: Vec<Test>,
+    coded: BTreeSet<usize>,
     /// For how many batches it is not asked, and for how many the next time.
     wait: (usize, usize),
 }
@@ -138,7 +144,7 @@ impl LocalRows {
         let rest =
             (places.is_empty() || !others.is_empty()).then(|| Ok::<_, ParquetError>((rest(&other_roots)?, others)));
         let rest = rest.transpose()?;
-        let late = predicate.filter(|_| rest.is_none()).and_then(|p| Late::new(p, &shape, places.len()));
+        let late = predicate.filter(|_| rest.is_none()).and_then(|p| Late::new(p, &shape, (&flat, places.len())));
         Ok(LocalRows { flat, places, rest, shape, path: path.into(), batch_rows: wanted.batch_rows, late })
     }
 
@@ -173,29 +179,79 @@ impl LocalRows {
         if steps.is_empty() {
             return Ok(None);
         }
-        let mut columns: Vec<Option<ArrayRef>> = vec![None; self.places.len()];
+        let (mut columns, mut kept) = (vec![None; self.places.len()], None);
         if let Some(late) = &mut self.late
             && late.asks()
         {
+            let (rows, mut first) = (read_rows(&steps), vec![]);
             for column in &late.first {
-                columns[*column] = Some(self.flat.read(*column, &steps)?);
+                first.push(match late.coded.contains(column) {
+                    true => First::Coded(self.flat.read_coded(*column, &steps)?),
+                    false => First::Read(self.flat.read(*column, &steps)?),
+                });
             }
-            let rows = read_rows(&steps);
-            if let Some(runs) = late.passing(&columns, rows, &self.shape) {
-                let kept = BooleanArray::from(bits(&runs, rows));
-                for column in &late.first {
-                    columns[*column] = columns[*column].as_ref().map(|c| filter(c, &kept)).transpose()?;
-                }
-                steps = refined(&steps, &runs);
-                let left = rows - read_rows(&steps);
+            let pass = late.passing(&first, rows, &self.shape);
+            let rows_kept = pass.as_ref().map(|pass| &pass.kept);
+            for (column, read) in late.first.iter().zip(&first) {
+                columns[*column] = Some(read.array(rows_kept)?);
+            }
+            if let Some(pass) = pass {
+                let left = rows - pass.kept.count_set_bits();
                 late.predicate.skipped.0.fetch_add(left as u64, Ordering::Relaxed);
+                (steps, kept) = pass.of_others(steps, rows)?;
             }
         }
+        let rows = kept.as_ref().map_or_else(|| read_rows(&steps), BooleanArray::true_count);
+        let filter = kept.map(|kept| FilterBuilder::new(&kept).optimize().build());
         let mut all = vec![];
         for (column, read) in columns.into_iter().enumerate() {
-            all.push(read.map_or_else(|| self.flat.read(column, &steps), Ok)?);
+            all.push(match (read, &filter) {
+                (Some(read), _) => read,
+                (None, None) => self.flat.read(column, &steps)?,
+                (None, Some(filter)) => filter.filter(&self.flat.read(column, &steps)?)?,
+            });
         }
-        Ok(Some((all, read_rows(&steps))))
+        Ok(Some((all, rows)))
+    }
+}
+
+/// A column that the predicate needs.
+enum First {
+    Read(ArrayRef),
+    Coded(Coded),
+}
+
+impl First {
+    /// The rows whose bit is set; none: all.
+    fn array(&self, kept: Option<&BooleanBuffer>) -> Result<ArrayRef, ParquetError> {
+        Ok(match (self, kept) {
+            (First::Coded(coded), kept) => coded.array(kept)?,
+            (First::Read(array), None) => Arc::clone(array),
+            (First::Read(array), Some(kept)) => filter(array, &BooleanArray::from(kept.clone()))?,
+        })
+    }
+}
+
+/// Rows that come of a batch.
+struct Pass {
+    kept: BooleanBuffer,
+    /// Those in runs of which other columns are read.
+    runs: Vec<Range<usize>>,
+}
+
+impl Pass {
+    /// What is read of other columns, by steps that would read all rows, and which rows of that are kept; none: all.
+    fn of_others(&self, steps: Vec<Step>, rows: usize) -> Result<(Vec<Step>, Option<BooleanArray>), ParquetError> {
+        let read: usize = self.runs.iter().map(ExactSizeIterator::len).sum();
+        if read == self.kept.count_set_bits() {
+            return Ok((refined(&steps, &self.runs), None));
+        }
+        let kept = BooleanArray::from(self.kept.clone());
+        if read == rows {
+            return Ok((steps, Some(kept)));
+        }
+        let kept = filter(&kept, &BooleanArray::from(bits(&self.runs, rows)))?;
+        Ok((refined(&steps, &self.runs), Some(kept.as_boolean().clone())))
     }
 }
 
@@ -208,12 +264,24 @@ impl Iterator for LocalRows {
 }
 
 impl Late {
-    /// For a file all of whose columns are read here, so that their places are their numbers. None: every column is one that the predicate reads, or it reads none.
-    fn new(predicate: Predicate, shape: &Shape, columns: usize) -> Option<Late> {
+    /// For a file all of whose columns are read here, so that their places are their numbers. None: every column is one that the predicate reads, and must be decoded
+    /// for it, or it reads none.
+    fn new(mut predicate: Predicate, shape: &Shape, (flat, columns): (&Rows, usize)) -> Option<Late> {
         let mut first: Vec<usize> = predicate.inputs.iter().flatten().filter_map(|c| shape.place(*c)).collect();
         first.sort_unstable();
         first.dedup();
-        (!first.is_empty() && first.len() < columns).then_some(Late { predicate, first, wait: (0, 1) })
+        let place = |input: &usize| predicate.inputs.get(*input).copied().flatten().and_then(|c| shape.place(c));
+        let observed = predicate.times.map(|times| times.column);
+        let able = |input: usize| {
+            let here = place(&input).filter(|place| flat.has_dictionaries(*place));
+            // Not one that stands for another column, too.
+            let alone = (0..predicate.inputs.len()).filter(|other| place(other) == here).count() == 1;
+            here.is_some() && alone && observed != Some(input)
+        };
+        let tests = by_value::split(&mut predicate.conditions, predicate.inputs.len(), able);
+        let coded: BTreeSet<usize> = tests.iter().filter_map(|test| place(&test.column)).collect();
+        let helps = !first.is_empty() && (first.len() < columns || !tests.is_empty());
+        helps.then_some(Late { predicate, first, tests, coded, wait: (0, 1) })
     }
 
     /// Whether the predicate is asked about the next batch.
@@ -223,28 +291,49 @@ impl Late {
         asks
     }
 
-    /// The rows that pass, and few others; none: it is not worth it.
-    fn passing(&mut self, columns: &[Option<ArrayRef>], rows: usize, shape: &Shape) -> Option<Vec<Range<usize>>> {
-        let runs = self.evaluate(columns, rows, shape).map(|passes| merged(&passes));
-        let runs = runs.filter(|runs| runs.iter().map(|run| run.len()).sum::<usize>() <= rows / 2);
-        self.wait = match runs {
+    /// The rows that pass, and few others; none: it is not worth it. Behind codes no others: rows are found in them one by one, and to filter what else was read
+    /// costs less than to ask the predicate of it again.
+    fn passing(&mut self, columns: &[First], rows: usize, shape: &Shape) -> Option<Pass> {
+        let pass = self.evaluate(columns, rows, shape).and_then(|passes| {
+            let runs = merged(&passes);
+            let few = runs.iter().map(ExactSizeIterator::len).sum::<usize>() <= rows / 2;
+            match self.tests.is_empty() {
+                true => few.then(|| Pass { kept: bits(&runs, rows), runs }),
+                false if passes.count_set_bits() > rows - rows / 4 => None,
+                false if few => Some(Pass { kept: passes, runs }),
+                false => Some(Pass { kept: passes, runs: std::iter::once(0..rows).collect() }),
+            }
+        });
+        self.wait = match pass {
             Some(_) => (0, 1),
             None => (self.wait.1, (self.wait.1 * 2).min(PATIENCE)),
         };
-        runs
+        pass
     }
 
     /// Of which rows the predicate is true; none: it cannot be told, and whoever filters the rows will say why.
-    fn evaluate(&self, columns: &[Option<ArrayRef>], rows: usize, shape: &Shape) -> Option<BooleanBuffer> {
-        let input = |input: &Option<usize>| match input {
-            Some(column) => {
-                let read = shape.place(*column).and_then(|place| columns[place].as_ref());
-                shape.column(*column, read, rows).ok()
-            }
-            // The predicate does not look at it.
-            None => Some(Arc::new(NullArray::new(rows)) as ArrayRef),
+    fn evaluate(&mut self, columns: &[First], rows: usize, shape: &Shape) -> Option<BooleanBuffer> {
+        let read = |column: usize| {
+            let place = shape.place(column)?;
+            columns.get(self.first.binary_search(&place).ok()?)
         };
-        let inputs = self.predicate.inputs.iter().map(input).collect::<Option<Vec<_>>>()?;
+        // What is coded is read by tests alone; of what is not there, the predicate reads nothing.
+        let none: ArrayRef = Arc::new(NullArray::new(rows));
+        let input = |input: &Option<usize>| match input {
+            None => Some(Arc::clone(&none)),
+            Some(column) => match read(*column) {
+                Some(First::Coded(_)) => Some(Arc::clone(&none)),
+                Some(First::Read(array)) => shape.column(*column, Some(array), rows).ok(),
+                None => shape.column(*column, None, rows).ok(),
+            },
+        };
+        let mut inputs = self.predicate.inputs.iter().map(input).collect::<Option<Vec<_>>>()?;
+        for test in &mut self.tests {
+            let column = self.predicate.inputs.get(test.column).copied().flatten()?;
+            let Some(First::Coded(coded)) = read(column) else { return None };
+            let shaped = |values: &ArrayRef| shape.column(column, Some(values), values.len()).ok();
+            inputs.push(Arc::new(test.answers(coded, &shaped)?));
+        }
         let mut all: Option<BooleanBuffer> = None;
         for condition in &self.predicate.conditions {
             let passes = flowc_ir::vector::evaluate(condition, &inputs, rows, &EvalContext::default()).ok()?;

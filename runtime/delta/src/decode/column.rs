@@ -1,6 +1,7 @@
 //! One column without nesting, from the pages of its chunks: so many rows are read or passed over, wherever pages and row groups end. Pages that hold no row that
 //! is wanted are not decompressed. Knows pages, as the Parquet crate hands them out; values are decoders' matter.
 
+use super::coded::{Coded, Codes};
 use super::numbers::Numbers;
 use super::texts::Texts;
 use super::validity::{Levels, Validity};
@@ -76,18 +77,39 @@ pub struct Column {
     /// Definition levels of the page; none: no value is null.
     levels: Option<Levels>,
     validity: Validity,
+    codes: Codes,
+    /// Whether the rows of this batch become codes.
+    coded: bool,
 }
 
 impl Column {
     /// A column that begins with the first of its chunks.
     pub fn new(decoder: Box<dyn Decoder>, optional: bool, chunks: VecDeque<Chunk>) -> Column {
         let validity = Validity::default();
-        Column { chunks, pages: None, decoder, optional, chunk: 0, page: 0, levels: None, validity }
+        let codes = Codes::default();
+        Column {
+            chunks,
+            pages: None,
+            decoder,
+            optional,
+            chunk: 0,
+            page: 0,
+            levels: None,
+            validity,
+            codes,
+            coded: false,
+        }
     }
 
     /// Room for so many rows.
     pub fn begin(&mut self, rows: usize) {
         self.decoder.begin(rows);
+    }
+
+    /// So many rows that are read next are for [`Column::finish_coded`].
+    pub fn begin_coded(&mut self, rows: usize) {
+        self.coded = true;
+        self.codes.begin(rows);
     }
 
     /// Reads so many rows.
@@ -102,10 +124,11 @@ impl Column {
                 }
                 Some(levels) => levels.take(these, &mut self.validity)?,
             };
-            if valid == these {
-                self.decoder.read(these)?;
-            } else if let Some(bits) = self.validity.last(these) {
-                self.decoder.read_spread(valid, &bits)?;
+            let bits = if valid == these { None } else { self.validity.last(these) };
+            match &bits {
+                _ if self.coded => self.codes.read(&mut *self.decoder, valid, bits.as_ref())?,
+                None => self.decoder.read(these)?,
+                Some(bits) => self.decoder.read_spread(valid, bits)?,
             }
             self.passed(these);
             rows -= these;
@@ -140,6 +163,13 @@ impl Column {
     /// The rows that were read, as an array.
     pub fn finish(&mut self) -> Result<ArrayRef, ParquetError> {
         Ok(self.decoder.finish(self.validity.finish())?)
+    }
+
+    /// The rows that were read behind [`Column::begin_coded`].
+    pub fn finish_coded(&mut self) -> Result<Coded, ParquetError> {
+        self.coded = false;
+        self.validity.finish();
+        Ok(self.codes.finish(&mut *self.decoder)?)
     }
 
     fn passed(&mut self, rows: usize) {
@@ -177,6 +207,7 @@ impl Column {
                 if !matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY) {
                     return Err(Damaged("a dictionary of another encoding").into());
                 }
+                self.codes.forget();
                 return Ok(self.decoder.dictionary(buf, num_values as usize)?);
             }
             Page::DataPage { buf, num_values, encoding, def_level_encoding, .. } => {

@@ -2,6 +2,7 @@
 //! footer says is otherwise encoded, and columns with nesting, are for that crate's own reader, whose arrays are the same. Memory: a page and a dictionary a
 //! column. Knows Parquet; nothing of tables.
 
+pub mod coded;
 pub mod column;
 mod hybrid;
 pub mod local;
@@ -56,6 +57,16 @@ pub trait Decoder: Send {
 
     /// The rows as an array; begins anew.
     fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef, Damaged>;
+
+    /// The values of the page, as numbers in the dictionary; none: they are none, or are not given out as such.
+    fn numbers(&mut self) -> Option<&mut Hybrid> {
+        None
+    }
+
+    /// The dictionary's values, and a null behind them, of decoders that give out numbers.
+    fn entries(&self) -> Result<ArrayRef, Damaged> {
+        Err(Damaged("no dictionary"))
+    }
 }
 
 /// The values of a page that are numbers in a dictionary: the width of a number stands before them.

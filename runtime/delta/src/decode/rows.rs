@@ -1,9 +1,11 @@
 //! Rows of some row groups of a file, column by column: the same steps over each column, passing over rows and reading others. Knows which rows; nothing of why.
 
+use super::coded::Coded;
 use super::column::{Chunk, Column, decoder, fits};
 use super::local::{Shared, Window};
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
+use parquet::basic::Type as Physical;
 use parquet::column::page::PageReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
@@ -29,6 +31,8 @@ pub fn read_rows(steps: &[Step]) -> usize {
 /// See the module.
 pub struct Rows {
     columns: Vec<Column>,
+    /// Whether each is of texts, of which some stand in dictionaries.
+    dictionaries: Vec<bool>,
     /// The rows that are wanted and were not stepped over yet, counted over the row groups.
     runs: VecDeque<Range<u64>>,
     at: u64,
@@ -44,7 +48,7 @@ impl Rows {
         roots: &[usize],
         runs: VecDeque<Range<u64>>,
     ) -> Result<Rows, ParquetError> {
-        let mut columns = vec![];
+        let (mut columns, mut dictionaries) = (vec![], vec![]);
         for root in roots {
             let Some(leaf) = leaf(metadata, *root) else { continue };
             let mut chunks = VecDeque::new();
@@ -61,9 +65,12 @@ impl Rows {
             }
             let descriptor = metadata.file_metadata().schema_descr().column(leaf);
             let Some(decoder) = decoder(descriptor.physical_type(), schema.field(*root).data_type()) else { continue };
+            let dictionary = |group: &usize| metadata.row_group(*group).column(leaf).dictionary_page_offset().is_some();
+            let text = descriptor.physical_type() == Physical::BYTE_ARRAY;
+            dictionaries.push(text && groups.iter().any(dictionary));
             columns.push(Column::new(decoder, descriptor.max_def_level() > 0, chunks));
         }
-        Ok(Rows { columns, runs, at: 0 })
+        Ok(Rows { columns, dictionaries, runs, at: 0 })
     }
 
     /// The next `most` rows that are wanted, or those that are left.
@@ -91,6 +98,22 @@ impl Rows {
             column.read(step.read)?;
         }
         column.finish()
+    }
+
+    /// Whether a column's values are texts, or bytes, of which some stand in dictionaries.
+    pub fn has_dictionaries(&self, column: usize) -> bool {
+        self.dictionaries.get(column).copied().unwrap_or(false)
+    }
+
+    /// As [`Rows::read`], without looking values up.
+    pub fn read_coded(&mut self, column: usize, steps: &[Step]) -> Result<Coded, ParquetError> {
+        let column = &mut self.columns[column];
+        column.begin_coded(read_rows(steps));
+        for step in steps {
+            column.skip(step.skip)?;
+            column.read(step.read)?;
+        }
+        column.finish_coded()
     }
 }
 

@@ -7,7 +7,8 @@ use arrow::array::{
     Array, ArrayRef, BinaryArray, Date32Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
     StringArray, TimestampMicrosecondArray,
 };
-use arrow::compute::concat;
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{concat, filter};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -68,8 +69,12 @@ fn written(table: &RecordBatch, properties: WriterProperties) -> Vec<u8> {
     bytes
 }
 
-/// What is read of a file, in batches by steps, until all of it is read: how many columns are read here, and each with its arrays.
-fn read(bytes: &[u8], steps: &[(usize, usize)]) -> Result<Vec<(usize, Vec<ArrayRef>)>, ParquetError> {
+/// Whether a batch is read as codes, by its number.
+type IsCoded<'a> = &'a dyn Fn(usize) -> bool;
+
+/// What is read of a file, in batches by steps, until all of it is read: how many columns are read here, and each with its arrays. Of a batch that is read as codes,
+/// its rows one by one, chosen by a bitmap, must be those that come without one.
+fn read(bytes: &[u8], steps: &[(usize, usize)], coded: IsCoded) -> Result<Vec<(usize, Vec<ArrayRef>)>, ParquetError> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = ArrowReaderMetadata::load(&Bytes::copy_from_slice(bytes), options)?;
     let (footer, schema) = (metadata.metadata(), metadata.schema());
@@ -79,7 +84,17 @@ fn read(bytes: &[u8], steps: &[(usize, usize)]) -> Result<Vec<(usize, Vec<ArrayR
     file.write_all(bytes)?;
     let mut rows = Rows::open(&Shared::new(file)?, footer, schema, &groups, &roots, Default::default())?;
     let read = |(place, root): (usize, &usize)| {
-        let arrays = steps.iter().map(|(skip, read)| rows.read(place, &[Step { skip: *skip, read: *read }]));
+        let arrays = steps.iter().enumerate().map(|(batch, (skip, read))| {
+            let steps = [Step { skip: *skip, read: *read }];
+            if !coded(batch) {
+                return rows.read(place, &steps);
+            }
+            let coded = rows.read_coded(place, &steps)?;
+            let all = coded.array(None)?;
+            let kept = BooleanBuffer::collect_bool(*read, |row| (row / 3 + batch) % 3 == 0);
+            assert_eq!(&coded.array(Some(&kept))?, &filter(&all, &kept.into())?, "column {root}");
+            Ok(all)
+        });
         Ok((*root, arrays.collect::<Result<Vec<_>, ParquetError>>()?))
     };
     roots.iter().enumerate().map(read).collect()
@@ -92,6 +107,7 @@ proptest! {
         (rows, spread, nulls, seed) in (1usize..3000, prop_oneof![1u64..4, 1u64..300, 1u64..1_000_000], prop_oneof![Just(0u64), Just(1), 0u64..=100], any::<u64>()),
         (version, codec, dictionary, page, group) in (any::<bool>(), 0u8..4, any::<bool>(), 1usize..900, 1usize..4000),
         cuts in prop::collection::vec((0usize..900, 0usize..900), 1..12),
+        coded in any::<u16>(),
     ) {
         let table = table(rows, spread, nulls, seed);
         let bytes = written(&table, properties(version, codec, dictionary, page, group));
@@ -105,7 +121,7 @@ proptest! {
             steps.push((skip, take));
             at += skip + take;
         }
-        let mine = read(&bytes, &steps).expect("reads");
+        let mine = read(&bytes, &steps, &|batch| coded >> (batch % 16) & 1 == 1).expect("reads");
         prop_assert_eq!(mine.len(), table.num_columns());
         for (root, arrays) in mine {
             let columns: Vec<&dyn Array> = theirs.iter().map(|batch| batch.column(root).as_ref()).collect();
@@ -123,13 +139,14 @@ proptest! {
     fn damaged_files_are_errors_or_rows(
         (spread, nulls, version, codec, dictionary) in (1u64..500, 0u64..30, any::<bool>(), 0u8..4, any::<bool>()),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        coded in any::<bool>(),
     ) {
         let mut bytes = written(&table(500, spread, nulls, 1), properties(version, codec, dictionary, 100, 300));
         for (at, byte) in damage {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        for (_, arrays) in read(&bytes, &[(0, 130), (90, 280)]).unwrap_or_default() {
+        for (_, arrays) in read(&bytes, &[(0, 130), (90, 280)], &|_| coded).unwrap_or_default() {
             arrays.iter().for_each(|array| array.to_data().validate_full().expect("a sound array"));
         }
     }

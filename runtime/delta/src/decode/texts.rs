@@ -209,14 +209,33 @@ impl Decoder for Texts {
     fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef, Damaged> {
         let (offsets, bytes) = (std::mem::take(&mut self.offsets), std::mem::take(&mut self.bytes));
         self.before = bytes.len();
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let bytes = Buffer::from_vec(bytes);
-        if !self.text {
-            let array = BinaryArray::try_new(offsets, bytes, nulls).map_err(|_| Damaged("other values than rows"))?;
-            return Ok(Arc::new(array));
-        }
-        Ok(Arc::new(StringArray::try_new(offsets, bytes, nulls).map_err(|_| NO_TEXT)?))
+        array(self.text, offsets, bytes, nulls)
     }
+
+    fn numbers(&mut self) -> Option<&mut Hybrid> {
+        match &mut self.values {
+            Values::Plain(_) => None,
+            Values::Numbers(numbers) => Some(numbers),
+        }
+    }
+
+    fn entries(&self) -> Result<ArrayRef, Damaged> {
+        let count = self.places.len();
+        let numbers: Vec<u32> = (0..count as u32).collect();
+        let (mut offsets, mut bytes) = (vec![0], vec![]);
+        gather((&self.dictionary, &self.places), &numbers, &mut offsets, &mut bytes)?;
+        offsets.push(bytes.len() as i32);
+        let nulls = BooleanBuffer::collect_bool(count + 1, |entry| entry < count);
+        array(self.text, offsets, bytes, Some(NullBuffer::new(nulls)))
+    }
+}
+
+fn array(text: bool, offsets: Vec<i32>, bytes: Vec<u8>, nulls: Option<NullBuffer>) -> Result<ArrayRef, Damaged> {
+    let (offsets, bytes) = (OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(bytes));
+    if text {
+        return Ok(Arc::new(StringArray::try_new(offsets, bytes, nulls).map_err(|_| NO_TEXT)?));
+    }
+    Ok(Arc::new(BinaryArray::try_new(offsets, bytes, nulls).map_err(|_| Damaged("other values than rows"))?))
 }
 
 const EARLY: Damaged = Damaged("values that end early");

@@ -1,6 +1,7 @@
 //! Tests of Delta tables over real and injected storage: one binary, since each links everything.
 
 mod acceptance;
+mod by_value;
 mod catalog;
 mod changes;
 mod changing;
