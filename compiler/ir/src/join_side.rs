@@ -38,7 +38,9 @@ fn order_matters(plan: &Plan, from: NodeId) -> bool {
 
 fn looks_at_order(plan: &Plan, operator: &Operator) -> bool {
     match operator {
-        Operator::Aggregate(aggregate) | Operator::KeyedAggregate(KeyedAggregate { aggregate, .. }) => by_order(aggregate),
+        Operator::Aggregate(aggregate) | Operator::KeyedAggregate(KeyedAggregate { aggregate, .. }) => {
+            by_order(aggregate)
+        }
         Operator::WindowAggregate(windowed) => !windowed.by_time && by_order(&windowed.aggregate),
         Operator::Dedup(dedup) => !dedup.by_time,
         // Ties stay as they come; the first rows are those that come first; of records of a key the last one counts.
@@ -105,7 +107,9 @@ graph {{
     fn the_choice_is_open_where_nobody_sees_the_order() {
         let inner = "inner keys [0] == [0]";
         let aggregate = |call: &str| {
-            format!("    3: aggregate <- [2] \"f |> aggregate\" bounded\n        columns (id: long, n: long)\n        keys [0]\n        {call} [1] : long\n")
+            format!(
+                "    3: aggregate <- [2] \"f |> aggregate\" bounded\n        columns (id: long, n: long)\n        keys [0]\n        {call} [1] : long\n"
+            )
         };
         assert!(open(inner, "", "append") && open(inner, "", "overwrite"));
         assert!(!open("left keys [0] == [0]", "", "append"), "a row without a match comes out in its place");

@@ -122,12 +122,7 @@ struct Kept {
 }
 
 impl Arrived {
-    fn push(
-        &mut self,
-        place: (u32, u32),
-        rows: RecordBatch,
-        (budget, name): (&Budget, &str),
-    ) -> Result<(), RunError> {
+    fn push(&mut self, place: (u32, u32), rows: RecordBatch, (budget, name): (&Budget, &str)) -> Result<(), RunError> {
         self.bytes += batch_bytes(&rows);
         account(&mut self.held, budget, self.bytes, name)?;
         self.rows.entry(place).or_default().push(rows);
