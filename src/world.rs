@@ -3,7 +3,7 @@
 
 use crate::exit::{Exit, Failure};
 use crate::lock::Place;
-use flowc_core::explain::Read;
+use flowc_core::explain::{Read, Span};
 use flowc_core::load::{FixedLoader, LoadError, Loader};
 use flowc_core::pipeline::{self, CheckOutcome};
 use flowc_delta::{DeltaCatalog, DeltaConnectors};
@@ -149,6 +149,7 @@ pub fn reads(outcome: &CheckOutcome, plan: &Plan) -> Result<IndexMap<String, Rea
         files_after_pruning: None,
         columns: Some(info.schema.len()),
         rows: info.rows,
+        spans: info.bounds.iter().filter_map(Span::of).collect(),
     };
     let sources = checked.sources.iter().map(|s| (s.spec.name.clone(), of(&s.info)));
     let mut all: IndexMap<String, Read> =
@@ -163,6 +164,7 @@ pub fn reads(outcome: &CheckOutcome, plan: &Plan) -> Result<IndexMap<String, Rea
             read.files = Some(pruned.files as u64);
             read.files_after_pruning = Some(pruned.left as u64);
             read.rows = pruned.rows;
+            read.spans = pruned.bounds.iter().filter_map(Span::of).collect();
         }
     }
     Ok(all)

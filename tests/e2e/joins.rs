@@ -175,6 +175,40 @@ fn readings(project: &Project) {
     project.table("readings", "n: long, id: integer?, ms: long?", &rows);
 }
 
+/// Whichever side of a join of bounded rows is kept, the same rows come out, by any number of workers.
+#[test]
+fn either_side_of_a_join_may_be_kept() {
+    let project = Project::new();
+    let many: Vec<String> = (0..4000).map(|n| json!({ "n": n, "id": n % 50 }).to_string()).collect();
+    let few: Vec<String> = (0..30).map(|id| json!({ "id": 2 * id, "site": format!("s{id}") }).to_string()).collect();
+    project.table("many", "n: long, id: long", &many.iter().map(String::as_str).collect::<Vec<_>>());
+    project.table("few", "id: long, site: string", &few.iter().map(String::as_str).collect::<Vec<_>>());
+    let joined = |name: &str, flow: &str, workers: &str| {
+        let text = format!(
+            "source many = delta(\"many\")\nsource few = delta(\"few\")\nflow pairs = {flow}\n\
+             sink out = pairs -> delta(\"{name}\") {{ mode overwrite }}\n"
+        );
+        project.write(&format!("{name}.flow"), &text);
+        let words = ["run", &format!("{name}.flow"), "--state", &format!("state_{name}"), "--workers", workers];
+        project.flowc(&words).expect(0);
+        project.rows(name)
+    };
+    let sorted = |mut rows: Vec<Value>| {
+        rows.sort_by_key(Value::to_string);
+        rows
+    };
+    let right = "many |> join few on few.id == id |> select n, site = few.site";
+    let left = "few |> join many on many.id == id |> select n = many.n, site";
+    let kept = joined("kept1", right, "1");
+    assert_eq!(kept.len(), 25 * 80);
+    let exchanged = joined("exchanged1", left, "1");
+    assert_eq!(sorted(kept), sorted(exchanged.clone()));
+    assert_eq!(sorted(exchanged), sorted(joined("exchanged2", left, "2")));
+    let explained = project.flowc(&["explain", "exchanged1.flow"]).expect(0).stdout;
+    let said = "left: 30 rows, right: 4,000 rows: right is matched against left; the rows that come decide";
+    assert!(explained.contains(said), "{explained}");
+}
+
 /// A program that joins readings to devices as of their time.
 fn as_of(join: &str) -> String {
     format!(

@@ -16,6 +16,7 @@ pub mod failing;
 pub mod functions;
 pub mod graph;
 pub mod interpret;
+pub mod join_side;
 pub mod key_pruning;
 pub mod plan;
 #[cfg(any(test, feature = "testgen"))]

@@ -360,12 +360,13 @@ impl EpochRun {
             }
             Operator::Join(spec) => {
                 let residual = spec.residual.is_some().then(|| self.kernel(KernelSlot::Residual(id))).transpose()?;
+                let open = flowc_ir::join_side::is_open(&self.executable.plan, id);
                 Arc::new(move |before, around| {
                     let (schemas, residual) = ((&inputs[0], &inputs[1], &output), residual.clone());
                     if is_changing(&output) {
                         return Ok(Box::new(ChangingJoin::new(id, &spec, schemas, residual, context, around, before)?));
                     }
-                    Ok(Box::new(Join::new(id, &spec, schemas, residual, context, around, before)?))
+                    Ok(Box::new(Join::new(id, &spec, schemas, residual, context, around, before)?.open(open)))
                 })
             }
             other => return Err(internal(format!("{other:?} remembers nothing"))),

@@ -4,6 +4,7 @@
 use crate::catalog;
 use crate::changes::{Layout, Reader, Unit};
 use crate::codes;
+use crate::facts::table_bounds;
 use crate::local_rows::Skipped;
 use crate::log::commits::{Listing, commit_path, read_commit};
 use crate::log::features::Features;
@@ -13,6 +14,7 @@ use crate::schema::{self, DeltaField};
 use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
 use deltalake::logstore::object_store::ObjectStoreExt;
+use flowc_ir::catalog::ColumnBounds;
 use flowc_ir::plan::{SourceSpec, Updates, VersionSpec};
 use flowc_ir::{Program, Schema};
 use flowc_runtime::{
@@ -544,7 +546,7 @@ impl Source for DeltaSource {
 }
 
 /// What a predicate leaves of a table's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pruned {
     /// The table's data files.
     pub files: usize,
@@ -552,6 +554,8 @@ pub struct Pruned {
     pub left: usize,
     /// The rows of those, where the statistics of every one say it.
     pub rows: Option<u64>,
+    /// What their statistics say of columns.
+    pub bounds: Vec<ColumnBounds>,
 }
 
 /// How many files the table has (now, or at a version), and how many of them the predicate over the columns of a layout leaves: for `explain`.
@@ -563,9 +567,11 @@ pub async fn prune_report(
 ) -> Result<Pruned, RunError> {
     let what = storage.location();
     let snapshot = catalog::load(storage, version).await.map_err(|e| e.reading(what))?;
+    let (files, columns) = (snapshot.files.len(), layout.columns().clone());
     let reader = Reader::new(storage, what, &snapshot, layout, predicate)?;
     let scan = reader.scan();
-    let left: Vec<_> = snapshot.files.values().filter(|file| scan.keeps(file)).collect();
-    let rows = left.iter().map(|file| file.rows()).sum();
-    Ok(Pruned { files: snapshot.files.len(), left: left.len(), rows })
+    let mut snapshot = Snapshot::clone(&snapshot);
+    snapshot.files.retain(|_, file| scan.keeps(file));
+    let rows = snapshot.files.values().map(|file| file.rows()).sum();
+    Ok(Pruned { files, left: snapshot.files.len(), rows, bounds: table_bounds(&snapshot, &columns) })
 }

@@ -1,7 +1,8 @@
 //! What was estimated and what an epoch did, beside each part of an explanation. It must not know where epochs are recorded: whoever asks brings what the nodes did.
 
-use super::{Explanation, is_end};
-use flowc_ir::graph::{LookupKind, Node, Operator, Window};
+use super::selectivity::share;
+use super::{Explanation, InputPart, is_end};
+use flowc_ir::graph::{JoinKind, LookupKind, Node, NodeId, Operator, Window};
 use flowc_ir::plan::Plan;
 use flowc_ir::{Program, ProgramStep};
 use serde::Serialize;
@@ -34,7 +35,8 @@ pub enum Certainty {
     Exact,
     /// They are not more.
     AtMost,
-    /// If each row finds one row in a table that it is looked up in.
+    /// If each row finds one row in a table that it is looked up in, or each row of the larger side of a join one of the smaller;
+    /// and if the values of a column lie evenly between the least and the greatest.
     About,
 }
 
@@ -55,6 +57,10 @@ pub struct Analysis {
 impl Estimate {
     fn but(self, certainty: Certainty) -> Estimate {
         Estimate { certainty: self.certainty.max(certainty), ..self }
+    }
+
+    fn share(self, share: f64) -> Estimate {
+        Estimate { rows: (self.rows as f64 * share).ceil() as u64, ..self.but(Certainty::About) }
     }
 
     fn no_more_than(self, rows: u64) -> Estimate {
@@ -97,31 +103,55 @@ fn after(operator: &Operator, inputs: &[Option<Estimate>]) -> Option<Estimate> {
             Some(Estimate { rows: a.rows.saturating_add(b.rows), certainty: a.certainty.max(b.certainty) })
         })?,
         Operator::Source(_) | Operator::TableScan(_) | Operator::Sink(_) => first,
-        Operator::Malformed(_)
-        | Operator::Late
-        | Operator::Explode { .. }
-        | Operator::Upsert(_)
-        | Operator::Join(_) => None,
+        Operator::Join(join) => match join.kind {
+            JoinKind::Semi | JoinKind::Anti => first.map(|rows| rows.but(Certainty::AtMost)),
+            JoinKind::Mark => first,
+            // A key of the one side is one of the other's, which are different: as with most keys.
+            JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => {
+                let second = inputs.get(1).copied().flatten()?;
+                Some(Estimate { rows: first?.rows.max(second.rows), certainty: Certainty::About })
+            }
+        },
+        Operator::Malformed(_) | Operator::Late | Operator::Explode { .. } | Operator::Upsert(_) => None,
     }
 }
 
-/// What is expected to come out of each node.
-fn estimates(plan: &Plan, explanation: &Explanation) -> Vec<Option<Estimate>> {
-    let read = |name: &str, kind: &str| {
-        let input = explanation.inputs.iter().find(|input| input.name == name && input.kind == kind)?;
-        let less = input.pushed_down.is_some() || input.pruned.is_some();
-        let certainty = if less { Certainty::AtMost } else { Certainty::Exact };
-        Some(Estimate { rows: input.read.rows?, certainty })
+/// The source or table whose rows a node has, as they are.
+fn read_by<'a>(plan: &Plan, inputs: &'a [InputPart], mut node: NodeId) -> Option<&'a InputPart> {
+    while let Operator::Watermark(_) = plan.graph.node(node).operator {
+        node = *plan.graph.node(node).inputs.first()?;
+    }
+    let (name, kind) = match plan.graph.node(node).operator {
+        Operator::Source(id) => (&plan.sources[id.0 as usize].name, "source"),
+        Operator::TableScan(id) => (&plan.tables[id.0 as usize].name, "table"),
+        _ => return None,
     };
+    inputs.iter().find(|input| input.name == *name && input.kind == kind)
+}
+
+/// What is expected to come out of each node.
+pub(super) fn estimates(plan: &Plan, inputs: &[InputPart]) -> Vec<Option<Estimate>> {
     let mut estimates: Vec<Option<Estimate>> = vec![];
-    for node in &plan.graph.nodes {
-        let inputs: Vec<Option<Estimate>> = node.inputs.iter().map(|input| estimates[input.0 as usize]).collect();
+    for (id, node) in plan.graph.iter() {
+        let before: Vec<Option<Estimate>> = node.inputs.iter().map(|input| estimates[input.0 as usize]).collect();
         estimates.push(match &node.operator {
-            Operator::Source(id) => read(&plan.sources[id.0 as usize].name, "source"),
-            Operator::TableScan(id) => read(&plan.tables[id.0 as usize].name, "table"),
+            Operator::Source(_) | Operator::TableScan(_) => read_by(plan, inputs, id).and_then(|input| {
+                let less = input.pushed_down.is_some() || input.pruned.is_some();
+                let certainty = if less { Certainty::AtMost } else { Certainty::Exact };
+                Some(Estimate { rows: input.read.rows?, certainty })
+            }),
             // Of rows that change it is not known how often they do.
             _ if node.kind.is_changing() => None,
-            operator => after(operator, &inputs),
+            operator => after(operator, &before).map(|rows| match operator {
+                Operator::Transform(program) => {
+                    let input = read_by(plan, inputs, node.inputs[0]);
+                    match input.and_then(|input| share(program, &input.read.spans)) {
+                        Some(share) => rows.share(share),
+                        None => rows,
+                    }
+                }
+                _ => rows,
+            }),
         });
     }
     estimates
@@ -130,7 +160,7 @@ fn estimates(plan: &Plan, explanation: &Explanation) -> Vec<Option<Estimate>> {
 impl Explanation {
     /// Puts beside each part what is expected of it, and what it did in an epoch, if one is known.
     pub fn analyze(&mut self, plan: &Plan, analysis: Option<Analysis>) {
-        let estimates = estimates(plan, self);
+        let estimates = estimates(plan, &self.inputs);
         let actual = |node: usize| analysis.as_ref().and_then(|analysis| analysis.nodes.get(node).cloned());
         let mut steps = self.steps.iter_mut();
         for (index, Node { operator, .. }) in plan.graph.nodes.iter().enumerate() {

@@ -4,12 +4,15 @@
 mod analysis;
 pub(crate) mod expression;
 mod guarantees;
+mod selectivity;
+mod side;
 mod streaming;
 mod text;
 mod waiting;
 
 pub use analysis::{Actual, Analysis, Certainty, Estimate};
 pub use guarantees::{Guarantee, guarantees, tally};
+pub use selectivity::Span;
 pub use waiting::Holder;
 
 use flowc_ir::eval::KernelReport;
@@ -23,7 +26,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 /// What the world knows of a source or a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Read {
     /// Its data files.
     pub files: Option<u64>,
@@ -33,6 +36,9 @@ pub struct Read {
     pub columns: Option<usize>,
     /// The rows of the files that would be read.
     pub rows: Option<u64>,
+    /// Between which values columns lie there.
+    #[serde(skip)]
+    pub spans: Vec<Span>,
 }
 
 /// The explanation, as data.
@@ -118,6 +124,9 @@ pub struct StepPart {
     pub runs: Vec<(String, String)>,
     /// What it keeps in memory, and what bounds it; none: nothing but the batches in flight.
     pub state: Option<String>,
+    /// Which side of a join of bounded rows is kept in memory, and why; none: it is no such join.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side: Option<String>,
     /// The sources whose watermarks are merged before it: it waits for the least of them. None: it waits for no watermark.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<Holder>,
@@ -165,7 +174,7 @@ pub fn explain(
     let prunings = prunings(plan);
     for (index, source) in plan.sources.iter().enumerate() {
         let start = source.start.map(|v| format!("from {} on", version(v)));
-        let read = read.get(&source.name).copied().unwrap_or_default();
+        let read = read.get(&source.name).cloned().unwrap_or_default();
         let mut part =
             input("source", &source.name, &source.connector, start, &source.schema, source.predicate.as_ref(), read);
         part.pruned = prunings.iter().find(|p| p.source.0 as usize == index).and_then(|p| pruned(plan, p));
@@ -179,7 +188,7 @@ pub fn explain(
     }
     for table in &plan.tables {
         let pinned = table.version.map(version);
-        let read = read.get(&table.name).copied().unwrap_or_default();
+        let read = read.get(&table.name).cloned().unwrap_or_default();
         inputs.push(input(
             "table",
             &table.name,
@@ -191,11 +200,13 @@ pub fn explain(
         ));
     }
     let (names, waiting) = (names(plan), waiting::Waiting::of(&plan.graph));
+    let estimates = analysis::estimates(plan, &inputs);
     let mut steps = vec![];
     for (id, node) in plan.graph.iter() {
         if !is_end(&node.operator) {
             let waits_for = if waiting::waits(&node.operator) { waiting.before(id) } else { vec![] };
-            steps.push(StepPart { waits_for, ..step(plan, id, node, &names, steps.len() + 1, reports) });
+            let side = side::of_join(plan, id, &estimates);
+            steps.push(StepPart { waits_for, side, ..step(plan, id, node, &names, steps.len() + 1, reports) });
         }
     }
     let sinks = plan.sinks.iter().map(|spec| sink(spec, names[spec.input.0 as usize].clone()));
@@ -436,6 +447,7 @@ fn step(
         changing_by,
         runs: runs(id, reports),
         state,
+        side: None,
         waits_for: vec![],
         estimate: None,
         actual: None,

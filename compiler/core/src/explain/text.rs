@@ -39,14 +39,18 @@ fn duration(microseconds: u64) -> String {
     }
 }
 
-fn estimated(f: &mut fmt::Formatter<'_>, estimate: Option<Estimate>) -> fmt::Result {
-    let Some(estimate) = estimate else { return Ok(()) };
+/// An estimate in words.
+pub(super) fn about(estimate: Estimate) -> String {
     let sure = match estimate.certainty {
         Certainty::Exact => "",
         Certainty::AtMost => "at most ",
         Certainty::About => "about ",
     };
-    line(f, "estimate", &format!("{sure}{}", rows(estimate.rows)))
+    format!("{sure}{}", rows(estimate.rows))
+}
+
+fn estimated(f: &mut fmt::Formatter<'_>, estimate: Option<Estimate>) -> fmt::Result {
+    estimate.map_or(Ok(()), |estimate| line(f, "estimate", &about(estimate)))
 }
 
 fn happened(f: &mut fmt::Formatter<'_>, actual: Option<&Actual>) -> fmt::Result {
@@ -114,11 +118,14 @@ impl fmt::Display for InputPart {
             let aside = format!("{}.malformed", name(&self.name));
             line(f, "malformed", &format!("put aside in {aside}; rows are judged by {}", columns(judged)))?;
         }
-        let files = match self.read {
+        let files = match &self.read {
             Read { files: Some(all), files_after_pruning: Some(left), .. } => line(
                 f,
                 "files",
-                &format!("{left} of {all} are read, {} skipped by the pushed-down condition", all.saturating_sub(left)),
+                &format!(
+                    "{left} of {all} are read, {} skipped by the pushed-down condition",
+                    all.saturating_sub(*left)
+                ),
             ),
             Read { files: Some(all), .. } => line(f, "files", &all.to_string()),
             _ => Ok(()),
@@ -162,6 +169,9 @@ impl fmt::Display for StepPart {
             line(f, if i == 0 { "runs" } else { "" }, &format!("{meaning}: {}", parts.collect::<Vec<_>>().join(", ")))?;
         }
         line(f, "state", self.state.as_deref().unwrap_or("none"))?;
+        if let Some(side) = &self.side {
+            line(f, "side", side)?;
+        }
         if !self.waits_for.is_empty() {
             line(f, "watermark", &super::waiting::text(&self.waits_for))?;
         }

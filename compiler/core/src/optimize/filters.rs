@@ -4,9 +4,11 @@
 //! lookup a filter that reads the stream's columns alone runs before it, if neither it nor the lookup can fail (a row that fails there must fail
 //! still), one that reads the table's columns alone before it on the table's side if it is an inner one, and any other that cannot fail
 //! becomes part of the condition of an inner one, so that what it reads is all that is copied of the pairs that fail it; behind an explode likewise,
-//! where it does not read the element. Nothing passes an aggregate or a limit: they see which rows there are.
+//! where it does not read the element. Past what groups, joins and remembers rows see [`crossing`](super::crossing). Nothing passes a limit, an `expect` or a
+//! watermark: they see which rows there are.
 
 use super::analysis::{can_fail, columns_of, conjuncts, map_columns};
+use super::crossing;
 use super::edit::{expressions, readers, renumber, transform};
 use flowc_ir::graph::{Graph, LookupKind, Node, NodeId, Operator};
 use flowc_ir::plan::Plan;
@@ -26,6 +28,7 @@ pub(super) fn run(plan: &mut Plan) {
 
 fn pass(plan: &mut Plan) -> bool {
     let readers = readers(&plan.graph);
+    let whole = crossing::whole(plan);
     for index in 0..plan.graph.nodes.len() {
         let id = NodeId(index as u32);
         let Some(program) = transform(&plan.graph, id) else { continue };
@@ -36,23 +39,27 @@ fn pass(plan: &mut Plan) -> bool {
         let program = program.clone();
         let pushed = match &plan.graph.node(before).operator {
             Operator::Union => into_branches(&mut plan.graph, id, before, &program),
-            Operator::Sort(_) => ahead(&mut plan.graph, id, before, leading(&program, |_| true)),
+            Operator::Sort(_) => ahead(&mut plan.graph, (id, before, 0), leading(&program, |_| true), |column| column),
             Operator::Lookup(lookup) => {
                 let fails = lookup.residual.iter().flat_map(expressions).any(can_fail);
                 let width = plan.graph.node(plan.graph.node(before).inputs[0]).schema.len();
                 let may = |e: &Expr| !fails && !can_fail(e) && columns_of(e).iter().all(|c| *c < width);
                 let of_table = |e: &Expr| !fails && !can_fail(e) && columns_of(e).iter().all(|c| *c >= width);
                 let inner = lookup.kind == LookupKind::Inner;
-                ahead(&mut plan.graph, id, before, leading(&program, may))
+                ahead(&mut plan.graph, (id, before, 0), leading(&program, may), |column| column)
                     || inner && into_table(&mut plan.graph, id, before, width, leading(&program, of_table))
                     || inner && into_condition(&mut plan.graph, id, before, width, leading(&program, |e| !can_fail(e)))
             }
             Operator::Explode { .. } => {
                 let element = plan.graph.node(before).schema.len() - 1;
                 let may = |e: &Expr| !can_fail(e) && !columns_of(e).contains(&element);
-                ahead(&mut plan.graph, id, before, leading(&program, may))
+                ahead(&mut plan.graph, (id, before, 0), leading(&program, may), |column| column)
             }
-            _ => false,
+            _ => crossing::crossings(&plan.graph, before, whole[before.0 as usize]).into_iter().any(|crossing| {
+                let may = |e: &Expr| !can_fail(e) && columns_of(e).iter().all(|c| crossing.columns.contains_key(c));
+                let place = |column| crossing.columns.get(&column).copied().unwrap_or(column);
+                ahead(&mut plan.graph, (id, before, crossing.input), leading(&program, may), place)
+            }),
         };
         if pushed {
             return true;
@@ -61,27 +68,39 @@ fn pass(plan: &mut Plan) -> bool {
     false
 }
 
-/// The filters that a program begins with, as far as they may go, and what is left of the program.
+/// The filters of a program that may go ahead of it, and what is left of the program. They read what goes in, and what can fail before them stays before them; past
+/// what they leave behind go only filters that cannot fail themselves.
 fn leading(program: &Program, may: impl Fn(&Expr) -> bool) -> Option<(Vec<Expr>, Program)> {
-    let mut rest = program.clone();
-    let mut moved = vec![];
-    while let Some(ProgramStep::Filter(condition)) = rest.steps.first().cloned() {
-        if may(&condition) {
-            moved.push(condition);
-            rest.steps.remove(0);
-            continue;
+    let inputs = program.input.len();
+    let may = |e: &Expr| columns_of(e).iter().all(|column| *column < inputs) && may(e);
+    let (mut moved, mut left) = (vec![], vec![]);
+    let mut steps = program.steps.iter();
+    for step in steps.by_ref() {
+        match step {
+            ProgramStep::Filter(condition) if may(condition) && (left.is_empty() || !can_fail(condition)) => {
+                moved.push(condition.clone());
+            }
+            // Of a conjunction that cannot fail the parts go one by one.
+            ProgramStep::Filter(condition) if !can_fail(condition) => {
+                let (go, stay): (Vec<&Expr>, Vec<&Expr>) = conjuncts(condition).into_iter().partition(|c| may(c));
+                moved.extend(go.iter().copied().cloned());
+                left.push(if go.is_empty() { step.clone() } else { ProgramStep::Filter(all(condition, stay)) });
+            }
+            ProgramStep::Let(value) if !can_fail(value) => left.push(step.clone()),
+            _ => {
+                left.push(step.clone());
+                break;
+            }
         }
-        // Of a conjunction that cannot fail the parts go one by one.
-        let (go, stay): (Vec<&Expr>, Vec<&Expr>) = conjuncts(&condition).into_iter().partition(|c| may(c));
-        if !can_fail(&condition) && !go.is_empty() {
-            moved.extend(go.into_iter().cloned());
-            let stay: Vec<Expr> = stay.into_iter().cloned().collect();
-            let left = Expr::new(ExprKind::And(stay), condition.ty.clone(), condition.origin);
-            rest.steps[0] = ProgramStep::Filter(left);
-        }
-        break;
     }
-    (!moved.is_empty()).then_some((moved, rest))
+    left.extend(steps.cloned());
+    (!moved.is_empty()).then(|| (moved, Program { steps: left, ..program.clone() }))
+}
+
+/// What is left of a conjunction.
+fn all(condition: &Expr, parts: Vec<&Expr>) -> Expr {
+    let parts: Vec<Expr> = parts.into_iter().cloned().collect();
+    Expr::new(ExprKind::And(parts), condition.ty.clone(), condition.origin)
 }
 
 /// Moves filters that read the table's columns alone to where the table's rows are loaded. Only of an inner lookup: there a row that matches nothing is
@@ -173,23 +192,29 @@ fn filters(input: &Schema, conditions: Vec<Expr>) -> Program {
     Program { input: input.clone(), steps: conditions.into_iter().map(ProgramStep::Filter).collect(), outputs }
 }
 
-/// Moves filters from behind the node `before` to before it.
-fn ahead(graph: &mut Graph, id: NodeId, before: NodeId, split: Option<(Vec<Expr>, Program)>) -> bool {
+/// Moves filters from behind the node `before` to one of its inputs, where the columns stand at these places.
+fn ahead(
+    graph: &mut Graph,
+    (id, before, input): (NodeId, NodeId, usize),
+    split: Option<(Vec<Expr>, Program)>,
+    place: impl Fn(usize) -> usize,
+) -> bool {
     let Some((conditions, rest)) = split else { return false };
-    let input = graph.node(before).inputs[0];
-    let template = graph.node(input);
+    let from = graph.node(before).inputs[input];
+    let template = graph.node(from);
+    let conditions = conditions.iter().map(|e| map_columns(e, &place)).collect();
     let program = filters(&template.schema, conditions);
     let node = Node {
         schema: template.schema.clone(),
         operator: Operator::Transform(program),
-        inputs: vec![input],
+        inputs: vec![from],
         kind: template.kind.clone(),
         bounded: template.bounded,
         label: graph.node(id).label.clone(),
         origin: graph.node(id).origin,
     };
     let filter = graph.add(node);
-    graph.nodes[before.0 as usize].inputs = vec![filter];
+    graph.nodes[before.0 as usize].inputs[input] = filter;
     graph.nodes[id.0 as usize].operator = Operator::Transform(rest);
     true
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod analysis;
 mod common;
+mod crossing;
 mod edit;
 mod filters;
 mod fuse;

@@ -133,7 +133,7 @@ fn reads(program: &Program, outputs: &Columns) -> Columns {
 }
 
 /// Whether an aggregate can fail, so that it stays whoever reads it.
-fn call_fails(aggregate: &Aggregate, i: usize, input: &Schema) -> bool {
+pub(super) fn call_fails(aggregate: &Aggregate, i: usize, input: &Schema) -> bool {
     let call = &aggregate.aggregates[i];
     let floating = call.args.iter().all(|a| input.fields[*a].ty.data.is_floating());
     matches!(call.function, AggregateFunction::Sum | AggregateFunction::Avg) && !floating

@@ -203,6 +203,124 @@ fn what_is_computed_twice_is_computed_once() {
 }
 
 #[test]
+fn filters_pass_what_groups_by_their_columns() {
+    let nodes = r#"
+    1: aggregate <- [0] "f |> aggregate" bounded
+        columns (id: long, name: string, n: long, m: double?)
+        keys [0, 2]
+        count [] : long
+        max [1] : double?
+    2: transform <- [1] "f |> extend + f |> where" bounded program {
+        let $4 = divide(m, 2.0)
+        filter and(greater(id, 3L), greater(n, 1L))
+        filter equal(name, "x")
+        keep id, name, n
+        out half = $4
+    }
+    3: dedup "f |> dedup" [0] <- [2] "f |> dedup" bounded
+    4: transform <- [3] "f |> where" bounded program {
+        filter less(id, 100L)
+        filter less(n, 100L)
+        keep id, name, n, half
+    }
+    5: top "f |> top" 3 <- [4] "f |> top" bounded
+        per [1]
+        by 2 desc
+    6: transform <- [5] "f |> where" bounded program {
+        filter not_equal(name, "y")
+        filter less(id, 50L)
+        keep id, name, n, half
+    }
+    7: sink 0 <- [6] "out" bounded"#;
+    insta::assert_snapshot!(optimized(nodes, &sink("out", 6, "(id: long, name: string, n: long, half: double?)")));
+}
+
+/// A sum of longs can overflow for a group that the filter would remove.
+#[test]
+fn a_filter_stays_behind_an_aggregate_that_can_fail() {
+    let nodes = r#"
+    1: aggregate <- [0] "f |> aggregate" bounded
+        columns (name: string, s: long)
+        keys [2]
+        sum [0] : long
+    2: transform <- [1] "f |> where" bounded program { filter equal(name, "x") keep name, s }
+    3: sink 0 <- [2] "out" bounded"#;
+    let text = optimized(nodes, &sink("out", 2, "(name: string, s: long)"));
+    assert!(text.contains("2: transform <- [1] \"f |> where\""), "{text}");
+}
+
+/// What a dedup remembers is all keys, whatever is read of them today; a computation of the whole remembers nothing.
+#[test]
+fn a_filter_stays_behind_what_remembers_rows() {
+    let nodes = r#"
+    1: dedup "f |> dedup" [0] <- [0] "f |> dedup"
+    2: transform <- [1] "f |> where" program { filter less(id, 100L) keep id }
+    3: sink 0 <- [2] "out""#;
+    let sinks = sink("out", 2, "(id: long)");
+    let place = |sinks: &str| {
+        let text = optimized(nodes, sinks);
+        text.find("filter less").cmp(&text.find("dedup \"f |> dedup\" "))
+    };
+    assert_eq!(place(&sinks.replace("append whole", "append")), std::cmp::Ordering::Greater);
+    assert_eq!(place(&sinks), std::cmp::Ordering::Less);
+}
+
+#[test]
+fn filters_go_to_either_side_of_a_join() {
+    let nodes = |kind: &str| {
+        format!(
+            r#"
+    1: scan 0 "device" bounded
+        columns (id: long, site: string, size: long?)
+    2: join "f |> join" <- [0, 1] "f |> join" bounded
+        columns (id: long, value: double?, name: string, xs: array<integer?>, `d.id`: long, `d.site`: string, `d.size`: long?)
+        {kind} keys [0] == [0]
+    3: transform <- [2] "f |> where" bounded program {{
+        filter and(greater(id, 3L), equal(`d.site`, "x"), less(id, `d.size`))
+        keep id, `d.site`
+    }}
+    4: sink 0 <- [3] "out" bounded"#
+        )
+    };
+    insta::assert_snapshot!(optimized(&nodes("inner"), &sink("out", 3, "(id: long, `d.site`: string)")));
+}
+
+/// A flow that two sinks read is computed once, and its source is read for what either of them needs.
+#[test]
+fn what_two_sinks_read_is_computed_once() {
+    let nodes = r#"
+    1: transform <- [0] "f |> extend" bounded program { filter greater(id, 1L) keep id, value, name, xs out n = length(name) }
+    2: transform <- [1] "a |> where" bounded program { filter greater(n, 3) keep id, n }
+    3: sink 0 <- [2] "a" bounded
+    4: transform <- [1] "b |> where" bounded program { filter less(n, 2) keep id, value }
+    5: sink 1 <- [4] "b" bounded"#;
+    let sinks = sink("a", 2, "(id: long, n: integer)") + &sink("b", 4, "(id: long, value: double?)");
+    insta::assert_snapshot!(optimized(nodes, &sinks));
+}
+
+#[test]
+fn columns_that_nobody_needs_are_pruned_through_everything() {
+    let nodes = r#"
+    1: scan 0 "device" bounded
+        columns (id: long, site: string, size: long?)
+    2: join "f |> join" <- [0, 1] "f |> join" bounded
+        columns (id: long, value: double?, name: string, xs: array<integer?>, `d.id`: long, `d.site`: string, `d.size`: long?)
+        inner keys [0] == [0]
+    3: explode 3 <- [2] "f |> explode" bounded element x: integer?
+    4: union <- [3, 3] "f |> union" bounded
+    5: dedup "f |> dedup" [0] <- [4] "f |> dedup" bounded
+    6: aggregate <- [5] "f |> aggregate" bounded
+        columns (x: integer?, n: long, m: double?, w: string?)
+        keys [7]
+        count [] : long
+        max [1] : double?
+        max [2] : string?
+    7: transform <- [6] "f |> select" bounded program { keep x, n }
+    8: sink 0 <- [7] "out" bounded"#;
+    insta::assert_snapshot!(optimized(nodes, &sink("out", 7, "(x: integer?, n: long)")));
+}
+
+#[test]
 fn rules_are_stable() {
     let nodes = r#"
     1: transform <- [0] "f" bounded program { filter greater(id, 1L) out n = length(name) keep id }

@@ -55,7 +55,9 @@ impl Maker {
         let mut slots = Self::types(&schema);
         for _ in 0..self.random.below(3) {
             if self.random.once_in(2) {
-                let condition = self.random.expression(&slots, &DataType::Boolean);
+                // Now and then one that reads the key alone.
+                let seen = if self.random.once_in(3) { 1 } else { slots.len() };
+                let condition = self.random.expression(&slots[..seen], &DataType::Boolean);
                 program.steps.push(ProgramStep::Filter(condition));
             } else {
                 let data = self.random.data_type();
@@ -140,19 +142,60 @@ impl Maker {
             origin: Origin::default(),
         };
         let long = Type::new(DataType::Long);
-        let aggregates = vec![
+        let mut aggregates = vec![
             call(AggregateFunction::Count, vec![], long.clone()),
-            call(AggregateFunction::Sum, vec![0], long.clone()),
             call(AggregateFunction::Max, vec![0], long.clone()),
+            call(AggregateFunction::Sum, vec![0], long.clone()),
         ];
-        let fields = ["key", "n", "sum", "max"].map(|name| Field::new(name, long.clone()));
+        // A sum of longs can fail.
+        aggregates.truncate(2 + self.random.below(2));
+        let fields = ["key", "n", "max", "sum"].map(|name| Field::new(name, long.clone()));
+        let fields = fields[..=aggregates.len()].to_vec();
         let operator = Operator::Aggregate(Aggregate { keys: vec![0], aggregates });
-        self.add(operator, vec![input], Schema::new(fields.to_vec()))
+        self.add(operator, vec![input], Schema::new(fields))
     }
 
-    fn step(&mut self, input: NodeId, table: &Schema) -> NodeId {
+    /// A join by the key with an earlier node, or with itself.
+    fn join(&mut self, input: NodeId, other: NodeId) -> NodeId {
+        let (left, right) = (self.schema(input), self.schema(other));
+        // Not a right one: it leaves keys null, which nothing else here has.
+        let kinds = [JoinKind::Inner, JoinKind::Left, JoinKind::Semi, JoinKind::Anti];
+        let kind = *self.random.pick(&kinds);
+        let widened =
+            |f: &Field, wide: bool, name: String| Field::new(name, f.ty.clone().with_nullable(f.ty.nullable || wide));
+        let prefix = format!("j{}", self.graph.nodes.len());
+        let mut pair = left.clone();
+        pair.fields.extend(right.fields.iter().map(|f| widened(f, false, format!("{prefix}.{}", f.name))));
+        let residual = self.random.once_in(3).then(|| {
+            let value = self.random.expression(&Self::types(&pair), &DataType::Boolean);
+            let outputs = vec![Output { field: Field::new("matches", value.ty.clone()), value }];
+            Program { input: pair.clone(), steps: vec![], outputs }
+        });
+        let mut out = left.clone();
+        if kind.yields_right() {
+            let of_right = |f: &Field| widened(f, kind.widens_right(), f.name.clone());
+            out.fields.extend(pair.fields[left.len()..].iter().map(of_right));
+        }
+        let name = format!("join{}", self.graph.nodes.len());
+        let keys = || vec![0];
+        let join = StreamJoin { name, kind, left_keys: keys(), right_keys: keys(), within: None, residual };
+        self.add(Operator::Join(join), vec![input, other], out)
+    }
+
+    fn remembering(&mut self, input: NodeId) -> NodeId {
+        let (schema, name) = (self.schema(input), format!("node{}", self.graph.nodes.len()));
+        let operator = if self.random.once_in(2) {
+            Operator::Dedup(Dedup { name, keys: vec![0], time: None, within: None, by_time: false })
+        } else {
+            let order = vec![SortColumn { column: 0, descending: true, nulls_first: true }];
+            Operator::Top(Top { name, count: 2, order, keys: vec![0], window: None })
+        };
+        self.add(operator, vec![input], schema)
+    }
+
+    fn step(&mut self, input: NodeId, (other, table): (NodeId, &Schema)) -> NodeId {
         let schema = self.schema(input);
-        match self.random.below(9) {
+        match self.random.below(13) {
             0 => {
                 let key = self.random.below(schema.len());
                 let column = if schema.fields[key].ty.data.is_orderable() { key } else { 0 };
@@ -164,6 +207,8 @@ impl Maker {
             3 => self.lookup(input, table),
             4 => self.explode(input),
             5 => self.aggregate(input),
+            6 => self.remembering(input),
+            7 => self.join(input, other),
             _ => self.transform(input),
         }
     }
@@ -193,7 +238,8 @@ fn generated(seed: u64) -> (Plan, Data, Data) {
     for _ in 0..1 + maker.random.below(6) {
         // Mostly on from the last node; sometimes two read one.
         let at = if maker.random.once_in(5) { maker.random.below(ends.len()) } else { ends.len() - 1 };
-        let node = maker.step(ends[at], &table);
+        let other = ends[maker.random.below(ends.len())];
+        let node = maker.step(ends[at], (other, &table));
         ends.push(node);
     }
     let origin = Origin::default();

@@ -2,7 +2,7 @@
 
 use flowc_ir::aggregates::AggregateFunction;
 use flowc_ir::eval::{EvalContext, FailureCode};
-use flowc_ir::graph::{Aggregate, Lookup, LookupKind, Node, Operator, SortColumn, SourceId};
+use flowc_ir::graph::{Aggregate, JoinKind, Lookup, LookupKind, Node, Operator, SortColumn, SourceId, StreamJoin, Top};
 use flowc_ir::interpret::eval;
 use flowc_ir::key_pruning::{KnownKeys, prunings};
 use flowc_ir::plan::Plan;
@@ -99,13 +99,21 @@ fn operator(
             inputs[0].iter().map(first).collect()
         }
         Operator::Expect(_) | Operator::Watermark(_) | Operator::Sink(_) => inputs[0].clone(),
-        Operator::WindowAggregate(_)
-        | Operator::KeyedAggregate(_)
-        | Operator::Upsert(_)
-        | Operator::Dedup(_)
-        | Operator::Top(_)
-        | Operator::Join(_)
-        | Operator::Late => unreachable!("no program here is generated with {}", node.label),
+        Operator::Dedup(dedup) => {
+            let mut seen: Vec<Row> = vec![];
+            let is_new = |row: &&Row| {
+                let key: Row = dedup.keys.iter().map(|c| row[*c].clone()).collect();
+                let new = !seen.contains(&key);
+                seen.push(key);
+                new
+            };
+            inputs[0].iter().filter(is_new).cloned().collect()
+        }
+        Operator::Top(top) => self::top(top, inputs[0]),
+        Operator::Join(join) => self::join(join, node, inputs)?,
+        Operator::WindowAggregate(_) | Operator::KeyedAggregate(_) | Operator::Upsert(_) | Operator::Late => {
+            unreachable!("no program here is generated with {}", node.label)
+        }
     })
 }
 
@@ -224,6 +232,60 @@ fn lookup(lookup: &Lookup, stream: &[Row], table: &[Row]) -> Result<Vec<Row>, Fa
         }
     }
     Ok(out)
+}
+
+/// The first rows of each key; all columns break ties.
+fn top(top: &Top, rows: &[Row]) -> Vec<Row> {
+    let mut rows = rows.to_vec();
+    let other = |a: &Row, b: &Row| format!("{a:?}").cmp(&format!("{b:?}"));
+    rows.sort_by(|a, b| {
+        let by_order = top.order.iter().map(|key| compare(key, a, b)).find(|o| o.is_ne());
+        by_order.unwrap_or_else(|| other(a, b))
+    });
+    let mut counts: Vec<(Row, u64)> = vec![];
+    let mut first = |row: &Row| {
+        let key: Row = top.keys.iter().map(|c| row[*c].clone()).collect();
+        let at = counts.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
+            counts.push((key, 0));
+            counts.len() - 1
+        });
+        counts[at].1 += 1;
+        counts[at].1 <= top.count
+    };
+    rows.retain(|row| first(row));
+    rows
+}
+
+/// Left rows in order, each with its matches in order.
+fn join(join: &StreamJoin, node: &Node, inputs: &[&Vec<Row>]) -> Result<Vec<Row>, FailureCode> {
+    let mut out = vec![];
+    for row in inputs[0] {
+        let mut matched = false;
+        for candidate in inputs[1] {
+            let mut keys = join.left_keys.iter().zip(&join.right_keys);
+            if !keys.all(|(a, b)| !row[*a].is_null() && row[*a] == candidate[*b]) {
+                continue;
+            }
+            let pair: Row = row.iter().chain(candidate).cloned().collect();
+            let holds = match &join.residual {
+                Some(residual) => program(residual, &vec![pair.clone()])?[0][0] == Value::Boolean(true),
+                None => true,
+            };
+            matched |= holds;
+            out.extend((holds && join.kind.yields_right()).then_some(pair));
+        }
+        match join.kind {
+            JoinKind::Left if !matched => out.push(padded(row, node.schema.len())),
+            JoinKind::Semi if matched => out.push(row.clone()),
+            JoinKind::Anti if !matched => out.push(row.clone()),
+            _ => {}
+        }
+    }
+    Ok(out)
+}
+
+fn padded(row: &Row, width: usize) -> Row {
+    row.iter().cloned().chain((row.len()..width).map(|_| Value::Null)).collect()
 }
 
 /// Count, sum of longs and max: enough to see which rows came.

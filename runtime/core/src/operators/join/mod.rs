@@ -28,7 +28,7 @@ use super::stateful::{Before, Changes, Emissions, Extent, Memory, Remembered, St
 use crate::batch::Batch;
 use crate::connector::RowFilter;
 use crate::error::RunError;
-use crate::spill::{Held, SpillBuffer, batch_bytes};
+use crate::spill::{Budget, Held, SpillBuffer, batch_bytes};
 use arrow::array::ArrayRef;
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -49,10 +49,14 @@ const RIGHT: usize = 1;
 #[derive(Debug)]
 pub(crate) struct Join {
     shape: Shape,
+    /// The same with left and right exchanged, where either side may be kept: pairs come out in the order of the right rows then.
+    exchanged: Option<Shape>,
     surroundings: Surroundings,
-    /// Left rows, by path and split; those of one come in order. They are read once, so they need not fit the memory.
-    left: Mutex<BTreeMap<(u32, u32), SpillBuffer>>,
-    /// Right rows, likewise. Left rows are matched with them, so they have to.
+    /// Left rows. They are read once, so they need not fit the memory.
+    left: Mutex<Buffered>,
+    /// Right rows, as long as either side may be kept.
+    open: Mutex<Buffered>,
+    /// Right rows. Left rows are matched with them, so they have to fit it.
     right: Mutex<Arrived>,
     /// What was asked of left rows before they came.
     filter: Mutex<Option<Arc<LeftFilter>>>,
@@ -70,6 +74,23 @@ struct Shape {
     pair: SchemaRef,
     residual: Option<Arc<dyn Kernel>>,
     context: EvalContext,
+    /// The sides as their columns stand in pairs.
+    order: [usize; 2],
+}
+
+/// Rows of one side that need not fit the memory, by path and split; those of one come in order.
+#[derive(Debug, Default)]
+struct Buffered {
+    splits: BTreeMap<(u32, u32), SpillBuffer>,
+    rows: u64,
+}
+
+impl Buffered {
+    fn push(&mut self, batch: Batch, budget: &Budget) -> Result<(), RunError> {
+        let place = (batch.order.path, batch.order.split);
+        self.rows += batch.data.num_rows() as u64;
+        self.splits.entry(place).or_insert_with(|| SpillBuffer::leaving_half(budget.clone())).push(batch.data)
+    }
 }
 
 /// The right rows of an epoch.
@@ -100,7 +121,28 @@ struct Kept {
     latest: Option<i64>,
 }
 
+impl Arrived {
+    fn push(&mut self, place: (u32, u32), rows: RecordBatch, (budget, name): (&Budget, &str)) -> Result<(), RunError> {
+        self.bytes += batch_bytes(&rows);
+        account(&mut self.held, budget, self.bytes, name)?;
+        self.rows.entry(place).or_default().push(rows);
+        Ok(())
+    }
+}
+
 impl Shape {
+    /// The same join with left and right exchanged: what is called left here is the right side of the program.
+    fn exchanged(&self) -> Shape {
+        let spec = graph::StreamJoin {
+            left_keys: self.spec.right_keys.clone(),
+            right_keys: self.spec.left_keys.clone(),
+            ..self.spec.clone()
+        };
+        let inputs = [Arc::clone(&self.inputs[RIGHT]), Arc::clone(&self.inputs[LEFT])];
+        let (output, pair, residual) = (Arc::clone(&self.output), Arc::clone(&self.pair), self.residual.clone());
+        Shape { node: self.node, spec, inputs, output, pair, residual, context: self.context, order: [RIGHT, LEFT] }
+    }
+
     fn duration(&self) -> i64 {
         self.spec.within.map_or(0, |within| within.duration)
     }
@@ -175,6 +217,24 @@ impl Kept {
     fn live(&self) -> usize {
         self.sides.iter().map(KeptRows::live).sum()
     }
+
+    /// Goes on with the sides of another shape. Only where nothing is kept: then there is only how far time has come.
+    fn hand_over(&mut self, shape: &Shape) -> Result<(), RunError> {
+        debug_assert_eq!(self.live(), 0);
+        let (closed, latest) = (self.closed, self.latest);
+        *self = Kept { closed, latest, ..shape.empty()? };
+        Ok(())
+    }
+}
+
+/// Takes buffered rows into the memory.
+fn keep(buffered: Buffered, kept: &mut Arrived, around: (&Budget, &str)) -> Result<(), RunError> {
+    for (place, buffer) in buffered.splits {
+        // What the buffer held is counted with what is kept from here on.
+        let batches = buffer.drain()?.collect::<Result<Vec<_>, _>>()?;
+        batches.into_iter().try_for_each(|batch| kept.push(place, batch, around))?;
+    }
+    Ok(())
 }
 
 impl Join {
@@ -191,7 +251,8 @@ impl Join {
         let inputs = [to_arrow_schema(left), to_arrow_schema(right)];
         let pair = to_arrow_schema(&Schema::new(left.fields.iter().chain(&right.fields).cloned().collect()));
         let output = to_arrow_schema(output);
-        let shape = Shape { node: id, spec: spec.clone(), inputs, output, pair, residual, context };
+        let order = [LEFT, RIGHT];
+        let shape = Shape { node: id, spec: spec.clone(), inputs, output, pair, residual, context, order };
         let mut memory = recalled(before, &spec.name, || shape.empty(), |stored| stored::restore(&shape, &stored))?;
         memory.sides.iter_mut().for_each(KeptRows::begin);
         let budget = &surroundings.budget;
@@ -199,7 +260,34 @@ impl Join {
         account(&mut held, budget, memory.bytes(), &spec.name)?;
         let right = Arrived { rows: BTreeMap::new(), bytes: 0, held: Held::new(budget.clone()) };
         let (right, work) = (Mutex::new(right), Mutex::new(Work { memory, held }));
-        Ok(Join { shape, surroundings, left: Mutex::default(), right, filter: Mutex::default(), work })
+        let (left, open) = (Mutex::default(), Mutex::default());
+        Ok(Join { shape, exchanged: None, surroundings, left, open, right, filter: Mutex::default(), work })
+    }
+
+    /// Where either side may be kept ([`flowc_ir::join_side`]): the one with fewer rows is.
+    pub(crate) fn open(mut self, open: bool) -> Join {
+        self.exchanged = open.then(|| self.shape.exchanged());
+        self
+    }
+
+    /// Right rows are kept: those that were only buffered, too.
+    fn settle(&self) -> Result<(), RunError> {
+        let buffered = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+        keep(buffered, &mut right, (&self.surroundings.budget, &self.shape.spec.name))
+    }
+
+    /// If fewer left rows than right ones have come, and that may be: keeps the left ones; the right ones, to be matched against them.
+    fn exchange(&self) -> Result<Option<Buffered>, RunError> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where right rows were asked for what they need of the left side, they are kept already, and none are open.
+        if left.rows >= open.rows {
+            return Ok(None);
+        }
+        keep(std::mem::take(&mut *left), &mut right, (&self.surroundings.budget, &self.shape.spec.name))?;
+        Ok(Some(std::mem::take(&mut *open)))
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
@@ -215,22 +303,18 @@ impl Join {
 
 impl Stateful for Join {
     fn push(&self, _worker: usize, input: usize, batch: Batch) -> Result<(), Fault> {
-        let place = (batch.order.path, batch.order.split);
-        if input == LEFT {
-            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-            let budget = || self.surroundings.budget.clone();
-            let buffer = left.entry(place).or_insert_with(|| SpillBuffer::leaving_half(budget()));
-            return Ok(buffer.push(batch.data)?);
+        let budget = &self.surroundings.budget;
+        if input == LEFT || self.exchanged.is_some() {
+            let side = if input == LEFT { &self.left } else { &self.open };
+            return Ok(side.lock().unwrap_or_else(PoisonError::into_inner).push(batch, budget)?);
         }
+        let place = (batch.order.path, batch.order.split);
         let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-        let right = &mut *right;
-        right.bytes += batch_bytes(&batch.data);
-        account(&mut right.held, &self.surroundings.budget, right.bytes, &self.shape.spec.name)?;
-        right.rows.entry(place).or_default().push(batch.data);
-        Ok(())
+        Ok(right.push(place, batch.data, (budget, &self.shape.spec.name))?)
     }
 
     fn needs(&self, watermark: Option<i64>) -> Result<Option<Arc<dyn RowFilter>>, RunError> {
+        self.settle()?;
         let right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
         let (arrived, work) = (right.rows.values().flatten(), self.work());
         let bounds = (self.shape.horizon(watermark), self.on_time(&work.memory));
@@ -245,14 +329,27 @@ impl Stateful for Join {
             let memory = &mut self.work().memory;
             memory.latest = memory.latest.max(filter.latest());
         }
-        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        let exchanged = match &self.exchanged {
+            Some(shape) => self.exchange()?.map(|probing| (shape, probing)),
+            None => None,
+        };
+        let (shape, left) = match exchanged {
+            Some((shape, probing)) => {
+                self.work().memory.hand_over(shape)?;
+                (shape, probing)
+            }
+            None => {
+                self.settle()?;
+                (&self.shape, std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner)))
+            }
+        };
         let right = {
             let mut arrived = self.right.lock().unwrap_or_else(PoisonError::into_inner);
             // From here on the bytes are counted with what is kept.
             (arrived.bytes, arrived.held) = (0, Held::new(self.surroundings.budget.clone()));
             std::mem::take(&mut arrived.rows)
         };
-        Ok(run::Run::new(self, watermark, left, right).emissions())
+        Ok(run::Run::new((self, shape), watermark, left.splits, right).emissions())
     }
 
     fn changes(&self, extent: Extent) -> Result<Changes, RunError> {

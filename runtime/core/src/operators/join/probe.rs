@@ -217,8 +217,8 @@ impl Probe {
     /// Which pairs meet the further condition; none: all.
     fn admitted(&self, shape: &Shape, memory: &Kept, pairs: &Pairs) -> Result<Option<BooleanArray>, Fault> {
         let Some(kernel) = shape.residual.as_ref().filter(|_| pairs.len() > 0) else { return Ok(None) };
-        let mut columns = self.columns(LEFT, memory, pairs)?;
-        columns.extend(self.columns(RIGHT, memory, pairs)?);
+        let mut columns = self.columns(shape.order[0], memory, pairs)?;
+        columns.extend(self.columns(shape.order[1], memory, pairs)?);
         let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&shape.pair), columns, &options)?;
         let result = run_kernel(KernelSlot::Residual(shape.node), &**kernel, &shape.context, &batch)?;
@@ -241,9 +241,9 @@ impl Probe {
         if pairs.len() == 0 {
             return Ok(RecordBatch::new_empty(Arc::clone(&shape.output)));
         }
-        let mut columns = self.columns(LEFT, memory, pairs)?;
+        let mut columns = self.columns(shape.order[0], memory, pairs)?;
         if shape.kind().yields_right() {
-            columns.extend(self.columns(RIGHT, memory, pairs)?);
+            columns.extend(self.columns(shape.order[1], memory, pairs)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(pairs.len()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&shape.output), columns, &options)?)

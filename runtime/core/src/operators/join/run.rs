@@ -7,7 +7,7 @@ use super::super::stateful::Emitted;
 use super::super::threads::at_once_from;
 use super::lane::{Lane, separate};
 use super::probe::Probe;
-use super::{Join, Kept, LEFT, RIGHT, Work, waiting};
+use super::{Join, Kept, LEFT, RIGHT, Shape, Work, waiting};
 use crate::error::RunError;
 use crate::spill::SpillBuffer;
 use arrow::array::RecordBatchOptions;
@@ -37,6 +37,8 @@ enum Phase {
 /// See the module.
 pub(super) struct Run<'a> {
     join: &'a Join,
+    /// That of the join, or the one with its sides exchanged.
+    shape: &'a Shape,
     watermark: Option<i64>,
     horizon: Horizon,
     /// The least time that is not late.
@@ -51,15 +53,15 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) fn new(
-        join: &'a Join,
+        (join, shape): (&'a Join, &'a Shape),
         watermark: Option<i64>,
         left: BTreeMap<(u32, u32), SpillBuffer>,
         right: BTreeMap<(u32, u32), Vec<RecordBatch>>,
     ) -> Run<'a> {
         let left = drained(left.into_values());
-        let (horizon, on_time) = (join.shape.horizon(watermark), join.on_time(&join.work().memory));
+        let (horizon, on_time) = (shape.horizon(watermark), join.on_time(&join.work().memory));
         let (phase, entered, out) = (Phase::Index, vec![], VecDeque::new());
-        Run { join, watermark, horizon, on_time, left, right, phase, entered, out }
+        Run { join, shape, watermark, horizon, on_time, left, right, phase, entered, out }
     }
 
     fn emit(&mut self, rows: RecordBatch) {
@@ -70,7 +72,7 @@ impl<'a> Run<'a> {
 
     /// The keys of new right rows; those that have no number get one, so that the rows can be added to them.
     fn keys(&self, memory: &mut Kept, batch: &RecordBatch) -> Result<Vec<u32>, RunError> {
-        let columns = self.join.shape.key_columns(RIGHT, batch);
+        let columns = self.shape.key_columns(RIGHT, batch);
         let valid = no_nulls(&columns);
         let encoded = memory.index.encode(&columns, batch.num_rows())?;
         if valid.as_ref().is_none_or(|valid| valid.null_count() == 0) {
@@ -89,27 +91,27 @@ impl<'a> Run<'a> {
         let waits = memory.sides[LEFT].live() > 0;
         let (mut probes, mut late) = (VecDeque::new(), 0);
         for batch in std::mem::take(&mut self.right).into_values().flatten() {
-            let (mut batch, others) = separate(&join.shape, RIGHT, batch, self.on_time)?;
+            let (mut batch, others) = separate(self.shape, RIGHT, batch, self.on_time)?;
             late += others.map_or(0, |others| others.num_rows() as u64);
-            memory.latest = memory.latest.max(join.shape.times(RIGHT, &batch)?.iter().max().copied());
+            memory.latest = memory.latest.max(self.shape.times(RIGHT, &batch)?.iter().max().copied());
             let mut keys = self.keys(memory, &batch)?;
-            if !join.shape.unmatched(RIGHT) && keys.contains(&NO_KEY) {
+            if !self.shape.unmatched(RIGHT) && keys.contains(&NO_KEY) {
                 // They match nothing.
                 let rows: Vec<u32> = (0..).zip(&keys).filter(|(_, key)| **key != NO_KEY).map(|(row, _)| row).collect();
                 batch = taken(&batch, rows)?;
                 keys.retain(|key| *key != NO_KEY);
             }
-            let times = join.shape.times(RIGHT, &batch)?;
+            let times = self.shape.times(RIGHT, &batch)?;
             let first = add_right(memory, &batch, &times, &keys)?;
             if waits && !keys.is_empty() {
                 probes.push_back(Probe::right(first, batch, times, keys));
             }
-            account(&mut work.held, &join.surroundings.budget, memory.bytes(), &join.shape.spec.name)?;
+            account(&mut work.held, &join.surroundings.budget, memory.bytes(), &self.shape.spec.name)?;
         }
         if !probes.is_empty() {
             let asked: Vec<u32> = probes.iter().flat_map(|probe| &probe.keys).copied().collect();
-            self.entered = waiting::enter(&join.shape, memory, &asked, join.surroundings.workers)?;
-            account(&mut work.held, &join.surroundings.budget, memory.bytes(), &join.shape.spec.name)?;
+            self.entered = waiting::enter(self.shape, memory, &asked, join.surroundings.workers)?;
+            account(&mut work.held, &join.surroundings.budget, memory.bytes(), &self.shape.spec.name)?;
         }
         memory.index.settle();
         if late > 0 {
@@ -120,7 +122,7 @@ impl<'a> Run<'a> {
 
     /// Flags new right rows that have had a match.
     fn note_right(&self, memory: &mut Kept, probe: &Probe) {
-        if !self.join.shape.unmatched(RIGHT) {
+        if !self.shape.unmatched(RIGHT) {
             return;
         }
         for (row, _) in probe.matched.iter().enumerate().filter(|(_, matched)| **matched) {
@@ -135,13 +137,13 @@ impl<'a> Run<'a> {
         let most = self.join.surroundings.workers.max(1);
         let batches: Vec<Result<RecordBatch, RunError>> = self.left.by_ref().take(most).collect();
         let rows = batches.iter().flatten().map(RecordBatch::num_rows).sum();
-        let begin = |batch| Lane::begin(&self.join.shape, memory, batch, self.on_time);
+        let begin = |batch| Lane::begin(self.shape, memory, batch, self.on_time);
         at_once_from(rows, batches, begin).into()
     }
 
     /// Matches left rows with right rows: several batches at a time, of which the first is the next to come out.
     fn advance(&self, memory: &Kept, lanes: &mut VecDeque<Lane>) {
-        let (shape, horizon) = (&self.join.shape, self.horizon);
+        let (shape, horizon) = (self.shape, self.horizon);
         let batch_rows = self.join.surroundings.batch_rows.max(1);
         let lanes: Vec<&mut Lane> = lanes.iter_mut().filter(|lane| lane.has_room()).collect();
         let rows = lanes.iter().map(|lane| lane.rows()).sum();
@@ -177,7 +179,7 @@ impl<'a> Run<'a> {
 
     /// Keeps the left rows that a later row may match.
     fn keep_left(&self, work: &mut Work, probe: Probe) -> Result<(), Fault> {
-        let (shape, memory) = (&self.join.shape, &mut work.memory);
+        let (shape, memory) = (self.shape, &mut work.memory);
         memory.latest = memory.latest.max(probe.times.iter().max().copied());
         for other in &probe.others {
             memory.sides[RIGHT].flag(*other);
@@ -207,7 +209,7 @@ impl<'a> Run<'a> {
         memory.index.settle();
         let mut rows = vec![];
         for side in [LEFT, RIGHT] {
-            match self.join.shape.unmatched(side) {
+            match self.shape.unmatched(side) {
                 true => memory.sides[side].pass(self.horizon, |due| rows.push((due.time, side, due.id, due.place))),
                 false => memory.sides[side].pass(self.horizon, |_| {}),
             }
@@ -218,7 +220,7 @@ impl<'a> Run<'a> {
 
     /// Rows without a match, beside nulls.
     fn unmatched(&self, memory: &Kept, rows: &[Unmatched]) -> Result<RecordBatch, Fault> {
-        let shape = &self.join.shape;
+        let shape = self.shape;
         let places = |wanted: usize| -> Vec<Place> {
             rows.iter().map(|(_, side, _, place)| if *side == wanted { *place } else { Place::NONE }).collect()
         };
@@ -233,7 +235,7 @@ impl<'a> Run<'a> {
     /// Frees what was let go; notes how far time has come.
     fn close(&self, work: &mut Work) -> Result<(), Fault> {
         let memory = &mut work.memory;
-        let kept_for = self.join.shape.kept_for();
+        let kept_for = self.shape.kept_for();
         let closed = match self.watermark {
             // Rows that could match what is let go are late from now on.
             Some(i64::MAX) => {
@@ -243,7 +245,11 @@ impl<'a> Run<'a> {
         };
         memory.closed = memory.closed.max(closed);
         memory.sides.iter_mut().try_for_each(|side| side.sweep())?;
-        Ok(forget_keys(memory, self.horizon)?)
+        forget_keys(memory, self.horizon)?;
+        if !std::ptr::eq(self.shape, &self.join.shape) {
+            memory.hand_over(&self.join.shape)?;
+        }
+        Ok(())
     }
 }
 
@@ -284,7 +290,7 @@ impl Stepwise for Run<'_> {
                     self.phase = Phase::Left(VecDeque::new());
                 }
                 if let Some(probe) = probes.front_mut() {
-                    let rows = probe.step_right(&join.shape, &mut work.memory, batch_rows)?;
+                    let rows = probe.step_right(self.shape, &mut work.memory, batch_rows)?;
                     self.emit(rows);
                     if probe.is_done()
                         && let Some(probe) = probes.pop_front()

@@ -58,6 +58,11 @@ fn spec(kind: JoinKind, keyed: bool, within: Option<i64>, further: bool) -> grap
 }
 
 fn joined(spec: &graph::StreamJoin, how: How, epochs: &[Epoch]) -> Result<Vec<Came>, Fault> {
+    joined_either_way(spec, false, how, epochs)
+}
+
+/// `open`: whether either side may be kept.
+fn joined_either_way(spec: &graph::StreamJoin, open: bool, how: How, epochs: &[Epoch]) -> Result<Vec<Came>, Fault> {
     let (left, right, output) = (side("l."), side("r."), output(spec.kind));
     let (operator, inputs) = (Operator::Join(spec.clone()), vec![left.clone(), right.clone()]);
     let (spec, schema) = (spec.clone(), output.clone());
@@ -65,7 +70,7 @@ fn joined(spec: &graph::StreamJoin, how: How, epochs: &[Epoch]) -> Result<Vec<Ca
         let kernel = spec.residual.as_ref().map(|program| Interpreter.compile(program).unwrap());
         let schemas = (&left, &right, &schema);
         let join = Join::new(NodeId(7), &spec, schemas, kernel, EvalContext::default(), around, before)?;
-        Ok(Box::new(join))
+        Ok(Box::new(join.open(open)))
     });
     run(&Step { operator, inputs, output, make }, how, epochs)
 }
@@ -290,6 +295,30 @@ fn left_rows_of_bounded_input_need_no_memory() {
     assert_eq!(came[0].rows.len(), 20_000 + 50);
 }
 
+#[test]
+fn the_side_with_fewer_rows_is_kept_where_either_may_be() {
+    let spec = spec(JoinKind::Inner, true, None, true);
+    let many: Vec<Row> = (0..20_000).map(|i| row(5 + i % 100, i, 0)).collect();
+    let few: Vec<Row> = (50..150).map(|i| row(5 + i, i, 0)).collect();
+    let how = How { memory: 200_000, batch_rows: 500, ..How::PLAIN };
+    for (left, right) in [(&few, &many), (&many, &few)] {
+        let epochs = [epoch(left, right, Some(i64::MAX)), epoch(right, left, Some(i64::MAX))];
+        let came = joined_either_way(&spec, true, how, &epochs).unwrap();
+        for (came, epoch) in came.iter().zip(&epochs) {
+            // Fifty keys are on both sides; of the many three numbers are near enough.
+            assert_eq!(came.rows.len(), 50 * 3);
+            // Pairs come out in the order of the many.
+            let at = if epoch.inputs[LEFT].len() > 1000 { 1 } else { 4 };
+            assert!(came.rows.is_sorted_by_key(|pair| pair[at]));
+        }
+        let fits = How { memory: 1 << 24, ..how };
+        let kept = joined(&spec, fits, &epochs).unwrap();
+        assert_eq!(sorted(kept), sorted(came));
+    }
+    let epochs = [epoch(&few, &many, Some(i64::MAX))];
+    assert_eq!(error(joined(&spec, how, &epochs).unwrap_err()).code, "R0117", "the many do not fit");
+}
+
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let key = prop::option::weighted(0.85, -1i64..4);
     let time = prop::option::weighted(0.95, -10i64..30);
@@ -397,6 +426,22 @@ proptest! {
         let came = joined(&spec, how, &epochs).unwrap();
         prop_assert!(spilled || came == joined(&spec, How::PLAIN, &epochs).unwrap());
         prop_assert_eq!(sorted(came), sorted(expected(&spec, &epochs)));
+    }
+
+    #[test]
+    fn bounded_rows_either_way(
+        (left, right) in (rows(), rows()),
+        further in prop::bool::ANY,
+        (workers, splits, batch_rows) in (1usize..3, 1usize..4, 1usize..9),
+        (spilled, deferred) in (prop::bool::weighted(0.15), prop::bool::weighted(0.3)),
+    ) {
+        let spec = spec(JoinKind::Inner, true, None, further);
+        let epochs = [epoch(&left, &right, Some(i64::MAX)), epoch(&right, &left, Some(i64::MAX))];
+        let how = How { workers, splits, batch_rows, spilled, deferred, ..How::PLAIN };
+        let came = joined_either_way(&spec, true, how, &epochs).unwrap();
+        let plain = How { deferred, ..How::PLAIN };
+        prop_assert!(spilled || came == joined_either_way(&spec, true, plain, &epochs).unwrap());
+        prop_assert_eq!(sorted(came), sorted(joined(&spec, How::PLAIN, &epochs).unwrap()));
     }
 
     /// Where no row is late, the cut into epochs does not matter.
