@@ -18,6 +18,7 @@ pub mod graph;
 pub mod interpret;
 pub mod key_pruning;
 pub mod plan;
+pub mod shared;
 #[cfg(any(test, feature = "testgen"))]
 pub mod testgen;
 pub mod text;
