@@ -40,7 +40,7 @@ impl Server {
     pub(super) fn execute(&mut self, request: Request) -> Option<Response> {
         let id = request.id.clone();
         let invalid = |text: String| Some(Response::new_err(id.clone(), ErrorCode::InvalidParams as i32, text));
-        let params: l::ExecuteCommandParams = match serde_json::from_value(request.params) {
+        let params: l::ExecuteCommandParams = match serde_json::from_value(request.params.clone()) {
             Ok(params) => params,
             Err(e) => return invalid(e.to_string()),
         };
@@ -55,7 +55,7 @@ impl Server {
             "flowc.preview" => {
                 let Some(file) = file() else { return invalid("the first argument is a file's URI".into()) };
                 let steps = params.arguments.get(2).and_then(Value::as_u64).map(|n| n as usize);
-                return self.preview_text(id, &file, &flowc_ide::RowsOf { name: text(1), steps });
+                return self.preview_text(request, &file, &flowc_ide::RowsOf { name: text(1), steps });
             }
             "flowc.explainCode" => Some(vec!["explain".into(), text(0)]),
             other => return invalid(format!("there is no command `{other}`")),

@@ -8,6 +8,7 @@ mod custom;
 mod documents;
 mod editing;
 mod files;
+mod held;
 mod preview;
 mod requests;
 mod server;

@@ -6,12 +6,12 @@ use crate::lsp::server::Server;
 use crate::preview::{Preview, Stopped};
 use crate::report;
 use arrow::array::{ArrayRef, RecordBatch};
-use flowc_ide::{Cut, LineIndex, RowsOf};
+use flowc_ide::{Cut, CutError, LineIndex, RowsOf};
 use flowc_ir::{DataType, Field};
 use flowc_runtime::text::write_json;
 use flowc_runtime::{Cancel, RunError};
 use flowc_syntax::span::FileId;
-use lsp_server::{ErrorCode, Request, RequestId, Response};
+use lsp_server::{ErrorCode, Request, Response};
 use lsp_types as l;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -61,20 +61,20 @@ struct Wanted {
 impl Server {
     /// Rows as data; the answer comes from the background.
     pub(super) fn preview(&mut self, request: Request) -> Option<Response> {
-        let id = request.id.clone();
-        let params: Params = match serde_json::from_value(request.params) {
+        let params: Params = match serde_json::from_value(request.params.clone()) {
             Ok(params) => params,
-            Err(e) => return Some(Response::new_err(id, ErrorCode::InvalidParams as i32, e.to_string())),
+            Err(e) => return Some(Response::new_err(request.id, ErrorCode::InvalidParams as i32, e.to_string())),
         };
-        let cut = self.rows_of(&params).and_then(|(path, of)| self.workspace.cut(&path, &of));
+        let of = self.rows_of(&params).map_err(CutError::Wrong);
+        let cut = of.and_then(|(path, of)| self.workspace.cut(&path, &of));
         let shown = params.limit.unwrap_or(SHOWN).clamp(1, MOST_SHOWN);
-        self.compute(id, cut.map(|cut| Wanted { cut, shown, answer: as_data }))
+        self.compute(request, cut.map(|cut| Wanted { cut, shown, answer: as_data }))
     }
 
     /// Rows as text, for the command; the answer comes from the background.
-    pub(super) fn preview_text(&mut self, id: RequestId, path: &str, of: &RowsOf) -> Option<Response> {
+    pub(super) fn preview_text(&mut self, request: Request, path: &str, of: &RowsOf) -> Option<Response> {
         let cut = self.workspace.cut(path, of);
-        self.compute(id, cut.map(|cut| Wanted { cut, shown: LINES, answer: as_text }))
+        self.compute(request, cut.map(|cut| Wanted { cut, shown: LINES, answer: as_text }))
     }
 
     fn rows_of(&mut self, params: &Params) -> Result<(String, RowsOf), String> {
@@ -91,11 +91,13 @@ impl Server {
         Ok((path, of))
     }
 
-    fn compute(&mut self, id: RequestId, wanted: Result<Wanted, String>) -> Option<Response> {
+    fn compute(&mut self, request: Request, wanted: Result<Wanted, CutError>) -> Option<Response> {
         let wanted = match wanted {
             Ok(wanted) => wanted,
-            Err(why) => return Some(Response::new_err(id, ErrorCode::RequestFailed as i32, why)),
+            Err(why @ CutError::Pending) => return self.hold(request, why.to_string()),
+            Err(why) => return Some(Response::new_err(request.id, ErrorCode::RequestFailed as i32, why.to_string())),
         };
+        let id = request.id;
         let (cancel, sample) = (Cancel::new(), self.sample);
         self.running.insert(id.clone(), cancel.clone());
         self.in_background(id.clone(), move || {

@@ -5,6 +5,7 @@ use crate::lsp::answers::Lines;
 use crate::lsp::convert;
 use crate::lsp::documents::Document;
 use crate::lsp::files::{self, Disk};
+use crate::lsp::held::Held;
 use crate::lsp::preview;
 use crate::lsp::tables::{Found, Readers};
 use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
@@ -39,7 +40,15 @@ pub struct Server {
     pub(super) sample: usize,
     /// What is computed in the background and can be stopped, by the request.
     pub(super) running: BTreeMap<RequestId, Cancel>,
+    /// Requests that wait for tables.
+    pub(super) held: Held,
+    /// Of a request that is asked again: how long it waits.
+    pub(super) asked_again: Option<Instant>,
+    /// Tells when the first of those requests has waited long enough.
+    pub(super) patience: Receiver<Instant>,
     readers: Readers,
+    /// The tables that are being read for the first time: who asks for one meanwhile does not have it read twice.
+    asking: Vec<Question>,
     /// Messages that came and were not looked at yet.
     waiting: VecDeque<Message>,
     /// Whether the diagnostics that the editor has may be old.
@@ -72,7 +81,11 @@ impl Server {
             pages: option("pages"),
             sample: preview::SAMPLE,
             running: BTreeMap::new(),
+            held: Held::default(),
+            asked_again: None,
+            patience: never(),
             readers: Readers::start(),
+            asking: vec![],
             waiting: VecDeque::new(),
             stale: false,
             published: BTreeMap::new(),
@@ -107,8 +120,13 @@ impl Server {
             while let Ok(message) = connection.receiver.try_recv() {
                 self.waiting.push_back(message);
             }
+            let mut read = false;
             while let Ok(found) = answers.try_recv() {
                 self.table(found);
+                read = true;
+            }
+            if read {
+                self.ask_held();
             }
             if let Some(message) = self.waiting.pop_front() {
                 match message {
@@ -125,13 +143,17 @@ impl Server {
                 self.guarded("diagnostics", Server::publish);
                 continue;
             }
-            let pause = self.pause.clone();
+            let (pause, patience) = (self.pause.clone(), self.patience.clone());
             select! {
                 recv(connection.receiver) -> message => match message {
                     Ok(message) => self.waiting.push_back(message),
                     Err(_) => return shutdown,
                 },
-                recv(answers) -> found => { found.into_iter().for_each(|f| self.table(f)); }
+                recv(answers) -> found => {
+                    found.into_iter().for_each(|f| self.table(f));
+                    self.ask_held();
+                }
+                recv(patience) -> _ => self.ask_held(),
                 recv(done) -> response => { response.into_iter().for_each(|r| self.finished(r)); }
                 recv(proved) -> _ => (self.proving, self.stale) = (false, true),
                 recv(pause) -> _ => {
@@ -175,7 +197,7 @@ impl Server {
         }
     }
 
-    fn request(&mut self, request: Request) {
+    pub(super) fn request(&mut self, request: Request) {
         let id = request.id.clone();
         if self.is_cancelled(&id) {
             let text = "cancelled by the editor".to_string();
@@ -224,9 +246,13 @@ impl Server {
     }
 
     /// Stops what is computed for a request that the editor takes back.
-    fn cancel(&self, params: &serde_json::Value) {
-        let id = params.get("id").cloned().and_then(|id| serde_json::from_value::<RequestId>(id).ok());
-        if let Some(cancel) = id.and_then(|id| self.running.get(&id)) {
+    fn cancel(&mut self, params: &serde_json::Value) {
+        let Some(id) = params.get("id").cloned().and_then(|id| serde_json::from_value::<RequestId>(id).ok()) else {
+            return;
+        };
+        if !self.let_go(&id)
+            && let Some(cancel) = self.running.get(&id)
+        {
             cancel.cancel();
         }
     }
@@ -289,6 +315,7 @@ impl Server {
 
     /// A table was read.
     fn table(&mut self, found: Found) {
+        self.asking.retain(|question| *question != found.question);
         self.stale |= self.workspace.tables.answer(&found.question, found.found, found.neighbours);
     }
 
@@ -323,7 +350,7 @@ impl Server {
         }
         let folders: std::collections::BTreeSet<String> =
             self.documents.keys().map(|path| parent(path).to_string()).collect();
-        for question in open {
+        for question in open.into_iter().filter(|question| !self.asking.contains(question)).collect::<Vec<_>>() {
             for folder in &folders {
                 let place = crate::lock::Place::Beside(Path::new(folder).join(crate::lock::NAME));
                 if let Ok(crate::lock::Kept::Lock(lock, _)) = crate::lock::read(&place)
@@ -333,6 +360,7 @@ impl Server {
                     break;
                 }
             }
+            self.asking.push(question.clone());
             self.readers.ask(question);
         }
     }

@@ -295,6 +295,17 @@ fn rows_of_a_step_are_those_of_a_run_on_a_sample() {
 }
 
 #[test]
+fn a_preview_waits_for_its_tables() {
+    let (project, file) = windows();
+    let mut editor = Editor::start(project.path());
+    editor.open(&file, WINDOWS);
+    let params = json!({ "textDocument": { "uri": file }, "name": "sites", "steps": 1 });
+    let rows = editor.ask("flowc/preview", params);
+    assert_eq!(rows["rows"].as_array().map(Vec::len), Some(9), "{rows}");
+    assert_eq!(editor.end(), Some(0));
+}
+
+#[test]
 fn a_preview_can_be_taken_back() {
     let project = Project::new();
     // So many rows that each meets each of the others takes more than anybody waits for.

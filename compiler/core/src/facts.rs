@@ -3,7 +3,9 @@
 
 use flowc_ir::Type;
 use flowc_ir::graph::Kind;
+use flowc_ir::shared::SharedVec;
 use flowc_syntax::span::Span;
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -48,7 +50,7 @@ pub struct StepShape {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     /// The columns, in order.
-    pub columns: Vec<ShapeColumn>,
+    pub columns: SharedVec<ShapeColumn>,
     /// Whether there may be more columns, because something before is wrong or not known yet.
     pub open: bool,
     /// Whether rows are only added.
@@ -61,13 +63,13 @@ pub struct Shape {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShapeColumn {
     /// Its name, without the table's.
-    pub name: String,
+    pub name: SmolStr,
     /// The joined table, or its alias, that it belongs to.
-    pub table: Option<String>,
+    pub table: Option<SmolStr>,
     /// Its type as readers see it; none: it is wrong.
     pub ty: Option<Type>,
     /// Its documentation.
-    pub comment: Option<String>,
+    pub comment: Option<SmolStr>,
     /// Which column it is: an index into [`Facts::columns`].
     pub id: Option<usize>,
 }

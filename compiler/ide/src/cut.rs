@@ -11,11 +11,12 @@ use flowc_syntax::SourceMap;
 use flowc_syntax::ast::{Ast, Flow, Item};
 use flowc_syntax::span::{FileId, Span};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Rows that can be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowsOf {
-    /// The source, table or flow.
+    /// The source, table or flow, or a side output of it as it is written: `clean.rejected`.
     pub name: String,
     /// How many steps of the flow they have gone through; 0: what the flow reads. None: all of them.
     pub steps: Option<usize>,
@@ -36,8 +37,29 @@ pub struct Cut {
     pub outdated: bool,
 }
 
-/// Why there are no rows: a sentence for people.
-pub type CutError = String;
+/// Why there are no rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CutError {
+    /// A table is not read yet: who asks again later may get them.
+    Pending,
+    /// A sentence for people.
+    Wrong(String),
+}
+
+impl fmt::Display for CutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CutError::Pending => f.write_str("a table is still being read"),
+            CutError::Wrong(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<String> for CutError {
+    fn from(why: String) -> Self {
+        CutError::Wrong(why)
+    }
+}
 
 impl Workspace {
     /// What has rows at a byte: the flow at its name, or as far as the step on the line of the byte; a source or table.
@@ -72,22 +94,28 @@ impl Workspace {
     }
 
     fn cut_of(&self, analysis: &Analysis, of: &RowsOf) -> Result<Cut, CutError> {
-        let none = || format!("there is no flow, source or table `{}` here", of.name);
+        let none = || CutError::Wrong(format!("there is no flow, source or table `{}` here", of.name));
         let main = analysis.trees.first().ok_or_else(none)?;
-        if main.broken.iter().any(|name| name.text == of.name) {
-            return Err(format!("`{}` has a syntax error", of.name));
+        let (name, output) = named(main, &of.name);
+        if main.broken.iter().any(|broken| broken.text == name) {
+            return Err(format!("`{name}` has a syntax error").into());
         }
-        let item = main.declarations().find(|item| is_relation(item) && item.name().is_some_and(|n| n.text == of.name));
-        let (kept, title) = match item.ok_or_else(none)? {
-            Item::Flow(flow) => shortened(analysis, flow, of.steps)?,
+        let (kept, title) = match relation(main, name).ok_or_else(none)? {
+            // What a flow puts aside is that of all its steps.
+            Item::Flow(flow) if output.is_none() => shortened(analysis, flow, of.steps)?,
             other => (other.span(), of.name.clone()),
         };
         let (outcome, path) = (self.check_only(analysis, kept), analysis.path(FileId(0)));
         if outcome.pending {
-            return Err("a table is still being read".into());
+            return Err(CutError::Pending);
         }
-        let Some(checked) = outcome.checked else { return Err(mistake(&outcome, path)) };
-        let input = input_of(&checked, &of.name).ok_or_else(none)?;
+        let Some(checked) = outcome.checked else { return Err(mistake(&outcome, path).into()) };
+        let input = input_of(&checked, name).ok_or_else(none)?;
+        let input = match output {
+            None => input,
+            Some(output) => side_output(&checked, input, output)
+                .ok_or_else(|| CutError::Wrong(format!("`{name}` has no rows that are `{output}`")))?,
+        };
         Ok(Cut { checked, input, title, sources: outcome.sources, outdated: false })
     }
 
@@ -113,7 +141,7 @@ fn steps_before(now: &Analysis, flow: &Flow, offset: usize) -> usize {
 }
 
 /// A flow as far as some of its steps: its stretch, and what its rows are called.
-fn shortened(analysis: &Analysis, flow: &Flow, steps: Option<usize>) -> Result<(Span, String), CutError> {
+fn shortened(analysis: &Analysis, flow: &Flow, steps: Option<usize>) -> Result<(Span, String), String> {
     let text = |span: Span| analysis.outcome.sources.text(span);
     let name = &flow.name.text;
     let Some(count) = steps else { return Ok((flow.span, name.clone())) };
@@ -128,6 +156,16 @@ fn shortened(analysis: &Analysis, flow: &Flow, steps: Option<usize>) -> Result<(
         }
         None => Err(format!("`{name}` has {} steps", flow.steps.len())),
     }
+}
+
+/// The source, table or flow that a name begins with, and its side output: what stands behind the last point, unless the whole is a name.
+fn named<'a>(tree: &Ast, name: &'a str) -> (&'a str, Option<&'a str>) {
+    let of_output = name.rsplit_once('.').filter(|_| relation(tree, name).is_none());
+    of_output.map_or((name, None), |(name, output)| (name, Some(output)))
+}
+
+fn relation<'a>(tree: &'a Ast, name: &str) -> Option<&'a Item> {
+    tree.declarations().find(|item| is_relation(item) && item.name().is_some_and(|n| n.text == name))
 }
 
 fn is_relation(item: &Item) -> bool {
@@ -179,8 +217,20 @@ fn blanked<'a>(text: &str, kept: impl Iterator<Item = &'a Span>) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
+/// What is put aside of a flow or source, if it puts it aside.
+fn side_output(checked: &Checked, input: Input, output: &str) -> Option<Input> {
+    match (input, output) {
+        (Input::Flow(index), "rejected") if !checked.flows[index].rejected.is_empty() => Some(Input::Rejected(index)),
+        (Input::Flow(index), "late") if checked.flows[index].late.is_some() => Some(Input::Late(index)),
+        (Input::Source(index), "malformed") if checked.sources[index].spec.quarantine.is_some() => {
+            Some(Input::Malformed(index))
+        }
+        _ => None,
+    }
+}
+
 /// The first mistake, with its place.
-fn mistake(outcome: &CheckOutcome, main: &str) -> CutError {
+fn mistake(outcome: &CheckOutcome, main: &str) -> String {
     let Some(first) = outcome.diagnostics.iter().find(|d| d.is_error()) else {
         return "the program has a mistake".into();
     };

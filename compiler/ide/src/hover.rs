@@ -213,7 +213,7 @@ fn what_is_known(now: &Analysis, id: usize, found: &Occurrence) -> Option<String
 }
 
 fn known_of(now: &Analysis, rows: RowsAt<'_>, column: &ShapeColumn) -> Option<String> {
-    let name = column.table.as_ref().map_or(column.name.clone(), |table| format!("{table}.{}", column.name));
+    let name = column.table.as_ref().map_or(column.name.to_string(), |table| format!("{table}.{}", column.name));
     let known = pipeline::known(&now.outcome, rows, &name)?;
     let mut out =
         format!("\nknown: {}\n", if known.values.is_empty() { "of every row".into() } else { known.values.join("; ") });

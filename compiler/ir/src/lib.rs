@@ -19,6 +19,7 @@ pub mod interpret;
 pub mod join_side;
 pub mod key_pruning;
 pub mod plan;
+pub mod shared;
 #[cfg(any(test, feature = "testgen"))]
 pub mod testgen;
 pub mod text;

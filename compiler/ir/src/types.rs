@@ -1,5 +1,6 @@
 //! The types of values, columns and rows, with the rules of widening. Knows nothing of values, expressions or tables.
 
+use crate::shared::SharedVec;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -74,8 +75,8 @@ pub struct Field {
 /// The columns of a row, in order. Names are unique.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Schema {
-    /// The columns.
-    pub fields: Vec<Field>,
+    /// The columns; copies of a schema share them.
+    pub fields: SharedVec<Field>,
 }
 
 impl Type {
@@ -116,7 +117,7 @@ impl Field {
 impl Schema {
     /// These columns.
     pub fn new(fields: Vec<Field>) -> Self {
-        Schema { fields }
+        Schema { fields: fields.into() }
     }
 
     /// The position of the column of this name (case matters).

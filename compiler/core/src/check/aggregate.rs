@@ -1,5 +1,6 @@
 //! The `aggregate` step: keys, aggregates, and expressions over both.
 
+use crate::check::columns::Columns;
 use crate::check::flow::FlowBuilder;
 use crate::check::scope::{AggregateContext, Clock, Column, Env, Obstacle, Place, Remedy, Rows};
 use crate::check::time::{watermark_help, watermark_needed};
@@ -13,6 +14,7 @@ use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, Type, Value};
 use flowc_syntax::ast::{self, Aggregate, Arg, Assignment, Name, Step};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
+use smol_str::SmolStr;
 
 /// A column that an aggregate step makes.
 struct Made {
@@ -134,10 +136,11 @@ impl Checker<'_> {
         let nonempty = window.is_some() || !aggregate.keys.is_empty();
         let mut nameless = key_rows.columns.len() < aggregate.keys.len();
         let mut names: Vec<(String, Span)> =
-            aggregate.keys.iter().zip(&key_rows.columns).map(|(k, c)| (c.name.clone(), k.span)).collect();
+            aggregate.keys.iter().zip(&key_rows.columns).map(|(k, c)| (c.name.to_string(), k.span)).collect();
         if let Some(window) = window {
             names.extend(WINDOW.map(|(name, _)| (name.to_string(), window.span)));
-            key_rows.columns.extend(window_columns(key_rows.columns.len()));
+            let first = key_rows.columns.len();
+            key_rows.columns.extend(window_columns(first));
         }
         let context = AggregateContext { input: input.clone(), calls: vec![], keyed: nonempty };
         let mut env = Env::new(&key_rows);
@@ -159,7 +162,7 @@ impl Checker<'_> {
         }
         let names = names.iter().map(|(name, span)| (name.as_str(), *span));
         self.unique_columns(names.chain(outputs.iter().map(|o| (o.name.as_str(), o.span))));
-        let mut result = grouped(&input, step, key_rows.columns.clone(), windowing.as_ref());
+        let mut result = grouped(&input, step, &key_rows.columns, windowing.as_ref());
         result.open |= nameless;
         let windowing = windowing.map(|windowing| {
             let by_time = input.time.unordered && context.calls.iter().any(|call| minds_order(call.function));
@@ -258,10 +261,10 @@ impl Checker<'_> {
             let ty = value.as_ref().map(|v| v.ty.clone());
             let comment = key.doc.clone().or_else(|| comment_of(input, &key.value));
             columns.push(Column {
-                name: name.clone(),
+                name: name.as_str().into(),
                 table: None,
                 ty,
-                comment: comment.clone(),
+                comment: comment.as_deref().map(SmolStr::new),
                 slot: columns.len(),
                 lineage: Some(lineage),
             });
@@ -269,7 +272,7 @@ impl Checker<'_> {
                 keys.push((Field { name, ty: value.ty.clone(), comment }, value));
             }
         }
-        (keys, Rows { columns, open: false, ..input.with_columns(vec![]) })
+        (keys, Rows { columns: columns.into(), open: false, ..input.with_columns(vec![]) })
     }
 
     fn emit_aggregate(
@@ -300,10 +303,10 @@ impl Checker<'_> {
         }
         let plain = outputs.len() == calls.len() && (0..calls.len()).all(|i| direct(i) == Some(i));
         let column = |made: &Made| Column {
-            name: made.name.clone(),
+            name: made.name.as_str().into(),
             table: None,
             ty: made.value.as_ref().map(|v| v.ty.clone()),
-            comment: made.comment.clone(),
+            comment: made.comment.as_deref().map(SmolStr::new),
             slot: 0,
             lineage: made.lineage,
         };
@@ -312,15 +315,15 @@ impl Checker<'_> {
             .iter()
             .cloned()
             .chain(calls.iter().map(|c| Column {
-                name: c.field.name.clone(),
+                name: c.field.name.as_str().into(),
                 table: None,
                 ty: Some(c.field.ty.clone()),
-                comment: c.field.comment.clone(),
+                comment: c.field.comment.as_deref().map(SmolStr::new),
                 slot: 0,
                 lineage: None,
             }))
             .collect();
-        let computed: Vec<Column> = key_columns.into_iter().chain(outputs.iter().map(column)).collect();
+        let computed: Vec<Column> = key_columns.iter().cloned().chain(outputs.iter().map(column)).collect();
         rows = rows.with_columns(if plain { computed.clone() } else { grouped });
         flow.push(step, "aggregate", operation, rows);
         if plain {
@@ -330,7 +333,7 @@ impl Checker<'_> {
         let mut program = Program { input, ..Program::default() };
         for (slot, column) in flow.rows.columns[..first].iter().enumerate() {
             let ty = column.ty.clone().unwrap_or_else(Type::null);
-            let field = Field { name: column.name.clone(), ty: ty.clone(), comment: column.comment.clone() };
+            let field = column.field(ty.clone());
             program.outputs.push(Output { field, value: Expr::new(ExprKind::Column(slot), ty, origin(step.span)) });
         }
         for made in &outputs {
@@ -349,10 +352,10 @@ const WINDOW: [(&str, &str); 2] =
 
 fn window_columns(first: usize) -> [Column; 2] {
     [0, 1].map(|at| Column {
-        name: WINDOW[at].0.to_string(),
+        name: WINDOW[at].0.into(),
         table: None,
         ty: Some(Type::new(DataType::Timestamp)),
-        comment: Some(WINDOW[at].1.to_string()),
+        comment: Some(WINDOW[at].1.into()),
         slot: first + at,
         lineage: None,
     })
@@ -365,9 +368,9 @@ fn minds_order(function: AggregateFunction) -> bool {
 }
 
 /// What is known of the stream behind an aggregate.
-fn grouped(input: &Rows, step: &Step, keys: Vec<Column>, windowing: Option<&Windowing>) -> Rows {
-    let key: Vec<String> = keys.iter().map(|c| c.name.clone()).collect();
-    let mut rows = input.with_columns(keys);
+fn grouped(input: &Rows, step: &Step, keys: &Columns, windowing: Option<&Windowing>) -> Rows {
+    let key: Vec<String> = keys.iter().map(|c| c.name.to_string()).collect();
+    let mut rows = input.with_columns(keys.clone());
     rows.time.event = None;
     rows.time.window = None;
     let mut remedy = if key.is_empty() { Remedy::Whole } else { Remedy::End };
@@ -396,9 +399,11 @@ fn grouped(input: &Rows, step: &Step, keys: Vec<Column>, windowing: Option<&Wind
 /// The comment of the column that an expression passes on.
 pub(crate) fn comment_of(rows: &Rows, e: &ast::Expr) -> Option<String> {
     match &e.kind {
-        ast::ExprKind::Name(name) => rows.own(&name.text)?.comment.clone(),
+        ast::ExprKind::Name(name) => rows.own(&name.text)?.comment.as_ref().map(SmolStr::to_string),
         ast::ExprKind::Field(base, field) => match &base.kind {
-            ast::ExprKind::Name(table) => rows.joined(&table.text, &field.text)?.comment.clone(),
+            ast::ExprKind::Name(table) => {
+                rows.joined(&table.text, &field.text)?.comment.as_ref().map(SmolStr::to_string)
+            }
             _ => None,
         },
         _ => None,

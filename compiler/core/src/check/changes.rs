@@ -1,6 +1,7 @@
 //! Sources whose rows change: `changes`, `ignore updates` and `sequence by`, and the records of changes that a source is made of. Knows nothing of how changes
 //! are found or kept.
 
+use crate::check::columns::Columns;
 use crate::check::scope::{Column, Env, Rows};
 use crate::check::types::span_of;
 use crate::check::{Checker, article, count, list, origin};
@@ -12,6 +13,7 @@ use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, Type};
 use flowc_syntax::ast::{self, Name, Source};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
+use smol_str::SmolStr;
 
 /// What a source's clauses say of changes.
 #[derive(Default)]
@@ -79,7 +81,7 @@ impl Checker<'_> {
                 "if its rows are records of changes, say which columns tell what happened: `changes from op, before, after`",
             );
             // Which they are is not known.
-            *rows = Rows { columns: vec![], ..Rows::unknown() };
+            *rows = Rows { columns: Columns::default(), ..Rows::unknown() };
             return None;
         }
         let known = by.iter().filter(|name| self.own_column(rows, name)).collect::<Vec<_>>();
@@ -132,13 +134,13 @@ impl Checker<'_> {
     ) -> Option<(Records, Vec<String>)> {
         let raw = rows.clone();
         // What is wrong in the clause is reported once, and nothing is known of the columns.
-        let give_up = |rows: &mut Rows| *rows = Rows { columns: vec![], ..Rows::unknown() };
+        let give_up = |rows: &mut Rows| *rows = Rows { columns: Columns::default(), ..Rows::unknown() };
         let Some(record) = self.record(&raw, from, span) else {
             give_up(rows);
             return None;
         };
         let row = row_columns(&raw, &record);
-        *rows = raw.with_columns(row.iter().map(|(column, _)| column.clone()).collect());
+        *rows = raw.with_columns(row.iter().map(|(column, _)| column.clone()).collect::<Columns>());
         let key = if by.is_empty() { self.key_of_sinks(source, rows) } else { Some(by.to_vec()) };
         let Some(key) = key else {
             self.key_needed(source, rows, span);
@@ -155,7 +157,7 @@ impl Checker<'_> {
             return None;
         }
         let outputs = row.into_iter().map(|(column, value)| {
-            let field = Field { name: column.full_name(), ty: value.ty.clone(), comment: column.comment };
+            let field = column.full_field(value.ty.clone());
             Output { field, value }
         });
         let mut outputs: Vec<Output> = outputs.collect();
@@ -327,7 +329,8 @@ fn row_columns(raw: &Rows, record: &Record<'_>) -> Vec<(Column, Expr)> {
                     Expr::new(ExprKind::If { condition, then, otherwise }, ty, origin(at))
                 }
             };
-            let (name, ty, comment) = (field.name.clone(), Some(field.ty.clone()), field.comment.clone());
+            let (name, ty) = (field.name.as_str().into(), Some(field.ty.clone()));
+            let comment = field.comment.as_deref().map(SmolStr::new);
             row.push((Column { name, table: None, ty, comment, slot: 0, lineage: None }, value));
         }
     }

@@ -41,7 +41,7 @@ impl Checker<'_> {
         flow.can_be_late(step, whole);
         let mut rows = before.clone();
         if changing {
-            let all = before.columns.iter().filter(|_| !named_keys).map(|c| c.full_name());
+            let all = before.columns.iter().filter(|_| !named_keys).map(|c| c.full_name().into_owned());
             rows.kind = Kind::Changing { key: all.collect() };
         } else if whole && !before.bounded {
             let remedy = if timed { watermark_needed(&before.time.unmarked) } else { Remedy::Within };
@@ -168,7 +168,7 @@ impl Checker<'_> {
 /// The column that a key is, if it is one.
 fn named(key: &Assignment, rows: &Rows) -> Option<String> {
     match &key.value.kind {
-        ast::ExprKind::Name(name) => rows.own(&name.text).map(|column| column.name.clone()),
+        ast::ExprKind::Name(name) => rows.own(&name.text).map(|column| column.name.to_string()),
         _ => None,
     }
 }

@@ -17,6 +17,7 @@ use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, ProgramStep, Sc
 use flowc_syntax::ast::{self, Assignment, PolicyKind, Rule, RuleCondition, Step};
 use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
+use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The rules that a step has so far.
@@ -143,7 +144,8 @@ impl Checker<'_> {
         let flag = Expr::new(ExprKind::Not(Box::new(ok)), Type::boolean(), at);
         let flag = judging.compute(&mut program, flag);
         judging.repaired[index] = Some(rows.columns.len());
-        rows.columns.push(hidden(&rows, &format!("repaired {}", judging.rules[index].name.text), &flag));
+        let flag = hidden(&rows, &format!("repaired {}", judging.rules[index].name.text), &flag);
+        rows.columns.push(flag);
         self.transform(flow, judging.step, "expect", program, rows);
     }
 
@@ -202,7 +204,8 @@ impl Checker<'_> {
         let ExprKind::Column(slot) = repaired.kind else { return };
         if let std::collections::btree_map::Entry::Vacant(entry) = judging.originals.entry(place) {
             entry.insert(rows.columns.len());
-            rows.columns.push(Column { lineage: old.lineage, ..hidden(rows, &format!("before {name}"), &before) });
+            let before = Column { lineage: old.lineage, ..hidden(rows, &format!("before {name}"), &before) };
+            rows.columns.push(before);
         }
         let from: BTreeSet<usize> = reads.into_iter().chain(old.lineage).collect();
         let lineage = self.lineage.borrow_mut().computed(&name, span, &from, self.has_sinks(&flow.name));
@@ -247,7 +250,8 @@ impl Checker<'_> {
             judging.shown[index] = columns.into_iter().filter(|c| *c < judging.visible).collect();
             let passes = judging.compute(&mut program, is_true(condition));
             judging.passes[index] = Some(rows.columns.len());
-            rows.columns.push(hidden(&rows, &judging.rules[index].name.text, &passes));
+            let passes = hidden(&rows, &judging.rules[index].name.text, &passes);
+            rows.columns.push(passes);
         }
         self.transform(flow, judging.step, "expect", program, rows);
         known
@@ -281,7 +285,8 @@ impl Checker<'_> {
         let mut rows = flow.rows.clone();
         let slot = rows.columns.len();
         let first = boolean_column(slot, origin(span));
-        rows.columns.push(hidden(&rows, &format!("first {rule}"), &first));
+        let column = hidden(&rows, &format!("first {rule}"), &first);
+        rows.columns.push(column);
         let (name, rule) = (flow.name.clone(), rule.to_string());
         let operation = Operation::Unique { flow: name, rule, keys, within, time, delay };
         flow.push(judging.step, "expect", operation, rows);
@@ -398,7 +403,7 @@ impl Checker<'_> {
             let own = column.table.is_none() && !REJECTED_COLUMNS.contains(&column.name.as_str());
             let source = judging.originals.get(&place).map_or(column, |hidden| &flow.rows.columns[*hidden]);
             let (true, Some(ty)) = (own, flow.rows.seen_type(source)) else { continue };
-            let field = Field { name: column.name.clone(), ty: ty.clone(), comment: column.comment.clone() };
+            let field = column.field(ty.clone());
             program.outputs.push(Output { field, value: Expr::new(ExprKind::Column(source.slot), ty.clone(), at) });
             columns.push(Column { ty: Some(ty), slot: columns.len(), lineage: source.lineage, ..column.clone() });
         }
@@ -409,12 +414,12 @@ impl Checker<'_> {
         for (name, value) in added {
             let Some(value) = value else { continue };
             let comment = (name == "_failed").then_some("every rule that the row failed, in the order of declaration");
-            let comment = Some(comment.unwrap_or("the epoch that rejected the row").to_string());
-            let field = Field { name: name.to_string(), ty: value.ty.clone(), comment: comment.clone() };
+            let comment = Some(SmolStr::new(comment.unwrap_or("the epoch that rejected the row")));
             let ty = Some(value.ty.clone());
             let slot = columns.len();
-            columns.push(Column { name: name.to_string(), table: None, ty, comment, slot, lineage: None });
-            program.outputs.push(Output { field, value });
+            let column = Column { name: name.into(), table: None, ty, comment, slot, lineage: None };
+            program.outputs.push(Output { field: column.field(value.ty.clone()), value });
+            columns.push(column);
         }
         let rows = flow.rows.with_columns(columns);
         let step = flow.last_step();
@@ -663,5 +668,5 @@ fn hidden(rows: &Rows, name: &str, value: &Expr) -> Column {
         ExprKind::Column(slot) => slot,
         _ => 0,
     };
-    Column { name, table: None, ty: Some(value.ty.clone()), comment: None, slot, lineage: None }
+    Column { name: name.into(), table: None, ty: Some(value.ty.clone()), comment: None, slot, lineage: None }
 }

@@ -1,12 +1,13 @@
 //! Sources, tables and flows by name: each checked once, flows after what they read.
 
+use crate::check::columns::Columns;
 use crate::check::declarations::Relation;
 use crate::check::scope::{Column, Obstacle, Remedy, Rows};
 use crate::check::time::watermark_needed;
 use crate::check::{Checker, Used, article, list, origin};
 use crate::checked::{CheckedFlow, CheckedRejects, CheckedStep, Input, Operation};
 use crate::codes;
-use flowc_ir::{Expr, ExprKind, Field, Output, Program, Type, Value};
+use flowc_ir::{Expr, ExprKind, Output, Program, Type, Value};
 use flowc_syntax::ast::{Flow, FlowRef, Name, Step};
 use flowc_syntax::diagnostic::{Diagnostic, Help, did_you_mean};
 use flowc_syntax::span::Span;
@@ -114,7 +115,7 @@ impl FlowBuilder {
 
     /// After a step that is wrong nothing is known of the columns.
     pub fn give_up(&mut self) {
-        self.rows = Rows { columns: vec![], open: true, ..self.rows.clone() };
+        self.rows = Rows { columns: Columns::default(), open: true, ..self.rows.clone() };
         (self.rows.time.event, self.rows.time.window) = (None, None);
         self.rows.facts = Default::default();
     }
@@ -234,7 +235,7 @@ impl Checker<'_> {
             Relation::Flow(flow) => Some(self.flow(flow)),
         };
         if let Some(done) = done.as_mut().filter(|_| self.declarations.broken.contains(name)) {
-            done.rows = Rows { columns: vec![], ..Rows::unknown() };
+            done.rows = Rows { columns: Columns::default(), ..Rows::unknown() };
         }
         if let Some(done) = &done {
             self.note_relation(name, &done.rows);
@@ -314,7 +315,7 @@ impl Checker<'_> {
             let made = std::mem::take(&mut rejects.program.outputs);
             let output = |column: &Column| {
                 let ty = column.ty.clone().unwrap_or_else(Type::null);
-                let field = Field { name: column.name.clone(), ty: ty.clone(), comment: column.comment.clone() };
+                let field = column.field(ty.clone());
                 let value = match made.iter().find(|o| o.field.name == column.name) {
                     Some(made) => self.converted(made.value.clone(), &ty.data),
                     None => Expr::new(ExprKind::Literal(Value::Null), ty, origin(flow.span)),

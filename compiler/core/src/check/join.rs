@@ -9,6 +9,7 @@ use crate::codes;
 use flowc_ir::graph::LookupKind;
 use flowc_syntax::ast::{Join, JoinKind, Name, Step};
 use flowc_syntax::diagnostic::Diagnostic;
+use smol_str::SmolStr;
 
 impl Checker<'_> {
     /// `join X as y on condition`
@@ -76,9 +77,10 @@ impl Checker<'_> {
         }
         let mut both = flow.rows.clone();
         both.open |= right.open;
+        let table = Some(SmolStr::new(&alias.text));
         for column in &right.columns {
             let slot = both.columns.len();
-            both.columns.push(Column { table: Some(alias.text.clone()), slot, ..column.clone() });
+            both.columns.push(Column { table: table.clone(), slot, ..column.clone() });
         }
         self.full_names_differ(&both, alias.span).then_some(both)
     }

@@ -142,10 +142,10 @@ impl Checker<'_> {
 /// The rows of the side output: as bounded as the source.
 fn rows(source: &Rows, name: &str) -> Rows {
     let column = |(slot, field): (usize, flowc_ir::Field)| Column {
-        name: field.name,
+        name: field.name.into(),
         table: None,
         ty: Some(field.ty),
-        comment: field.comment,
+        comment: field.comment.map(Into::into),
         slot,
         lineage: None,
     };

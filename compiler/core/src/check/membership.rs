@@ -154,7 +154,7 @@ impl Checker<'_> {
             let name = (1..).map(|n| if n == 1 { mark.name.clone() } else { format!("{} {n}", mark.name) });
             let name = name.into_iter().find(|name| !taken(name)).unwrap_or_default();
             let ty = Some(mark.ty);
-            rows.columns.push(Column { name, table: None, ty, comment: None, slot, lineage: None });
+            rows.columns.push(Column { name: name.into(), table: None, ty, comment: None, slot, lineage: None });
             let operation = Operation::Mark { table: mark.table, column: mark.column, value: mark.value };
             flow.push(step, keyword, operation, rows);
             slots.push(slot);

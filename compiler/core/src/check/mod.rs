@@ -8,6 +8,7 @@ mod aggregate;
 mod as_of;
 mod call;
 mod changes;
+mod columns;
 mod conditional;
 pub(crate) mod connector;
 mod constant;

@@ -45,6 +45,11 @@ impl Outcome {
 }
 
 impl Facts {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether this is known.
     pub fn has(&self, path: &Path) -> bool {
         self.0.contains(path)

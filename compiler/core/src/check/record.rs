@@ -2,7 +2,7 @@
 
 use crate::check::Checker;
 use crate::check::scope::{Column, Rows};
-use crate::facts::{Facts, Shape, ShapeColumn, StepShape};
+use crate::facts::{Facts, Shape, StepShape};
 use flowc_ir::Type;
 use flowc_syntax::span::Span;
 use std::sync::Arc;
@@ -61,14 +61,5 @@ impl Checker<'_> {
 
 /// Rows as an editor sees them.
 pub(super) fn shape(rows: &Rows) -> Shape {
-    let column = |c: &Column| ShapeColumn {
-        name: c.name.clone(),
-        table: c.table.clone(),
-        ty: rows.seen_type(c),
-        comment: c.comment.clone(),
-        id: c.lineage,
-    };
-    // Columns that only tests see have names that no program can write.
-    let columns = rows.columns.iter().map(column).collect();
-    Shape { columns, open: rows.open, kind: rows.kind.clone(), bounded: rows.bounded }
+    Shape { columns: rows.seen().shape(), open: rows.open, kind: rows.kind.clone(), bounded: rows.bounded }
 }

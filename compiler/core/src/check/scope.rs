@@ -1,24 +1,27 @@
 //! What an expression sees: columns, locals and the facts known of them. Pure data; knows nothing of declarations or diagnostics.
 
+use crate::check::columns::Columns;
 use crate::check::membership::Mark;
 use crate::check::narrow::Facts;
 use crate::checked::EventTime;
 use flowc_ir::graph::Kind;
 use flowc_ir::{Expr, Field, LocalId, Schema, Type};
 use flowc_syntax::span::Span;
+use smol_str::SmolStr;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// A column of the rows between two steps, or inside one.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     /// Its name, without the table's.
-    pub name: String,
+    pub name: SmolStr,
     /// The joined table (or its alias) that it belongs to; none for the flow's own columns.
-    pub table: Option<String>,
+    pub table: Option<SmolStr>,
     /// Its type as stored in the slot; none: the expression that computes it is wrong (and was reported).
     pub ty: Option<Type>,
     /// Its documentation.
-    pub comment: Option<String>,
+    pub comment: Option<SmolStr>,
     /// Its position in the program of the step.
     pub slot: usize,
     /// Where it comes from, for the warning about columns that nobody reads.
@@ -27,11 +30,22 @@ pub(crate) struct Column {
 
 impl Column {
     /// The name that the column has in a schema.
-    pub fn full_name(&self) -> String {
+    pub fn full_name(&self) -> Cow<'_, str> {
         match &self.table {
-            Some(table) => format!("{table}.{}", self.name),
-            None => self.name.clone(),
+            Some(table) => format!("{table}.{}", self.name).into(),
+            None => self.name.as_str().into(),
         }
+    }
+
+    /// Its field in a schema.
+    pub fn full_field(&self, ty: Type) -> Field {
+        let comment = self.comment.as_ref().map(SmolStr::to_string);
+        Field { name: self.full_name().into_owned(), ty, comment }
+    }
+
+    /// The field that has its own name and comment.
+    pub fn field(&self, ty: Type) -> Field {
+        Field { name: self.name.to_string(), ty, comment: self.comment.as_ref().map(SmolStr::to_string) }
     }
 }
 
@@ -138,7 +152,7 @@ impl Clock {
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     /// The columns, in order.
-    pub columns: Vec<Column>,
+    pub columns: Columns,
     /// Whether there may be columns that are not known, because a table or step before is wrong: an unknown name is then no mistake.
     pub open: bool,
     /// What is known of the columns' values.
@@ -162,7 +176,7 @@ pub(crate) struct Rows {
 impl Default for Rows {
     fn default() -> Self {
         Rows {
-            columns: vec![],
+            columns: Columns::default(),
             open: false,
             facts: Facts::default(),
             kind: Kind::Append,
@@ -183,10 +197,13 @@ impl Rows {
     }
 
     /// The same stream with other columns; facts are not kept.
-    pub fn with_columns(&self, columns: Vec<Column>) -> Self {
-        let mut rows = Rows { columns, facts: Facts::default(), ..self.clone() };
-        for (slot, column) in rows.columns.iter_mut().enumerate() {
-            column.slot = slot;
+    pub fn with_columns(&self, columns: impl Into<Columns>) -> Self {
+        let mut rows = Rows { columns: columns.into(), facts: Facts::default(), ..self.clone() };
+        // Columns that stand where they are stay shared.
+        if rows.columns.iter().enumerate().any(|(slot, column)| column.slot != slot) {
+            for (slot, column) in rows.columns.iter_mut().enumerate() {
+                column.slot = slot;
+            }
         }
         let own = |name: &str| rows.columns.iter().any(|c| c.table.is_none() && c.name == name);
         rows.time.event.take_if(|event| !own(event.column()));
@@ -231,14 +248,18 @@ impl Rows {
         Some(ty.with_nullable(nullable))
     }
 
+    /// The columns with their types as readers see them.
+    pub fn seen(&self) -> Columns {
+        let narrows = |c: &Column| c.ty.as_ref().is_some_and(|ty| ty.nullable) && self.facts.slot(c.slot);
+        if self.facts.is_empty() || !self.columns.iter().any(narrows) {
+            return self.columns.clone();
+        }
+        self.columns.iter().map(|c| Column { ty: self.seen_type(c), ..c.clone() }).collect()
+    }
+
     /// The columns as a schema; a wrong column has the type of `null`.
     pub fn schema(&self) -> Schema {
-        let field = |c: &Column| Field {
-            name: c.full_name(),
-            ty: c.ty.clone().unwrap_or_else(Type::null),
-            comment: c.comment.clone(),
-        };
-        Schema::new(self.columns.iter().map(field).collect())
+        self.columns.schema()
     }
 
     /// Whether everything about the columns is known.

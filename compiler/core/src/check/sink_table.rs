@@ -15,7 +15,9 @@ use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, ProgramStep, Sc
 use flowc_syntax::ast::{Assignment, ExprKind as Ast, Sink};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
-use std::collections::BTreeMap;
+use smol_str::SmolStr;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 /// The program that writes, while it is made.
 struct Writer {
@@ -24,7 +26,7 @@ struct Writer {
     columns: Rows,
     fields: Vec<Field>,
     /// Which columns the names of the flow's own stand for.
-    lineages: BTreeMap<String, usize>,
+    lineages: HashMap<SmolStr, usize>,
     /// Names of the columns that are computed here: they hold what the table would compute.
     computed: Vec<String>,
 }
@@ -40,8 +42,8 @@ impl Writer {
             }
         };
         // What the table says and what is known to be written differ in nullability at most: the narrower is seen by constraints.
-        let (ty, lineage) = (Some(value.ty.clone()), self.lineages.get(&field.name).copied());
-        let column = Column { name: field.name.clone(), table: None, ty, comment: None, slot, lineage };
+        let (ty, lineage) = (Some(value.ty.clone()), self.lineages.get(field.name.as_str()).copied());
+        let column = Column { name: field.name.as_str().into(), table: None, ty, comment: None, slot, lineage };
         self.columns.columns.push(column);
         self.fields.push(field);
     }
@@ -59,6 +61,23 @@ impl Writer {
 
     fn schema(&self) -> Schema {
         Schema::new(self.fields.clone())
+    }
+
+    /// The program with its outputs: in the table's order, where there is one; new columns behind.
+    fn finish(self, existing: Option<&TableInfo>, at: flowc_ir::Origin) -> Program {
+        let mut program = self.program;
+        for (field, column) in self.fields.into_iter().zip(&self.columns.columns) {
+            let ty = column.ty.clone().unwrap_or_else(Type::null);
+            let value = Expr::new(ExprKind::Column(column.slot), ty, at);
+            program.outputs.push(Output { field, value });
+        }
+        if let Some(info) = existing {
+            let places: HashMap<&str, usize> =
+                info.schema.fields.iter().enumerate().map(|(place, field)| (field.name.as_str(), place)).collect();
+            let place = |output: &Output| places.get(output.field.name.as_str()).copied();
+            program.outputs.sort_by_key(|output| place(output).unwrap_or(usize::MAX));
+        }
+        program
     }
 }
 
@@ -92,8 +111,9 @@ impl Checker<'_> {
         };
         // What is written are the versions; the sink sees to the rest.
         let table = existing.clone().map(|mut info| {
-            let kept = |field: &Field| since.is_none() || !history::COLUMNS.contains(&field.name.as_str());
-            info.schema.fields.retain(kept);
+            if since.is_some() {
+                info.schema.fields.retain(|field| !history::COLUMNS.contains(&field.name.as_str()));
+            }
             info
         });
         let mut sound = self.has_columns(rows, sink) && self.names_fit(rows, sink);
@@ -131,16 +151,7 @@ impl Checker<'_> {
         (constraints && enforced).then_some(())?;
         self.partitions_leave_data(&writer, checked, sink, clauses)?;
         self.has_partitions(checked, sink, clauses)?;
-        for (field, column) in writer.fields.iter().zip(&writer.columns.columns) {
-            let ty = column.ty.clone().unwrap_or_else(Type::null);
-            let value = Expr::new(ExprKind::Column(column.slot), ty, origin(sink.span));
-            writer.program.outputs.push(Output { field: field.clone(), value });
-        }
-        if let Some(info) = &existing {
-            // In the table's order; new columns behind.
-            writer.program.outputs.sort_by_key(|o| info.schema.index_of(&o.field.name).unwrap_or(usize::MAX));
-        }
-        checked.program = writer.program;
+        checked.program = writer.finish(existing.as_ref(), origin(sink.span));
         checked.existing = existing;
         Some(())
     }
@@ -198,10 +209,11 @@ impl Checker<'_> {
     /// Delta's names: different whatever their case, and without certain signs.
     fn names_fit(&self, rows: &Rows, sink: &Sink) -> bool {
         let mut sound = true;
-        let columns: Vec<&Column> = written(rows).collect();
-        for (i, column) in columns.iter().enumerate() {
-            let same = |c: &&&Column| c.name != column.name && c.name.to_lowercase() == column.name.to_lowercase();
-            if let Some(before) = columns[..i].iter().find(same) {
+        // The first column of each name, whatever its case.
+        let mut seen: HashMap<Cow<'_, str>, &Column> = HashMap::with_capacity(rows.columns.len());
+        for column in written(rows) {
+            let before = *seen.entry(folded(&column.name)).or_insert(column);
+            if before.name != column.name {
                 sound = false;
                 self.report(
                     Diagnostic::error(
@@ -240,7 +252,7 @@ impl Checker<'_> {
     ) -> Option<()> {
         for column in written(rows) {
             let Some(ty) = rows.seen_type(column) else { continue };
-            let field = Field { name: column.name.clone(), ty: ty.clone(), comment: column.comment.clone() };
+            let field = column.field(ty.clone());
             writer.add(field, Expr::new(ExprKind::Column(column.slot), ty, origin(sink.span)));
         }
         let mut sound = true;
@@ -323,10 +335,11 @@ impl Checker<'_> {
         let mut sound = true;
         let mut later: Vec<&Field> = vec![];
         let computed = clauses.partition_by.map(|(p, _)| p).unwrap_or_default();
+        let own: HashMap<&str, &Column> = written(rows).map(|column| (column.name.as_str(), column)).collect();
         for field in &info.schema.fields {
             let generated = info.generated.iter().any(|(n, _)| *n == field.name);
             let partition = computed.iter().any(|p| p.name.as_ref().is_some_and(|n| n.text == field.name));
-            match rows.own(&field.name) {
+            match own.get(field.name.as_str()) {
                 Some(column) => sound &= self.column_into(writer, sink, rows, column, field).is_some(),
                 None if generated || partition => later.push(field),
                 None if field.ty.nullable => {
@@ -409,13 +422,14 @@ impl Checker<'_> {
         rows: &Rows,
         info: &TableInfo,
     ) -> bool {
-        let extra: Vec<&Column> = written(rows).filter(|c| info.schema.field(&c.name).is_none()).collect();
+        let stored: HashSet<&str> = info.schema.fields.iter().map(|field| field.name.as_str()).collect();
+        let extra: Vec<&Column> = written(rows).filter(|c| !stored.contains(c.name.as_str())).collect();
         if clauses.evolve.is_some() {
             for column in extra {
                 let Some(seen) = rows.seen_type(column) else { continue };
                 // Rows that were written before have no value there.
                 let ty = seen.clone().with_nullable(true);
-                let field = Field { name: column.name.clone(), ty, comment: column.comment.clone() };
+                let field = column.field(ty);
                 writer.add(field, Expr::new(ExprKind::Column(column.slot), seen, origin(sink.span)));
             }
             return true;
@@ -602,7 +616,9 @@ impl Checker<'_> {
         for (name, text) in &info.generated {
             checked.enforced.push((name.clone(), text.clone()));
             // A column of the flow itself must hold what the table would compute.
-            let Some(column) = writer.columns.own(name).cloned().filter(|c| !writer.computed.contains(&c.name)) else {
+            let Some(column) =
+                writer.columns.own(name).cloned().filter(|c| !writer.computed.iter().any(|name| c.name == *name))
+            else {
                 continue;
             };
             match self.table_expr(writer, text, &info.schema, sink, &format!("the generated column `{name}`")) {
@@ -708,6 +724,14 @@ impl Checker<'_> {
                 None
             }
         }
+    }
+}
+
+/// A name as names are compared that differ only by case.
+fn folded(name: &str) -> Cow<'_, str> {
+    match name.chars().any(char::is_uppercase) || !name.is_ascii() {
+        true => name.to_lowercase().into(),
+        false => name.into(),
     }
 }
 

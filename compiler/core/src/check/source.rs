@@ -146,10 +146,10 @@ impl Checker<'_> {
     fn opened_rows(&self, opened: Option<&Opened>, clauses: &Clauses<'_>, name: &Name, role: Role) -> Rows {
         let Some(opened) = opened else { return Rows::unknown() };
         let column = |(slot, (field, lineage)): (usize, (&Field, &Option<usize>))| Column {
-            name: field.name.clone(),
+            name: field.name.as_str().into(),
             table: None,
             ty: Some(field.ty.clone()).filter(|_| !opened.wrong.contains(&field.name)),
-            comment: field.comment.clone(),
+            comment: field.comment.as_deref().map(Into::into),
             slot,
             lineage: lineage.or_else(|| {
                 let listed = clauses.schema.and_then(|(c, _)| c.iter().find(|c| c.name.text == field.name));
@@ -161,7 +161,7 @@ impl Checker<'_> {
             let listed = clauses.schema.and_then(|(c, _)| c.iter().find(|c| c.name.text == column.name));
             self.shadowing(&column.name, listed.map_or(name.span, |c| c.name.span));
         }
-        Rows { columns, ..Rows::default() }
+        Rows { columns: columns.into(), ..Rows::default() }
     }
 
     fn clauses<'a>(&self, written: &'a [SourceClause], role: Role) -> Clauses<'a> {
@@ -652,7 +652,7 @@ impl Checker<'_> {
         let slot = rows.columns.len();
         let mut after = rows.clone();
         let new = Column {
-            name: column.text.clone(),
+            name: column.text.as_str().into(),
             table: None,
             ty: ty.filter(|_| sound),
             comment: None,

@@ -13,6 +13,7 @@ use flowc_ir::{DataType, Expr, ExprKind, Field, Output, Program, ProgramStep, Ty
 use flowc_syntax::ast::{self, Assignment, FlowRef, Name, Rename, SortKey, Step, StepKind};
 use flowc_syntax::diagnostic::Diagnostic;
 use flowc_syntax::span::Span;
+use smol_str::SmolStr;
 
 impl Checker<'_> {
     /// Checks a step and adds it to the flow.
@@ -56,7 +57,9 @@ impl Checker<'_> {
         let known = facts(&without_marks(&condition, &marks), Outcome::True).of_slots();
         let slots = self.push_marks(flow, step, "where", marks);
         let mut rows = flow.rows.clone();
-        rows.columns.truncate(before.columns.len());
+        if rows.columns.len() > before.columns.len() {
+            rows.columns.truncate(before.columns.len());
+        }
         rows.facts.add(known);
         let mut program = Program { input: flow.rows.schema(), ..Program::default() };
         program.steps.push(ProgramStep::Filter(with_slots(condition, &slots)));
@@ -73,15 +76,15 @@ impl Checker<'_> {
         rows: Rows,
     ) {
         program.outputs = passing(&rows, origin(step.span));
-        if !self.full_names_differ(&rows, step.span) {
+        // These two make no new names.
+        if !matches!(keyword, "where" | "drop") && !self.full_names_differ(&rows, step.span) {
             flow.give_up();
             return;
         }
-        let columns: Vec<Column> = rows.columns.iter().map(|c| Column { ty: rows.seen_type(c), ..c.clone() }).collect();
-        let mut after = rows.with_columns(columns);
+        let mut after = rows.with_columns(rows.seen());
         after.carry_key(&flow.rows, |slot| {
             let column = rows.columns.iter().find(|c| c.slot == slot)?;
-            Some(column.full_name())
+            Some(column.full_name().into_owned())
         });
         after.facts = rows.facts.moved(|slot| rows.columns.iter().position(|c| c.slot == slot));
         flow.push(step, keyword, Operation::Transform(program), after);
@@ -89,7 +92,7 @@ impl Checker<'_> {
 
     /// A column in backticks may be called as a joined column is in the schema: `device.site`.
     pub(super) fn full_names_differ(&self, rows: &Rows, span: Span) -> bool {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = std::collections::HashSet::with_capacity(rows.columns.len());
         let twice = rows.columns.iter().map(Column::full_name).find(|name| !seen.insert(name.clone()));
         let Some(name) = twice else { return true };
         // Columns of one name without a table were reported where they were made.
@@ -123,7 +126,8 @@ impl Checker<'_> {
             let value = value.unwrap_or_else(|| null_at(assignment.span));
             program.steps.push(ProgramStep::Let(value));
             let lineage = Some(self.lineage.borrow_mut().computed(&name, span, &reads, live));
-            let column = Column { name: name.clone(), table: None, ty, comment, slot, lineage };
+            let comment = comment.map(SmolStr::new);
+            let column = Column { name: name.as_str().into(), table: None, ty, comment, slot, lineage };
             // Another value is no longer the time of the event.
             rows.time.overwrite(&name);
             match rows.columns.iter_mut().find(|c| c.table.is_none() && c.name == name) {
@@ -169,17 +173,17 @@ impl Checker<'_> {
             let field = Field { name: name.clone(), ty: value.ty.clone(), comment: comment.clone() };
             program.outputs.push(Output { field, value });
             columns.push(Column {
-                name: name.clone(),
+                name: name.as_str().into(),
                 table: None,
                 ty,
-                comment,
+                comment: comment.map(SmolStr::new),
                 slot: columns.len(),
                 lineage: Some(lineage),
             });
             named.push((name, span));
         }
         self.unique_columns(named.iter().map(|(n, s)| (n.as_str(), *s)));
-        let rows_named: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
+        let rows_named: Vec<String> = columns.iter().map(|c| c.name.to_string()).collect();
         let mut known = flow.rows.clone();
         known.time.rename(|name| {
             // Where it goes out; by its own name, if by several.
@@ -218,7 +222,7 @@ impl Checker<'_> {
             if !self.own_column(&flow.rows, &rename.old) {
                 // The new name is still there for later steps.
                 let unknown = Column {
-                    name: rename.new.text.clone(),
+                    name: rename.new.text.as_str().into(),
                     table: None,
                     ty: None,
                     comment: None,
@@ -248,7 +252,7 @@ impl Checker<'_> {
                 let from = column.lineage.into_iter().collect();
                 let lineage = self.lineage.borrow_mut().computed(&rename.new.text, rename.new.span, &from, false);
                 column.lineage = Some(lineage);
-                column.name = rename.new.text.clone();
+                column.name = rename.new.text.as_str().into();
             }
         }
         let renamed = |name: &str| renames.iter().find(|r| r.old.text == name).map(|r| r.new.text.clone());
@@ -409,7 +413,7 @@ impl Checker<'_> {
             let Some(source) = from.own(&column.name) else { continue };
             let seen = from.seen_type(source).unwrap_or_else(Type::null);
             let value = self.converted(Expr::new(ExprKind::Column(source.slot), seen, at), &ty.data);
-            let field = Field { name: column.name.clone(), ty, comment: column.comment.clone() };
+            let field = column.field(ty);
             program.outputs.push(Output { field, value });
         }
         program
@@ -446,7 +450,8 @@ impl Checker<'_> {
         };
         let mut columns = flow.rows.columns.clone();
         let lineage = Some(self.lineage.borrow_mut().computed(&name, span, &reads, self.has_sinks(&flow.name)));
-        let new = Column { name: name.clone(), table: None, ty: element.clone(), comment: None, slot: 0, lineage };
+        let new =
+            Column { name: name.as_str().into(), table: None, ty: element.clone(), comment: None, slot: 0, lineage };
         let replaced = columns.iter().position(|c| c.table.is_none() && c.name == name);
         match replaced {
             Some(at) => columns[at] = new,
@@ -537,8 +542,7 @@ fn blocked(rows: &Rows, step: &Step, word: &'static str) -> Rows {
 pub(crate) fn passing(rows: &Rows, at: flowc_ir::Origin) -> Vec<Output> {
     let output = |c: &Column| {
         let ty = rows.seen_type(c).unwrap_or_else(Type::null);
-        let field = Field { name: c.full_name(), ty: ty.clone(), comment: c.comment.clone() };
-        Output { field, value: Expr::new(ExprKind::Column(c.slot), ty, at) }
+        Output { field: c.full_field(ty.clone()), value: Expr::new(ExprKind::Column(c.slot), ty, at) }
     };
     rows.columns.iter().map(output).collect()
 }

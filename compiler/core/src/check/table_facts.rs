@@ -18,7 +18,7 @@ impl Checker<'_> {
     /// The promises of a table, over the columns of `schema` (its own, or those of them that a contract names).
     pub(super) fn table_facts(&self, info: &TableInfo, schema: &Schema, span: Span) -> Vec<TableFact> {
         let columns = info.schema.fields.iter().enumerate().map(|(slot, field)| Column {
-            name: field.name.clone(),
+            name: field.name.as_str().into(),
             table: None,
             ty: Some(field.ty.clone()),
             comment: None,

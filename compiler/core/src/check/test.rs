@@ -115,7 +115,7 @@ impl Checker<'_> {
                 said.expects = true;
                 let Looked { observed, columns, open, others } = self.observed(reference)?;
                 let rows = self.expected_rows(rows, &columns, open, &others)?;
-                let fields = Rows { columns, ..Rows::default() }.schema();
+                let fields = Rows { columns: columns.into(), ..Rows::default() }.schema();
                 Some(ClauseKind::Then(observed, Expected { schema: fields, rows }))
             }
             TestClauseKind::ThenError(code) => {
@@ -200,7 +200,7 @@ impl Checker<'_> {
             said.tables.push((name.text.clone(), name.span));
         }
         // Of a source of records, the records are given.
-        let stored = records.unwrap_or_else(|| all.columns.clone());
+        let stored = records.unwrap_or_else(|| all.columns.to_vec());
         let columns: Vec<Column> = stored.into_iter().filter(|c| Some(c.name.as_str()) != derived).collect();
         let computed = |time: &str| {
             (time.to_string(), format!("`{time}` is the source's event time: it is computed from the other columns"))
@@ -298,7 +298,7 @@ impl Checker<'_> {
         let done = self.relation(reference)?;
         let joined = done.rows.columns.iter().filter(|c| c.table.is_some());
         let joined = joined.map(|c| {
-            let (name, own) = (c.full_name(), quote_name(&c.name));
+            let (name, own) = (c.full_name().into_owned(), quote_name(&c.name));
             let help = format!(
                 "it is a column of a joined table, which `then` sees once it is selected: `|> extend {own} = {name}`"
             );
@@ -461,7 +461,7 @@ impl Checker<'_> {
 /// Columns of a schema, as they stand in it.
 fn columns_of(schema: &Schema) -> Vec<Column> {
     let column = |(slot, field): (usize, &flowc_ir::Field)| Column {
-        name: field.name.clone(),
+        name: field.name.as_str().into(),
         table: None,
         ty: Some(field.ty.clone()),
         comment: None,

@@ -34,7 +34,8 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
             let mut columns = node.schema.clone();
             let keys = windowed.aggregate.keys.len();
             columns.fields.pop();
-            columns.fields.drain(keys.min(columns.len())..(keys + 2).min(columns.len()));
+            let bounds = keys.min(columns.len())..(keys + 2).min(columns.len());
+            columns.fields.drain(bounds);
             let mut does = vec![format!("{} over {}", windowed.window, name(input(0), windowed.time))];
             does.extend(super::aggregate(&windowed.aggregate, input(0), &columns));
             ("window", does, Some(corrected_windows(windowed)))
@@ -42,7 +43,8 @@ pub(super) fn describe(plan: &Plan, node: &Node) -> (&'static str, Vec<String>, 
         Operator::WindowAggregate(windowed) => {
             let mut does = vec![format!("{} over {}", windowed.window, name(input(0), windowed.time))];
             let (mut columns, keys) = (node.schema.clone(), windowed.aggregate.keys.len());
-            columns.fields.drain(keys.min(columns.len())..(keys + 2).min(columns.len()));
+            let bounds = keys.min(columns.len())..(keys + 2).min(columns.len());
+            columns.fields.drain(bounds);
             does.extend(super::aggregate(&windowed.aggregate, input(0), &columns));
             ("window", does, Some(window_state(windowed, knows_time(plan, node))))
         }

@@ -18,7 +18,7 @@ pub fn schema() -> Schema {
 
 /// The same with more columns, up to so many.
 pub fn wide(columns: usize) -> Schema {
-    let mut fields = schema().fields;
+    let mut fields = schema().fields.into_vec();
     for n in fields.len()..columns {
         fields.push(Field::new(format!("more_{n}"), Type { data: DataType::Double, nullable: true }));
     }

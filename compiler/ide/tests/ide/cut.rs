@@ -1,7 +1,7 @@
 //! Programs that end at a step.
 
 use super::support::{MAIN, open, open_with, read_tables};
-use flowc_ide::{Cut, RowsOf, Workspace};
+use flowc_ide::{Cut, CutError, LensAction, RowsOf, Workspace};
 
 const TEXT: &str = "param least: double = 0.0\n\nfn kelvin(c: double) -> double = c + 273.15\n\nsource readings = delta(\"data/sensor\")\n\ntable device = delta(\"data/device\")\n\ntable known = delta(\"data/device\")\n\n# ä😀\nflow warm = readings\n    |> where value > least and id in known.id\n    |> left join device on device.id == id\n    |> extend k = kelvin(value)\n    |> select id, k, device.site\n\nflow counted = warm\n    |> aggregate n = count() by site\n    |> where n > 1\n\nsink out = counted -> delta(\"out\")\n\nsink raw = warm -> delta(\"raw\")\n\ntest \"one\" {\n    given readings [{ id: 1, timestamp: 1, value: 1.0 }]\n    then counted []\n}\n";
 
@@ -9,7 +9,7 @@ fn rows(name: &str, steps: Option<usize>) -> RowsOf {
     RowsOf { name: name.into(), steps }
 }
 
-fn cut(text: &str, of: &RowsOf) -> Result<Cut, String> {
+fn cut(text: &str, of: &RowsOf) -> Result<Cut, CutError> {
     open(text).cut(MAIN, of)
 }
 
@@ -54,9 +54,9 @@ fn a_mistake_matters_where_it_is_needed() {
         .replace("test \"one\"", "test one")
         .replace("kelvin(c: double)", "kelvin(c: dubble)");
     assert!(cut(&behind, &rows("warm", Some(2))).is_ok());
-    assert_eq!(cut(&behind, &rows("warm", None)).unwrap_err(), "line 3: there is no type `dubble` (E0216)");
-    assert_eq!(cut(TEXT, &rows("warm", Some(9))).unwrap_err(), "`warm` has 4 steps");
-    assert_eq!(cut(TEXT, &rows("out", None)).unwrap_err(), "there is no flow, source or table `out` here");
+    assert_eq!(cut(&behind, &rows("warm", None)).unwrap_err().to_string(), "line 3: there is no type `dubble` (E0216)");
+    assert_eq!(cut(TEXT, &rows("warm", Some(9))).unwrap_err().to_string(), "`warm` has 4 steps");
+    assert_eq!(cut(TEXT, &rows("out", None)).unwrap_err().to_string(), "there is no flow, source or table `out` here");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_syntax_error_leaves_the_rows_from_before() {
 fn a_table_that_is_not_read_is_waited_for() {
     let mut workspace: Workspace = open("");
     workspace.set_text(MAIN, TEXT);
-    assert_eq!(workspace.cut(MAIN, &rows("warm", None)).unwrap_err(), "a table is still being read");
+    assert_eq!(workspace.cut(MAIN, &rows("warm", None)).unwrap_err(), CutError::Pending);
     read_tables(&mut workspace);
     assert!(workspace.cut(MAIN, &rows("warm", None)).is_ok());
 }
@@ -98,5 +98,33 @@ fn the_cursor_says_which_rows() {
     assert_eq!(at("device ="), Some(rows("device", None)));
     assert_eq!(at("sink out"), None);
     assert_eq!(at("# ä"), None);
-    assert_eq!(open("").cut(MAIN, &rows("a", None)).unwrap_err(), "there is no flow, source or table `a` here");
+    assert_eq!(
+        open("").cut(MAIN, &rows("a", None)).unwrap_err().to_string(),
+        "there is no flow, source or table `a` here"
+    );
+}
+
+const ASIDE: &str = "source readings = delta(\"data/sensor\") {\n    event_time at = timestamp_millis(timestamp)\n    watermark 1m\n}\n\nflow clean = readings\n    |> expect {\n        known: id is not null else quarantine\n    }\n\nflow hours = clean\n    |> aggregate n = count() by id, window tumble(1h)\n\nsink out = hours -> delta(\"out\")\n\nsink bad = clean.rejected -> delta(\"bad\")\n\nsink late = hours.late -> delta(\"late\")\n";
+
+#[test]
+fn what_is_put_aside_has_rows_of_its_own() {
+    let of = |name: &str| cut(ASIDE, &rows(name, None)).map_err(|why| why.to_string());
+    assert_eq!(shown(&of("clean.rejected").unwrap()), "clean.rejected: id, timestamp, value, at, _failed, _epoch");
+    assert_eq!(shown(&of("hours.late").unwrap()), "hours.late: id, timestamp, value, at");
+    assert_eq!(of("clean.late").unwrap_err(), "`clean` has no rows that are `late`");
+    assert_eq!(of("readings.malformed").unwrap_err(), "`readings` has no rows that are `malformed`");
+    assert_eq!(of("none.late").unwrap_err(), "there is no flow, source or table `none.late` here");
+    let lenses = open(ASIDE).lenses(MAIN);
+    let previews = lenses.iter().filter_map(|lens| match &lens.action {
+        LensAction::Preview(of) => Some(format!("{}: {}", lens.title, of.name)),
+        _ => None,
+    });
+    let expected = [
+        "Preview rows: readings",
+        "Preview rows: clean",
+        "Preview rejected rows: clean.rejected",
+        "Preview rows: hours",
+        "Preview late rows: hours.late",
+    ];
+    assert_eq!(previews.collect::<Vec<_>>(), expected);
 }

@@ -363,12 +363,12 @@ fn lookup(f: &mut Findings, plan: &Plan, lookup: &Lookup, stream: &Schema, out: 
 
 /// The columns of a pair of rows, with the names that the residual has for the table's (they may be called as the stream's are).
 fn pair_schema(stream: &Schema, table: &Schema, named: &Schema) -> Schema {
-    let mut fields = stream.fields.clone();
-    fields.extend(table.fields.iter().cloned());
-    for (field, name) in fields.iter_mut().zip(&named.fields).skip(stream.len()) {
+    let mut schema = stream.clone();
+    schema.fields.extend(table.fields.iter().cloned());
+    for (field, name) in schema.fields.iter_mut().zip(&named.fields).skip(stream.len()) {
         field.name.clone_from(&name.name);
     }
-    Schema::new(fields)
+    schema
 }
 
 /// `grouped`: every group has a row.

@@ -87,7 +87,7 @@ fn sink(schema: Schema) -> SinkSpec {
 }
 
 fn timed(schema: &Schema) -> Schema {
-    let mut fields = schema.fields.clone();
+    let mut fields = schema.fields.to_vec();
     fields.push(Field::new("at", Type::nullable(DataType::Timestamp)));
     Schema::new(fields)
 }

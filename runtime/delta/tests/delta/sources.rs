@@ -162,7 +162,7 @@ async fn added_columns_are_fine_and_changed_ones_are_not() {
     add(&storage, 0..3, "a").await;
     let source = open(&storage).await;
     let first = next(&source, None).await.expect("reads").expect("rows");
-    let wide = Schema::new([numbers_schema().fields, vec![column("more", DataType::Date)]].concat());
+    let wide = Schema::new([numbers_schema().fields.into_vec(), vec![column("more", DataType::Date)]].concat());
     let spec = SinkSpec { evolve: true, ..sink_spec(wide.clone(), &[]) };
     let empty = arrow::array::RecordBatch::new_empty(flowc_ir::arrow_types::to_arrow_schema(&wide));
     run_epoch(&DeltaSink::new(&spec, storage.clone()), 1, &[vec![empty]]).await.expect("commits");

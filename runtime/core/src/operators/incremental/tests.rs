@@ -102,7 +102,7 @@ fn step(operator: Operator, changing: bool) -> Step {
             let fields = key(&spec.aggregate.keys).into_iter().chain(bounds);
             fields.chain(results(&spec.aggregate.aggregates)).collect()
         }
-        _ => input.fields.clone(),
+        _ => input.fields.to_vec(),
     };
     if output.iter().all(|field: &Field| field.name != WEIGHT) {
         output.push(weight());

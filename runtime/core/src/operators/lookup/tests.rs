@@ -92,7 +92,7 @@ fn actual(
         residual: with_residual.then(|| residual(&both)),
         output: if joins { vec![1] } else { vec![] },
     };
-    let mut out = schema("").fields;
+    let mut out = schema("").fields.into_vec();
     if joins {
         out.push(Field::new("t.n", Type::nullable(DataType::Long)));
     }
@@ -154,7 +154,7 @@ type Timed = (Row, Option<i64>);
 
 fn timed_schema() -> Schema {
     let at = Field::new("at", Type::nullable(DataType::Timestamp));
-    Schema::new([schema("").fields, vec![at]].concat())
+    Schema::new([schema("").fields.into_vec(), vec![at]].concat())
 }
 
 fn timed_batch(rows: &[Timed]) -> RecordBatch {
@@ -208,7 +208,7 @@ async fn as_of(kind: LookupKind, (equi, with_residual): (bool, bool), gone: usiz
         residual: with_residual.then(|| residual(&both)),
         output: if joins { vec![1] } else { vec![] },
     };
-    let mut out = timed_schema().fields;
+    let mut out = timed_schema().fields.into_vec();
     if joins {
         out.push(Field::new("t.n", Type::nullable(DataType::Long)));
     }

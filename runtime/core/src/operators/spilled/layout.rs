@@ -221,7 +221,7 @@ impl Numbered {
 /// The schema with so many columns of a row's place at this position.
 pub(in crate::operators) fn carrying(schema: &Schema, at: usize, columns: usize) -> Schema {
     let place = |n: usize| Field::new(format!("#place {n}"), Type::new(flowc_ir::DataType::Long));
-    let mut fields = schema.fields.clone();
+    let mut fields = schema.fields.to_vec();
     fields.splice(at..at, (0..columns).map(place));
     Schema::new(fields)
 }
