@@ -146,6 +146,11 @@ impl Segment {
 
 impl Bytes {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.push_both(&[], bytes);
+    }
+
+    /// Adds two strings as one.
+    pub(crate) fn push_both(&mut self, first: &[u8], second: &[u8]) {
         if self.segments.last().is_none_or(|last| last.ends.len() == SEGMENT) {
             // The first grows as it fills, the others are about as long as the one before.
             let next = self.segments.last_mut().map(|full| {
@@ -156,7 +161,8 @@ impl Bytes {
             self.segments.push(next.unwrap_or_default());
         }
         let Some(segment) = self.segments.last_mut() else { return };
-        segment.data.extend_from_slice(bytes);
+        segment.data.extend_from_slice(first);
+        segment.data.extend_from_slice(second);
         segment.ends.push(segment.data.len());
     }
 

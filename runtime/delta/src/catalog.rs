@@ -41,9 +41,9 @@ impl DeltaCatalog {
 pub(crate) fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-            Ok(runtime.block_on(work))
+            // Files are read one after the other, mostly: each thread more costs more than it saves.
+            let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(2).enable_all().build();
+            Ok(runtime.map_err(|e| e.to_string())?.block_on(work))
         });
         thread.join().unwrap_or_else(|_| Err("reading the table failed unexpectedly".into()))
     })

@@ -30,13 +30,14 @@ pub(super) enum Choice {
 }
 
 impl Choice {
-    /// Whether a row counts more than another, given how their ranks compare and the place of each.
-    fn beats(self, ranks: Ordering, place: RowOrder, other: RowOrder) -> bool {
+    /// Whether a row counts more than another, given how their ranks compare and the place of each, which is looked at only where ranks do not tell: it stands
+    /// elsewhere in memory.
+    fn beats(self, ranks: Ordering, place: RowOrder, other: impl FnOnce() -> RowOrder) -> bool {
         match self {
-            Choice::First => place < other,
-            Choice::Last => place > other,
-            Choice::Least => ranks.is_lt() || ranks.is_eq() && place < other,
-            Choice::Greatest => ranks.is_gt() || ranks.is_eq() && place < other,
+            Choice::First => place < other(),
+            Choice::Last => place > other(),
+            Choice::Least => ranks.is_lt() || ranks.is_eq() && place < other(),
+            Choice::Greatest => ranks.is_gt() || ranks.is_eq() && place < other(),
         }
     }
 }
@@ -193,7 +194,7 @@ impl Placed {
         for (row, group) in rows {
             let place = place(row);
             let there = self.some.get(group);
-            if !there || choice.beats(ranks.compare(row, group), place, self.places[group]) {
+            if !there || choice.beats(ranks.compare(row, group), place, || self.places[group]) {
                 self.some.set(group);
                 self.places[group] = place;
                 ranks.replace(row, group);

@@ -1,42 +1,22 @@
 //! Numbers keys as they come: columns, and for windows a tag besides (where the row's slice of time begins). Knows nothing of what the numbers are for.
 
-use super::accumulator::{grow, room};
 use super::part::{First, NULL, Part};
 use super::partitions::Partitions;
+use super::words::{self, Words};
 use crate::error::RunError;
-use crate::keys::{Bytes, Keys, hash_bytes, hash_words, normalize};
+use crate::keys::{Bytes, Keys, hash_bytes, hash_words};
 use crate::operators::internal;
-use arrow::array::{
-    Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, PrimitiveArray,
-};
-use arrow::buffer::NullBuffer;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType as A, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType as A;
 use arrow::row::Rows;
-use std::sync::Arc;
 
 /// How keys stand in memory.
 #[derive(Debug)]
 enum Store {
     /// Each in as many words of 64 bits.
     Words(Words),
-    /// As byte strings.
+    /// As byte strings, each behind its tag, where there are tags.
     Bytes(Keys, Bytes),
-}
-
-/// How many keys a segment of [`Words`] has.
-const SEGMENT: usize = 4096;
-
-/// Keys of types of a fixed width, each with its tag in the words before it, where there are tags: one look at memory compares both.
-#[derive(Debug)]
-struct Words {
-    types: Vec<A>,
-    /// Words of a key without its tag; where a type fills its word, the last has a bit for each column that is null.
-    width: usize,
-    /// Words before a key: one for its tag, or none.
-    tags: usize,
-    /// Keys by their number; all segments are full but the last. The first grows by doubling.
-    segments: Vec<Vec<u64>>,
 }
 
 /// The keys of rows, in the form in which they are compared.
@@ -56,7 +36,7 @@ impl Encoded {
     /// The word of a row's key, if it has but one.
     fn word(&self, row: usize) -> Option<u64> {
         match &self.form {
-            Form::Words(words) if self.hashes.is_empty() => Some(words[row]),
+            Form::Words(words) if self.hashes.is_empty() => Some(words.words()[row]),
             _ => None,
         }
     }
@@ -64,7 +44,7 @@ impl Encoded {
 
 #[derive(Debug)]
 enum Form {
-    Words(Vec<u64>),
+    Words(words::Encoded),
     Bytes(Rows),
 }
 
@@ -72,8 +52,6 @@ enum Form {
 #[derive(Debug)]
 pub(in crate::operators) struct KeyIndex {
     store: Store,
-    /// The tag of each key, where there are tags and keys are bytes.
-    tags: Vec<i64>,
     count: usize,
     table: Table,
 }
@@ -143,40 +121,15 @@ impl Table {
     }
 }
 
-fn is_fixed(data: &A) -> bool {
-    data.is_integer()
-        || matches!(data, A::Boolean | A::Date32 | A::Timestamp(..) | A::Duration(_))
-        || is_wide(data)
-        || { matches!(data, A::Float32 | A::Float64) }
-}
-
-fn is_wide(data: &A) -> bool {
-    matches!(data, A::Decimal128(..))
-}
-
-/// Whether values leave room in a word, so that null can be one of its values.
-fn is_narrow(data: &A) -> bool {
-    matches!(data, A::Boolean | A::Int8 | A::Int16 | A::Int32 | A::Date32 | A::Float32)
-}
-
-/// Whether keys are the same. They have few words, of which a loop is faster than a call.
-fn same(a: &[u64], b: &[u64]) -> bool {
-    a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
-}
-
 impl KeyIndex {
     /// For keys of these types.
     pub(in crate::operators) fn new(types: &[A], tagged: bool) -> Result<KeyIndex, RunError> {
-        let store = if types.iter().all(is_fixed) && types.len() < 64 {
-            let wide = types.iter().filter(|data| is_wide(data)).count();
-            let nulls = usize::from(!types.iter().all(is_narrow));
-            let width = types.len() + wide + nulls;
-            Store::Words(Words { types: types.to_vec(), width, tags: usize::from(tagged), segments: vec![] })
-        } else {
-            Store::Bytes(Keys::new(types.iter())?, Bytes::default())
+        let store = match Words::new(types, tagged) {
+            Some(words) => Store::Words(words),
+            None => Store::Bytes(Keys::new(types.iter())?, Bytes::default()),
         };
         let table = if tagged { Table::ByTag(Partitions::default()) } else { Table::One(Part::default()) };
-        Ok(KeyIndex { store, tags: vec![], count: 0, table })
+        Ok(KeyIndex { store, count: 0, table })
     }
 
     /// How many keys there are; the next one gets this number.
@@ -187,10 +140,10 @@ impl KeyIndex {
     /// The bytes that it takes, about.
     pub(in crate::operators) fn bytes(&self) -> usize {
         let keys = match &self.store {
-            Store::Words(words) => words.segments.iter().map(room).sum(),
+            Store::Words(words) => words.bytes(),
             Store::Bytes(_, bytes) => bytes.room(),
         };
-        keys + room(&self.tags) + self.table.bytes()
+        keys + self.table.bytes()
     }
 
     /// The keys of so many rows.
@@ -201,7 +154,7 @@ impl KeyIndex {
                 let hashes = match words.width {
                     0 => vec![0; rows],
                     1 => vec![],
-                    width => keys.chunks_exact(width).map(hash_words).collect(),
+                    width => keys.words().chunks_exact(width).map(hash_words).collect(),
                 };
                 Ok(Encoded { form: Form::Words(keys), rows, hashes })
             }
@@ -247,13 +200,17 @@ impl KeyIndex {
     /// Whether a row's key and tag are those of this number.
     fn is(&self, encoded: &Encoded, row: usize, tag: i64, key: usize) -> bool {
         match (&self.store, &encoded.form) {
-            (Store::Words(words), Form::Words(rows)) => {
-                words.is(key, tag, &rows[row * words.width..(row + 1) * words.width])
-            }
-            (Store::Bytes(_, bytes), Form::Bytes(rows)) => {
-                (!self.table.is_tagged() || self.tags[key] == tag) && bytes.get(key) == rows.row(row).data()
-            }
+            (Store::Words(words), Form::Words(rows)) => words.is(key, tag, words.row(rows, row)),
+            (Store::Bytes(_, bytes), Form::Bytes(rows)) => self.are(bytes.get(key), tag, rows.row(row).data()),
             _ => false,
+        }
+    }
+
+    /// Whether bytes that stand here are this key, with this tag.
+    fn are(&self, bytes: &[u8], tag: i64, key: &[u8]) -> bool {
+        match bytes.split_first_chunk() {
+            Some((of, bytes)) if self.table.is_tagged() => *of == tag.to_ne_bytes() && bytes == key,
+            _ => bytes == key,
         }
     }
 
@@ -270,12 +227,15 @@ impl KeyIndex {
         let key = self.next()?;
         match (&mut self.store, &encoded.form) {
             (Store::Words(words), Form::Words(rows)) => {
-                words.push(key, tag, &rows[row * words.width..(row + 1) * words.width]);
+                let row = words.row(rows, row);
+                words.push(key, tag, row);
             }
-            (Store::Bytes(_, bytes), Form::Bytes(rows)) => bytes.push(rows.row(row).data()),
+            (Store::Bytes(_, bytes), Form::Bytes(rows)) => {
+                push(bytes, self.table.is_tagged().then_some(tag), rows.row(row).data());
+            }
             _ => return Err(internal("keys were encoded for another index")),
         }
-        self.added(key, (encoded.hash(row), part), tag);
+        self.added(key, (encoded.hash(row), part));
         Ok(key)
     }
 
@@ -297,11 +257,11 @@ impl KeyIndex {
     /// The number here of a key of another index of the same types, with this tag; a new one if it has none.
     pub(in crate::operators) fn adopt(&mut self, other: &KeyIndex, key: u32, tag: i64) -> Result<u32, RunError> {
         let theirs = key as usize;
-        let (hash, word, part) = (other.store.hash(theirs), other.store.single_word(key), self.table.enter(tag));
+        let (hash, word, part) = (other.hash_of(key), other.store.single_word(key), self.table.enter(tag));
         let same = |key: u32| match (&self.store, &other.store) {
             (Store::Words(a), Store::Words(b)) => a.is(key as usize, tag, b.get(theirs)),
-            (Store::Bytes(_, a), Store::Bytes(_, b)) => {
-                (!self.table.is_tagged() || self.tags[key as usize] == tag) && a.get(key as usize) == b.get(theirs)
+            (Store::Bytes(_, a), Store::Bytes(..)) => {
+                self.are(a.get(key as usize), tag, other.key_bytes(theirs as u32).unwrap_or_default())
             }
             _ => false,
         };
@@ -311,10 +271,13 @@ impl KeyIndex {
         let key = self.next()?;
         match (&mut self.store, &other.store) {
             (Store::Words(a), Store::Words(b)) => a.push(key, tag, b.get(theirs)),
-            (Store::Bytes(_, a), Store::Bytes(_, b)) => a.push(b.get(theirs)),
+            (Store::Bytes(_, a), Store::Bytes(..)) => {
+                let bytes = other.key_bytes(theirs as u32).unwrap_or_default();
+                push(a, self.table.is_tagged().then_some(tag), bytes);
+            }
             _ => return Err(internal("indexes of other keys meet")),
         }
-        self.added(key, (hash, part), tag);
+        self.added(key, (hash, part));
         Ok(key)
     }
 
@@ -325,13 +288,9 @@ impl KeyIndex {
     }
 
     /// Enters a key that was pushed.
-    fn added(&mut self, key: u32, (hash, part): (u64, u32), tag: i64) {
+    fn added(&mut self, key: u32, (hash, part): (u64, u32)) {
         self.count += 1;
         debug_assert!(!matches!(&self.store, Store::Bytes(_, bytes) if bytes.len() != self.count));
-        if self.table.is_tagged() && matches!(self.store, Store::Bytes(..)) {
-            grow(&mut self.tags, self.count);
-            self.tags[key as usize] = tag;
-        }
         let word_of: &dyn Fn(u32) -> u64 = &|key| self.store.single_word(key).unwrap_or(NULL);
         let single = self.store.single_word(key).is_some();
         self.table.part_mut(part).insert(hash, key, single.then_some(word_of));
@@ -341,7 +300,10 @@ impl KeyIndex {
     pub(in crate::operators) fn tag(&self, key: u32) -> i64 {
         match &self.store {
             Store::Words(words) if (key as usize) < self.count => words.tag(key as usize),
-            _ => self.tags.get(key as usize).copied().unwrap_or(0),
+            Store::Bytes(_, bytes) if self.table.is_tagged() && (key as usize) < self.count => {
+                bytes.get(key as usize).first_chunk().map_or(0, |tag| i64::from_ne_bytes(*tag))
+            }
+            _ => 0,
         }
     }
 
@@ -357,7 +319,18 @@ impl KeyIndex {
     pub(in crate::operators) fn key_bytes(&self, key: u32) -> Option<&[u8]> {
         match &self.store {
             Store::Words(_) => None,
-            Store::Bytes(_, bytes) => Some(bytes.get(key as usize)),
+            Store::Bytes(_, bytes) => {
+                let before = if self.table.is_tagged() { size_of::<i64>() } else { 0 };
+                bytes.get(key as usize).get(before..)
+            }
+        }
+    }
+
+    /// The hash of a key, without its tag.
+    fn hash_of(&self, key: u32) -> u64 {
+        match &self.store {
+            Store::Words(words) => words.hash(key as usize),
+            Store::Bytes(..) => hash_bytes(self.key_bytes(key).unwrap_or_default()),
         }
     }
 
@@ -365,14 +338,9 @@ impl KeyIndex {
     pub(in crate::operators) fn columns(&self, order: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
         match &self.store {
             Store::Words(words) => words.decode(order),
-            Store::Bytes(keys, bytes) => keys.decode(order.iter().map(|key| bytes.get(*key as usize))),
+            Store::Bytes(keys, _) => keys.decode(order.iter().map(|key| self.key_bytes(*key).unwrap_or_default())),
         }
     }
-}
-
-/// Puts a word of each key, of so many.
-fn put(out: &mut [u64], width: usize, words: impl Iterator<Item = u64>) {
-    out.iter_mut().step_by(width).zip(words).for_each(|(to, word)| *to = word);
 }
 
 impl Store {
@@ -383,179 +351,25 @@ impl Store {
             _ => None,
         }
     }
-
-    fn hash(&self, key: usize) -> u64 {
-        match self {
-            Store::Words(words) if words.width == 0 => 0,
-            Store::Words(words) => hash_words(words.get(key)),
-            Store::Bytes(_, bytes) => hash_bytes(bytes.get(key)),
-        }
-    }
 }
 
-impl Words {
-    /// A key with the words before it.
-    fn whole(&self, key: usize) -> &[u64] {
-        let width = self.tags + self.width;
-        &self.segments[key / SEGMENT][key % SEGMENT * width..][..width]
-    }
-
-    fn get(&self, key: usize) -> &[u64] {
-        &self.whole(key)[self.tags..]
-    }
-
-    fn tag(&self, key: usize) -> i64 {
-        if self.tags == 0 { 0 } else { self.whole(key)[0] as i64 }
-    }
-
-    fn is(&self, key: usize, tag: i64, words: &[u64]) -> bool {
-        let whole = self.whole(key);
-        (self.tags == 0 || whole[0] == tag as u64) && same(&whole[self.tags..], words)
-    }
-
-    /// Adds a key; `number`: as many as there are.
-    fn push(&mut self, number: u32, tag: i64, key: &[u64]) {
-        let (segment, width) = (number as usize / SEGMENT, self.tags + self.width);
-        if segment == self.segments.len() {
-            self.segments.push(Vec::with_capacity(if segment == 0 { 0 } else { SEGMENT * width }));
-        }
-        let words = &mut self.segments[segment];
-        if words.capacity() < words.len() + width {
-            words.reserve_exact(words.capacity().max(4 * width).min(SEGMENT * width - words.len()));
-        }
-        if self.tags > 0 {
-            words.push(tag as u64);
-        }
-        words.extend_from_slice(key);
-    }
-
-    fn word(&self, key: u32, at: usize) -> u64 {
-        self.get(key as usize)[at]
-    }
-
-    /// Which keys are not null in a column that stands in this word; none: all.
-    fn nulls(&self, keys: &[u32], column: usize, at: usize) -> Option<NullBuffer> {
-        let valid = |key: &u32| match is_narrow(&self.types[column]) {
-            true => self.word(*key, at) != NULL,
-            false => self.word(*key, self.width - 1) >> column & 1 == 0,
-        };
-        (!keys.iter().all(valid)).then(|| NullBuffer::from_iter(keys.iter().map(valid)))
-    }
-
-    /// See [`KeyIndex::numbers`].
-    fn numbers(&self, keys: &[u32]) -> Option<Vec<u64>> {
-        match self.types[..] {
-            // A word is far from the ends of what it can be.
-            [A::Boolean | A::Int8 | A::Int16 | A::Int32 | A::Date32] => {
-                let number = |word| if word == NULL { 0 } else { (word ^ 1 << 63) + 1 };
-                Some(keys.iter().map(|key| number(self.word(*key, 0))).collect())
-            }
-            [A::Int64 | A::Timestamp(..) | A::Duration(_)] if self.nulls(keys, 0, 0).is_none() => {
-                Some(keys.iter().map(|key| self.word(*key, 0) ^ 1 << 63).collect())
-            }
-            _ => None,
-        }
-    }
-
-    fn encode(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>, RunError> {
-        let (mut out, mut at) = (vec![0; rows * self.width], 0);
-        if rows == 0 {
-            return Ok(out);
-        }
-        for (i, (column, data)) in columns.iter().zip(&self.types).enumerate() {
-            if column.data_type() != data || column.len() != rows {
-                return Err(internal(format!("a key is {}, not {data}", column.data_type())));
-            }
-            match data {
-                A::Float32 => {
-                    let column = normalize(column);
-                    let values = column.as_primitive::<Float32Type>().values();
-                    put(&mut out[at..], self.width, values.iter().map(|x| u64::from(x.to_bits())));
-                }
-                A::Float64 => {
-                    let column = normalize(column);
-                    let values = column.as_primitive::<Float64Type>().values();
-                    put(&mut out[at..], self.width, values.iter().map(|x| x.to_bits()));
-                }
-                A::Decimal128(..) => {
-                    let values = column.as_primitive::<Decimal128Type>().values();
-                    put(&mut out[at..], self.width, values.iter().map(|x| *x as u64));
-                    at += 1;
-                    put(&mut out[at..], self.width, values.iter().map(|x| (*x >> 64) as u64));
-                }
-                A::Int32 => {
-                    let values = column.as_primitive::<Int32Type>().values();
-                    put(&mut out[at..], self.width, values.iter().map(|x| i64::from(*x) as u64));
-                }
-                _ => {
-                    let column = cast(column, &A::Int64).map_err(internal)?;
-                    let values = column.as_primitive::<Int64Type>().values();
-                    put(&mut out[at..], self.width, values.iter().map(|x| *x as u64));
-                }
-            }
-            at += 1;
-            if let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) {
-                for row in (0..rows).filter(|row| nulls.is_null(*row)) {
-                    let key = &mut out[row * self.width..(row + 1) * self.width];
-                    if is_narrow(data) {
-                        key[at - 1] = NULL;
-                    } else {
-                        key[at - 1 - usize::from(is_wide(data))..at].fill(0);
-                        key[self.width - 1] |= 1 << i;
-                    }
-                }
-            }
-        }
-        Ok(out)
-    }
-
-    fn decode(&self, order: &[u32]) -> Result<Vec<ArrayRef>, RunError> {
-        let (mut columns, mut at) = (vec![], 0);
-        for (i, data) in self.types.iter().enumerate() {
-            let nulls = self.nulls(order, i, at);
-            let word = |key: &u32| self.word(*key, at);
-            columns.push(match data {
-                A::Float32 => {
-                    let values = order.iter().map(|key| f32::from_bits(word(key) as u32)).collect::<Vec<_>>();
-                    Arc::new(Float32Array::new(values.into(), nulls)) as ArrayRef
-                }
-                A::Float64 => {
-                    let values = order.iter().map(|key| f64::from_bits(word(key))).collect::<Vec<_>>();
-                    Arc::new(Float64Array::new(values.into(), nulls))
-                }
-                A::Decimal128(precision, scale) => {
-                    let high = |key: &u32| self.word(*key, at + 1);
-                    let value = |key: &u32| (u128::from(high(key)) << 64 | u128::from(word(key))) as i128;
-                    let values = order.iter().map(value).collect::<Vec<_>>();
-                    let values: Decimal128Array = PrimitiveArray::new(values.into(), nulls);
-                    Arc::new(values.with_precision_and_scale(*precision, *scale).map_err(internal)?)
-                }
-                // Of null the lower half is 0.
-                A::Int32 => {
-                    let values = order.iter().map(|key| word(key) as i32).collect::<Vec<_>>();
-                    Arc::new(Int32Array::new(values.into(), nulls))
-                }
-                // Of null some bits may not fit the type.
-                _ => {
-                    let valid = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-                    let value = |(row, key)| if valid(row) { word(key) as i64 } else { 0 };
-                    let values = order.iter().enumerate().map(value).collect::<Vec<_>>();
-                    let values: ArrayRef = Arc::new(Int64Array::new(values.into(), nulls));
-                    // Dates are 32-bit numbers.
-                    let values = if *data == A::Date32 { cast(&values, &A::Int32).map_err(internal)? } else { values };
-                    cast(&values, data).map_err(internal)?
-                }
-            });
-            at += 1 + usize::from(is_wide(data));
-        }
-        Ok(columns)
+/// Adds a key, behind its tag if it has one.
+fn push(bytes: &mut Bytes, tag: Option<i64>, key: &[u8]) {
+    match tag {
+        Some(tag) => bytes.push_both(&tag.to_ne_bytes(), key),
+        None => bytes.push(key),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{BooleanArray, Date32Array, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{
+        BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
+        TimestampMicrosecondArray,
+    };
+    use arrow::compute::cast;
+    use std::sync::Arc;
 
     fn columns() -> Vec<ArrayRef> {
         let decimals = Decimal128Array::from(vec![Some(-5), Some(1 << 100), None, Some(-5)]);
@@ -640,6 +454,29 @@ mod tests {
         let mut index = KeyIndex::new(&[A::Int64], false).unwrap();
         index.assign(&index.encode(&[column], 2).unwrap(), &[]).unwrap();
         assert_eq!((index.numbers(&[0, 1]), index.numbers(&[1])), (None, Some(vec![1 << 63])));
+    }
+
+    #[test]
+    fn null_and_the_value_whose_word_it_has_are_two_keys() {
+        let time = A::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
+        for data in [A::Int64, time, A::Float64] {
+            for tagged in [false, true] {
+                let values =
+                    [Some(i64::MIN), None, Some(5), Some(i64::MIN), None, Some(i64::MIN + 1), Some(4), Some(6)];
+                let column = cast(&Int64Array::from(values.to_vec()), &data).unwrap();
+                let mut index = KeyIndex::new(&[data.clone()], tagged).unwrap();
+                let tags: &[i64] = if tagged { &[1, 1, 1, 1, 1, 1, 2, 1] } else { &[] };
+                let encoded = index.encode(&[Arc::clone(&column)], 8).unwrap();
+                let numbers = index.assign(&encoded, tags).unwrap();
+                assert_eq!(numbers, [0, 1, 2, 0, 1, if data == A::Float64 { 0 } else { 3 }, numbers[6], numbers[7]]);
+                assert_eq!(index.find_all(&encoded, 99), if tagged { vec![99; 8] } else { numbers.clone() });
+                assert_eq!(index.columns(&numbers).unwrap(), [Arc::clone(&column)]);
+                assert_eq!(index.find(&encoded, 1, 2), if tagged { None } else { Some(1) });
+                let mut other = KeyIndex::new(&[data.clone()], true).unwrap();
+                let adopted: Vec<u32> = [1, 0, 2, 1].map(|key| other.adopt(&index, key, 7).unwrap()).to_vec();
+                assert_eq!((adopted, other.find(&encoded, 4, 7)), (vec![0, 1, 2, 0], Some(0)));
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub(super) mod accumulator;
 mod cells;
 mod chosen;
 mod collections;
-mod column;
+pub(super) mod column;
 pub(crate) mod exact;
 mod extremes;
 mod fixed;
@@ -19,6 +19,7 @@ mod sketch;
 mod slots;
 mod sums;
 mod table;
+mod words;
 
 use super::{Blocking, Fault, Outputs, internal};
 use crate::batch::Batch;

@@ -5,13 +5,13 @@
 use super::slots::{Slot, Slots};
 use crate::keys::hash_words;
 
-/// What stands in the word of a null of a narrow type, where it is no value.
+/// What stands in the word of a null. Of a narrow type it is no value; where it may be one as well, it has no place of its own.
 pub(super) const NULL: u64 = 1 << 63;
 
 /// A direct table has at most so many places for each key: about what a table of hashes takes.
 const SPARSE: u64 = 8;
 
-/// From integers that lie close together to numbers.
+/// From integers that lie close together to numbers. There is no place for [`NULL`], the least that there is.
 #[derive(Debug, Default)]
 struct Direct {
     least: i64,
@@ -31,22 +31,33 @@ impl Direct {
         (!self.numbers.is_empty()).then(|| (self.least, self.least.saturating_add((self.numbers.len() - 1) as i64)))
     }
 
+    /// The first and the last key that has a number.
+    fn used(&self) -> Option<(i64, i64)> {
+        let (first, last) = (self.numbers.iter().position(|n| *n != 0)?, self.numbers.iter().rposition(|n| *n != 0)?);
+        Some((self.least + first as i64, self.least + last as i64))
+    }
+
     /// Makes places for these keys too, if there are at most so many in all; whether it has.
     fn cover(&mut self, first: i64, last: i64, most: u64) -> bool {
+        if self.used == 0 {
+            // Places that were expected to be needed lie elsewhere.
+            self.numbers.clear();
+        }
         let (from, to) = self.range().map_or((first, last), |(least, most)| (least.min(first), most.max(last)));
         let wanted = to.abs_diff(from).saturating_add(1);
         if wanted > most {
             return false;
         }
         // Twice as many as there were, as far as that is allowed, so that each is copied about once.
-        let room = wanted.max(2 * self.numbers.len() as u64).min(most);
+        let until_the_last = i64::MAX.abs_diff(from).saturating_add(1);
+        let room = wanted.max(2 * self.numbers.len() as u64).min(most).min(until_the_last);
         let Some((least, _)) = self.range().filter(|(least, _)| from < *least) else {
             self.least = from;
             self.numbers.resize(room.max(self.numbers.len() as u64) as usize, 0);
             return true;
         };
         let before = (least.abs_diff(from) + room - wanted) as usize;
-        let Some(from) = least.checked_sub(before as i64) else { return false };
+        let Some(from) = least.checked_sub(before as i64).filter(|from| *from != NULL as i64) else { return false };
         let mut numbers = vec![0; before + self.numbers.len()];
         numbers[before..].copy_from_slice(&self.numbers);
         (self.least, self.numbers) = (from, numbers);
@@ -80,6 +91,8 @@ pub(super) enum First {
 pub(super) struct Part {
     direct: Direct,
     slots: Slots,
+    /// The least and the greatest key of one word in the table of hashes, null aside, so that keys that lie far apart are not looked at again and again.
+    bounds: Option<(i64, i64)>,
 }
 
 /// The word of the key of a number, where keys have one word each.
@@ -88,12 +101,12 @@ pub(super) type WordOf<'a> = Option<&'a dyn Fn(u32) -> u64>;
 impl Part {
     /// Keys are expected to be about as many as those of another part, and to lie where they lie.
     pub(super) fn like(other: &Part, most: usize) -> Part {
-        let dense = other.direct.used as u64 * SPARSE >= other.direct.numbers.len() as u64;
-        let direct = match other.direct.range().filter(|_| dense) {
-            Some((least, _)) => Direct { least, numbers: vec![0; other.direct.numbers.len()], used: 0 },
+        let close = |first: i64, last: i64| other.direct.used as u64 * SPARSE > last.abs_diff(first);
+        let direct = match other.direct.used().filter(|(first, last)| close(*first, *last)) {
+            Some((least, last)) => Direct { least, numbers: vec![0; (last - least) as usize + 1], used: 0 },
             None => Direct::default(),
         };
-        Part { direct, slots: Slots::with_room(other.slots.len().min(most)) }
+        Part { direct, slots: Slots::with_room(other.slots.len().min(most)), bounds: None }
     }
 
     /// How many numbers there are.
@@ -134,17 +147,21 @@ impl Part {
             if near && self.direct.cover(word as i64, word as i64, most) && self.direct.put(word, number) {
                 return;
             }
+            if word != NULL {
+                let (least, most) = self.bounds.unwrap_or((word as i64, word as i64));
+                self.bounds = Some((least.min(word as i64), most.max(word as i64)));
+            }
         }
         self.slots.insert(hash, number);
     }
 
     /// Moves the keys of the table of hashes to their own places, if all lie close together.
     fn draw_together(&mut self, word_of: &dyn Fn(u32) -> u64) {
-        let words = || self.slots.numbers().map(word_of).filter(|word| *word != NULL).map(|word| word as i64);
-        let (Some(first), Some(last)) = (words().min(), words().max()) else { return };
+        let Some((first, last)) = self.bounds else { return };
         if !self.direct.cover(first, last, self.len() as u64 * SPARSE) {
             return;
         }
+        self.bounds = None;
         for number in std::mem::take(&mut self.slots).numbers() {
             match word_of(number) {
                 NULL => self.slots.insert(hash_words(&[NULL]), number),
@@ -182,7 +199,7 @@ mod tests {
         fn keys_are_found_by_themselves_as_by_their_hashes(
             steps in prop::collection::vec((prop_oneof![
                 0i64..20, -40i64..400, 1_000i64..1_050, any::<i32>().prop_map(i64::from), Just(NULL as i64),
-                Just(i64::MAX), Just(i64::MIN + 1),
+                i64::MAX - 20..=i64::MAX, i64::MIN + 1..i64::MIN + 20,
             ], any::<bool>()), 0..300),
         ) {
             let (mut words, mut direct, mut hashed) = (vec![], Part::default(), Part::default());
@@ -215,8 +232,27 @@ mod tests {
             assert_eq!((part.slots.len(), part.direct.used), (0, words.len()));
             assert!(part.direct.numbers.len() <= 8 * words.len());
             assert!((0..words.len()).all(|number| find(&part, &words, words[number], true) == Some(number as u32)));
-            let next = Part::like(&part, 100);
-            assert_eq!((next.len(), next.direct.numbers.len()), (0, part.direct.numbers.len()));
+            let mut next = Part::like(&part, 100);
+            assert_eq!((next.len(), next.direct.range()), (0, Some((-5_000, 4_999))));
+            // Where keys do not lie where they were expected, places are made where they lie.
+            let words: Vec<u64> = (0..10_000).map(|i| 20_000 + i * stride % 10_000).collect();
+            (0..words.len()).for_each(|number| add(&mut next, &words, number, true));
+            // The last ones may wait in the table of hashes until it is full.
+            assert!(
+                (next.len(), next.direct.least > 0) == (words.len(), true) && next.direct.used > 8 * next.slots.len()
+            );
+            assert!((0..words.len()).all(|number| find(&next, &words, words[number], true) == Some(number as u32)));
+            assert!(next.direct.numbers.len() <= 8 * words.len());
+        }
+        // Beside what stands for null, at both ends of what there is.
+        for words in [(0..3_000).map(|i| NULL + i).collect::<Vec<u64>>(), (0..3_000).map(|i| NULL - 1 - i).collect()] {
+            let words: Vec<u64> = words.into_iter().chain([NULL]).collect();
+            let words = if words[0] == NULL { words[1..].to_vec() } else { words };
+            let mut part = Part::default();
+            (0..words.len()).for_each(|number| add(&mut part, &words, number, true));
+            assert_eq!((part.slots.len(), part.direct.get(NULL)), (1, None));
+            assert!(part.direct.numbers.len() <= 3 * words.len());
+            assert!((0..words.len()).all(|number| find(&part, &words, words[number], true) == Some(number as u32)));
         }
         // Far apart they stay.
         let words: Vec<u64> = (0..10_000).map(|i| i * 1_000).collect();

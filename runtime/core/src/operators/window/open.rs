@@ -6,6 +6,7 @@ use super::values::{Arrived, Shape, Values};
 use super::windows::{Bounds, Slice, Windows};
 use crate::error::RunError;
 use crate::operators::aggregate::accumulator::{Pair, grow, room, saved};
+use crate::operators::aggregate::column::Column;
 use crate::operators::aggregate::index::KeyIndex;
 use crate::operators::stateful::{Changes, Extent, Stored};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -89,7 +90,7 @@ pub(super) struct Open {
     /// The slices that are needed, by their start.
     slices: BTreeMap<i64, Members>,
     /// Of each group the one before it in its slice: one more than its number.
-    before: Vec<u32>,
+    before: Column<u32>,
     /// How many groups are needed.
     pub(super) live: usize,
     /// Which groups have changed since changes were last asked for: a bit each.
@@ -101,27 +102,27 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn new(shape: &Shape) -> Result<Open, RunError> {
         let (table, slices) = (Table::new(shape)?, BTreeMap::new());
-        Ok(Open { table, slices, before: vec![], live: 0, changed: vec![], closed: None })
+        Ok(Open { table, slices, before: Column::default(), live: 0, changed: vec![], closed: None })
     }
 
     /// The bytes that it takes, about.
     pub(super) fn bytes(&self) -> usize {
         // A slice takes its start and its members, and the tree a half more.
         let slices = self.slices.len() * size_of::<(i64, Members)>() * 3 / 2;
-        self.table.bytes() + slices + room(&self.before) + room(&self.changed)
+        self.table.bytes() + slices + self.before.bytes() + room(&self.changed)
     }
 
     /// Enters the groups that were added to the table, from this one on.
     pub(super) fn enter(&mut self, from: usize) {
         let count = self.table.index.len();
-        grow(&mut self.before, count);
+        self.before.grow(count);
         let mut group = from;
         while group < count {
             // Rows come about in the order of time: many groups in turn are of one slice.
             let tag = self.table.index.tag(group as u32);
             let members = self.slices.entry(tag).or_default();
             while group < count && self.table.index.tag(group as u32) == tag {
-                self.before[group] = std::mem::replace(&mut members.last, group as u32 + 1);
+                *self.before.at(group) = std::mem::replace(&mut members.last, group as u32 + 1);
                 members.count += 1;
                 group += 1;
             }
@@ -131,7 +132,7 @@ impl Open {
 
     /// What a worker has found.
     pub(super) fn found(table: Table) -> Open {
-        let (slices, before, changed) = (BTreeMap::new(), vec![], vec![]);
+        let (slices, before, changed) = (BTreeMap::new(), Column::default(), vec![]);
         let mut open = Open { table, slices, before, live: 0, changed, closed: None };
         open.enter(0);
         open
@@ -163,9 +164,8 @@ impl Open {
     /// The groups of slices that begin in this time.
     pub(super) fn groups(&self, from: i64, to: i64) -> impl Iterator<Item = u32> + '_ {
         let group = |one_more: u32| one_more.checked_sub(1);
-        let of = move |members: &Members| {
-            std::iter::successors(group(members.last), move |g| group(self.before[*g as usize]))
-        };
+        let of =
+            move |members: &Members| std::iter::successors(group(members.last), move |g| group(self.before.of(*g)));
         self.slices.range(from..to.max(from)).flat_map(move |(_, members)| of(members))
     }
 
