@@ -147,7 +147,7 @@ fn written(now: &Analysis, of: impl Fn(usize) -> bool) -> Vec<LineageColumn> {
         let rows = now.facts.relations.get(&sink.input.name.text).filter(|_| sink.input.output.is_none());
         let columns = rows.iter().flat_map(|rows| &rows.columns).filter(|c| c.id.is_some_and(&of));
         found.extend(columns.map(|c| LineageColumn {
-            name: c.name.clone(),
+            name: c.name.to_string(),
             of: sink.name.text.clone(),
             place: Place::new(now, sink.name.span),
             stored: true,
