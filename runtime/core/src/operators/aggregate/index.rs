@@ -464,7 +464,7 @@ mod tests {
                 let values =
                     [Some(i64::MIN), None, Some(5), Some(i64::MIN), None, Some(i64::MIN + 1), Some(4), Some(6)];
                 let column = cast(&Int64Array::from(values.to_vec()), &data).unwrap();
-                let mut index = KeyIndex::new(&[data.clone()], tagged).unwrap();
+                let mut index = KeyIndex::new(std::slice::from_ref(&data), tagged).unwrap();
                 let tags: &[i64] = if tagged { &[1, 1, 1, 1, 1, 1, 2, 1] } else { &[] };
                 let encoded = index.encode(&[Arc::clone(&column)], 8).unwrap();
                 let numbers = index.assign(&encoded, tags).unwrap();
@@ -472,7 +472,7 @@ mod tests {
                 assert_eq!(index.find_all(&encoded, 99), if tagged { vec![99; 8] } else { numbers.clone() });
                 assert_eq!(index.columns(&numbers).unwrap(), [Arc::clone(&column)]);
                 assert_eq!(index.find(&encoded, 1, 2), if tagged { None } else { Some(1) });
-                let mut other = KeyIndex::new(&[data.clone()], true).unwrap();
+                let mut other = KeyIndex::new(std::slice::from_ref(&data), true).unwrap();
                 let adopted: Vec<u32> = [1, 0, 2, 1].map(|key| other.adopt(&index, key, 7).unwrap()).to_vec();
                 assert_eq!((adopted, other.find(&encoded, 4, 7)), (vec![0, 1, 2, 0], Some(0)));
             }
