@@ -14,8 +14,7 @@ use flowc_ir::eval::EvalContext;
 use flowc_ir::expr::{Expr, ExprKind, Origin, Output, Program};
 use flowc_ir::plan::SourceSpec;
 use flowc_ir::{DataType, Field, Schema, Type, Value};
-use flowc_runtime::{EpochLimits, Part, Source};
-use futures::TryStreamExt;
+use flowc_runtime::{EpochLimits, Source};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Encoding;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
@@ -133,18 +132,8 @@ async fn scan(storage: &Storage, condition: &Expr, batch_rows: usize) -> (Vec<Re
     let spec = SourceSpec { predicate: Some(predicate), ..source_spec(schema()) };
     let source = DeltaSource::open(&spec, storage.clone()).await.expect("opens");
     let range = source.next_range(None, EpochLimits::NONE).await.expect("reads").expect("rows");
-    let (mut rows, mut skipped) = (vec![], 0);
-    for split in source.splits(&range).await.expect("splits") {
-        let stream = source.read_parts(&split, batch_rows).await.expect("opens");
-        for part in stream.try_collect::<Vec<_>>().await.expect("reads") {
-            match part {
-                Part::Rows(batch) => rows.push(batch),
-                Part::Skipped(count) => skipped += count,
-                Part::Malformed(_) => panic!("there are none in Delta tables"),
-            }
-        }
-    }
-    (rows, skipped)
+    let splits = source.splits(&range).await.expect("splits");
+    super::late::read(&source, splits, batch_rows).await
 }
 
 /// The rows that pass, in their order.

@@ -53,7 +53,8 @@ async fn parts(storage: &Storage, limit: i64, batch_rows: usize) -> (Vec<String>
     (texts(&rows), skipped)
 }
 
-async fn read(source: &dyn Source, splits: Vec<Split>, batch_rows: usize) -> (Vec<RecordBatch>, u64) {
+/// The rows of splits, and how many were passed over.
+pub(super) async fn read(source: &dyn Source, splits: Vec<Split>, batch_rows: usize) -> (Vec<RecordBatch>, u64) {
     let (mut rows, mut skipped) = (vec![], 0);
     for split in splits {
         let stream = source.read_parts(&split, batch_rows).await.expect("opens");
